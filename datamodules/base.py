@@ -1,0 +1,286 @@
+"""GANDataModule: dict batches, seeded splits, few-shot and imbalanced subsets, an order that can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from datamodules.errors import InputError
+from datamodules.schema import Batch, Schema
+
+Split = Literal["train", "val", "test"]
+
+
+class Table(Dataset[Batch]):
+    """Rows held in memory as one tensor a field; a whole batch is one indexing operation a field.
+
+    Args:
+        fields: tensors of the same first dimension, at least ``x`` and ``y``.
+        transform: what turns the stored rows of a batch into the batch that the model sees.
+    """
+
+    def __init__(self, fields: Batch, transform: Callable[[Batch], Batch] | None = None) -> None:
+        self.fields = fields
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.fields["y"])
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        index = torch.as_tensor(rows, dtype=torch.long)
+        batch = {name: field[index] for name, field in self.fields.items()}
+        return self.transform(batch) if self.transform else batch
+
+    def __getitem__(self, row: int) -> Batch:
+        return {name: field[0] for name, field in self.__getitems__([row]).items()}
+
+    def subset(self, rows: np.ndarray) -> Table:
+        """The given rows, in the given order."""
+        index = torch.from_numpy(rows)
+        return Table({name: field[index] for name, field in self.fields.items()}, self.transform)
+
+
+class Stream(DistributedSampler[Any]):
+    """An endless sequence of shuffled passes over the rows, cut into epochs; position p is a function of (seed, p).
+
+    Pass k is a permutation drawn from (seed, k). Nothing is dropped and a data set smaller than a batch is no special
+    case: a batch simply reaches into the next pass. Step s of rank r takes rows ``[(s * world + r) * batch_size, …)``,
+    so ranks see different rows and a run resumed at step s sees what the uninterrupted run saw.
+    It is a ``DistributedSampler`` so that Lightning tells it the epoch and leaves it in place.
+
+    Args:
+        rows: number of rows in the data set.
+        batch_size: rows per batch and process.
+        steps: batches per epoch.
+        start: ``(epoch, batch)`` to begin at; earlier batches of that epoch are skipped.
+    """
+
+    def __init__(
+        self, rows: int, batch_size: int, steps: int, seed: int, rank: int, world: int, start: tuple[int, int] = (0, 0)
+    ) -> None:
+        super().__init__(range(rows), num_replicas=world, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.rows, self.batch_size, self.steps, self.start = rows, batch_size, steps, start
+
+    def __len__(self) -> int:
+        return self.steps * self.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.start[1] if self.epoch == self.start[0] else 0
+        number, order = -1, np.empty(0, dtype=np.int64)
+        for step in range(self.epoch * self.steps + first, (self.epoch + 1) * self.steps):
+            position = (step * self.num_replicas + self.rank) * self.batch_size
+            for p in range(position, position + self.batch_size):
+                if p // self.rows != number:
+                    number = p // self.rows
+                    order = np.random.default_rng((self.seed, number)).permutation(self.rows)
+                yield int(order[p % self.rows])
+
+
+def as_is(batch: Batch) -> Batch:
+    """A collate function for data sets that already answer with whole batches."""
+    return batch
+
+
+def stratified_split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to keep and rows to hold out, the same share of each class; each class keeps at least one row.
+
+    Unlike scikit-learn's ``train_test_split(stratify=…)`` it accepts classes of a single member.
+    """
+    rng = np.random.default_rng((seed, 7))
+    held = []
+    for c in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == c))
+        held.append(members[: min(round(len(members) * fraction), len(members) - 1)])
+    out = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
+    return np.setdiff1d(np.arange(len(y)), out), out
+
+
+class GANDataModule(LightningDataModule):
+    """What every data module here offers.
+
+    - ``schema``: right after construction, without touching more of the source than it needs.
+    - ``train``, ``val``, ``test``: a :class:`Table` each, after ``setup()``.
+    - batches: a dict of tensors, ``x`` and ``y``, and ``length`` where rows differ in length.
+
+    A subclass implements :meth:`load` and passes these arguments on.
+
+    Args:
+        batch_size: rows per batch and process.
+        seed: of the splits, the subsets and the order. The same seed gives the same rows on every machine.
+        val_fraction: share of the training rows held out for validation, class by class.
+        test_fraction: share held out for testing, where the source has no test split of its own.
+        per_class: keep this many training rows of each class (few-shot). Validation and test are left whole.
+        imbalance: class (name or number) to the share of its training rows that is kept, above 0 and at most 1;
+            ``{3: 0.1}`` makes class 3 rare. Validation and test are left whole.
+        steps_per_epoch: batches in what Lightning calls an epoch; by default one pass over the training rows.
+        num_workers: processes that prepare batches. 0 is fastest for data in memory.
+    """
+
+    schema: Schema
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        seed: int = 0,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        per_class: int | None = None,
+        imbalance: Mapping[str | int, float] | None = None,
+        steps_per_epoch: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("per_class", per_class, 1),
+            ("steps_per_epoch", steps_per_epoch, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, not {value}")
+        for name, share in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+            if not 0 <= share < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, not {share}")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.per_class = per_class
+        self.imbalance = dict(imbalance or {})
+        self.steps_per_epoch = steps_per_epoch
+        self.num_workers = num_workers
+        self.train: Table
+        self.val: Table
+        self.test: Table
+        self._start = (0, 0)
+        self._ready = False
+
+    def load(self) -> tuple[Table, Table | None]:
+        """All rows, and the source's own test rows or None. Called once, by ``setup``."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and split. The splits depend on ``seed`` alone, never on the stage, rank or batch size."""
+        if self._ready:
+            return
+        rows, test = self.load()
+        if test is None:
+            keep, held = stratified_split(_classes(rows), self.test_fraction, self.seed)
+            rows, test = rows.subset(keep), rows.subset(held)
+        keep, held = stratified_split(_classes(rows), self.val_fraction, self.seed + 1)
+        self.val, self.test = rows.subset(held), test
+        self.train = rows.subset(keep[self._chosen(_classes(rows)[keep])])
+        if not len(self.train):
+            raise InputError(f"{type(self).__name__}: no training rows: the source is empty")
+        self._ready = True
+
+    def _chosen(self, y: np.ndarray) -> np.ndarray:
+        """Rows kept by ``per_class`` and ``imbalance``, in the order of the source."""
+        share = {self.schema.class_id(label): value for label, value in self.imbalance.items()}
+        for class_id, value in share.items():
+            if not 0 < value <= 1:
+                raise InputError(
+                    f"imbalance: the share of class {self.schema.class_name(class_id)} must be above 0 and at most 1,"
+                    f" not {value}"
+                )
+        if self.per_class is None and not share:
+            return np.arange(len(y))
+        rng = np.random.default_rng((self.seed, 11))
+        chosen = []
+        for c in range(self.schema.num_classes):
+            members = rng.permutation(np.flatnonzero(y == c))
+            if self.per_class is not None:
+                if len(members) < self.per_class:
+                    raise InputError(
+                        f"per_class: {self.per_class} rows asked of class {self.schema.class_name(c)}, which has"
+                        f" {len(members)} training rows: ask for fewer"
+                    )
+                members = members[: self.per_class]
+            if c in share and len(members):
+                members = members[: max(1, round(len(members) * share[c]))]
+            chosen.append(members)
+        kept = np.sort(np.concatenate(chosen))
+        counts = np.bincount(y[kept], minlength=self.schema.num_classes)
+        rank_zero_info(
+            "training rows by class: "
+            + ", ".join(f"{self.schema.class_name(c)} {n}" for c, n in enumerate(counts[:20]))
+            + (", …" if len(counts) > 20 else "")
+        )
+        return kept
+
+    # ---- loaders -----------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, endless in spirit: see :class:`Stream`."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        steps = self.steps_per_epoch or max(1, len(self.train) // (self.batch_size * world))
+        stream = Stream(len(self.train), self.batch_size, steps, self.seed, rank, world, self._start)
+        stream.set_epoch(self.trainer.current_epoch if self.trainer else 0)
+        return self._loader(self.train, sampler=stream, batch_size=self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation rows in order."""
+        return self._loader(self.val, batch_size=max(256, self.batch_size))
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test rows in order."""
+        return self._loader(self.test, batch_size=max(256, self.batch_size))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Requests for as many synthetic rows as there are training rows, of the same classes."""
+        return requests(self.train.fields["y"], batch_size=max(256, self.batch_size))
+
+    def _loader(self, table: Table, **options: Any) -> DataLoader[Batch]:
+        return DataLoader(
+            table,
+            collate_fn=as_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+    # ---- the loader's position, in every checkpoint ------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """``epoch`` and ``batch`` of the next training batch, and what the order was drawn from."""
+        epoch, batch = self._start
+        if self.trainer is not None:
+            epoch_loop = self.trainer.fit_loop.epoch_loop
+            epoch, batch = self.trainer.current_epoch, epoch_loop.batch_progress.current.processed
+            if batch >= self.trainer.num_training_batches:
+                epoch, batch = epoch + 1, 0
+        return {"epoch": epoch, "batch": batch, "seed": self.seed, "rows": len(self.train)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was taken.
+
+        Raises:
+            InputError: the training rows are not those of the interrupted run.
+        """
+        self.setup("fit")
+        for name, here in (("seed", self.seed), ("rows", len(self.train))):
+            if state_dict[name] != here:
+                raise InputError(
+                    f"the checkpoint was trained with data.{name} {state_dict[name]}, this run has {here}:"
+                    " resume with the same data options, or start a new run without --ckpt_path"
+                )
+        self._start = (state_dict["epoch"], state_dict["batch"])
+
+
+def requests(y: Tensor, batch_size: int, index: Tensor | None = None) -> DataLoader[Batch]:
+    """Loader of what to generate: ``index`` (B,) int64, which with the seed makes the latent, and ``y`` (B,) int64."""
+    index = torch.arange(len(y)) if index is None else index
+    return DataLoader(Table({"index": index, "y": y}), batch_size=batch_size, collate_fn=as_is)
+
+
+def _classes(table: Table) -> np.ndarray:
+    return table.fields["y"].numpy()

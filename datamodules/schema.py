@@ -1,0 +1,153 @@
+"""What the tensors of a batch mean, in plain values, so that a checkpoint alone can write real samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datamodules.errors import InputError
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """What every modality has in common: the names of the classes.
+
+    Args:
+        classes: names by class id, in order; empty where the data have no labels.
+    """
+
+    kind: ClassVar[str]
+    _kinds: ClassVar[dict[str, type[Schema]]] = {}
+
+    classes: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        Schema._kinds[cls.kind] = cls
+
+    @property
+    def num_classes(self) -> int:
+        """Number of class ids, at least 1: without labels every ``y`` is 0."""
+        return max(1, len(self.classes))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the data came with labels."""
+        return bool(self.classes)
+
+    def class_id(self, label: str | int) -> int:
+        """The class id of a label, given by name or, where no class has that name, by number.
+
+        Raises:
+            InputError: no such class.
+        """
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
+        try:
+            number = int(label)
+        except ValueError:
+            number = -1
+        if 0 <= number < len(self.classes):
+            return number
+        known = ", ".join(self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
+        raise InputError(f"unknown label {label!r}: " + (f"the classes are {known}" if known else "there are none"))
+
+    def class_name(self, class_id: int) -> str:
+        """The name of a class id; ``"all"`` where there are no classes."""
+        return self.classes[class_id] if self.classes else "all"
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Stored rows to what the model sees; nothing to do unless a modality says so."""
+        return batch
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values (str, int, float, list, dict), fit for JSON and for ``torch.load(weights_only=True)``."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {"kind": self.kind, **plain}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Schema:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            InputError: a kind or a field that this version does not know, or a missing one.
+        """
+        fields = dict(values)
+        kind = fields.pop("kind", None)
+        try:
+            cls = Schema._kinds[kind]
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        except (KeyError, TypeError):
+            raise InputError(f"unknown schema {kind!r} with fields {sorted(fields)}: written by another version?") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSchema(Schema):
+    """Pictures: how those of the source, (height, width), become the square the networks see, and back.
+
+    Args:
+        height, width: of the source's pictures, in pixels.
+        channels: 1 grey, 3 RGB; any number from arrays.
+        image_size: side of the square that the networks see, in pixels.
+        fit: ``pad`` centres the picture on black and crops it back; ``resize`` scales both ways (bilinear,
+            antialiased).
+    """
+
+    kind: ClassVar[str] = "image"
+
+    height: int
+    width: int
+    channels: int
+    image_size: int
+    fit: Literal["pad", "resize"] = "pad"
+
+    def _margins(self) -> tuple[int, int]:
+        return (self.image_size - self.width) // 2, (self.image_size - self.height) // 2
+
+    def encode(self, pictures: np.ndarray) -> Tensor:
+        """uint8 (N, height, width, channels) to uint8 (N, channels, image_size, image_size)."""
+        x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)                     # (N, C, h, w)
+        if (self.height, self.width) == (self.image_size, self.image_size):
+            return x.contiguous()
+        if self.fit == "pad":
+            left, top = self._margins()
+            right, bottom = self.image_size - self.width - left, self.image_size - self.height - top
+            return F.pad(x, (left, right, top, bottom))
+        return _resize(x, self.image_size, self.image_size)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """``x`` from uint8 0..255, as :meth:`encode` gives it, to float32 in [-1, 1]."""
+        return {**batch, "x": batch["x"].float().div_(127.5).sub_(1.0)}
+
+    def decode(self, x: Tensor) -> np.ndarray:
+        """float (N, channels, image_size, image_size) in [-1, 1] to uint8 (N, height, width, channels)."""
+        x = x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        if (self.height, self.width) != (self.image_size, self.image_size):
+            if self.fit == "pad":
+                left, top = self._margins()
+                x = x[..., top : top + self.height, left : left + self.width]
+            else:
+                x = _resize(x, self.height, self.width)
+        return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _resize(x: Tensor, height: int, width: int) -> Tensor:
+    return torch.cat(
+        [
+            F.interpolate(part.float(), (height, width), mode="bilinear", antialias=True).round_().clamp_(0, 255).byte()
+            for part in x.split(1024)  # in parts: float32 is four times the size of the pictures
+        ]
+    ) if len(x) else x.new_zeros(0, x.shape[1], height, width)
+
+
+def label_ids(labels: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels of any plain kind to class ids (int64) and the classes' names, numbers in numeric order."""
+    values, ids = np.unique(np.asarray(labels), return_inverse=True)
+    return ids.astype(np.int64), tuple(str(v) for v in values.tolist())
