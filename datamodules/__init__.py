@@ -1,0 +1,22 @@
+"""Data for GANs: images, text and time series as Lightning data modules, and what writes samples that they can read."""
+
+from datamodules.arrays import ImageArrays
+from datamodules.base import GANDataModule, Table
+from datamodules.errors import InputError
+from datamodules.folder import ImageFolder
+from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
+from datamodules.schema import ImageSchema, Schema
+
+__all__ = [
+    "CIFAR10",
+    "MNIST",
+    "Digits",
+    "FashionMNIST",
+    "GANDataModule",
+    "ImageArrays",
+    "ImageFolder",
+    "ImageSchema",
+    "InputError",
+    "Schema",
+    "Table",
+]

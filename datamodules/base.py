@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -41,6 +41,11 @@ class Table(Dataset[Batch]):
     def __getitem__(self, row: int) -> Batch:
         return {name: field[0] for name, field in self.__getitems__([row]).items()}
 
+    def batches(self, size: int = 512) -> Iterator[Batch]:
+        """Every row once, in order, as the model sees it."""
+        for first in range(0, len(self), size):
+            yield self.__getitems__(list(range(first, min(first + size, len(self)))))
+
     def subset(self, rows: np.ndarray) -> Table:
         """The given rows, in the given order."""
         index = torch.from_numpy(rows)
@@ -48,33 +53,42 @@ class Table(Dataset[Batch]):
 
 
 class Stream(DistributedSampler[Any]):
-    """An endless sequence of shuffled passes over the rows, cut into epochs; position p is a function of (seed, p).
+    """An endless sequence of shuffled passes over the rows, cut into epochs; where it stands is a function of the step.
 
-    Pass k is a permutation drawn from (seed, k). Nothing is dropped and a data set smaller than a batch is no special
-    case: a batch simply reaches into the next pass. Step s of rank r takes rows ``[(s * world + r) * batch_size, …)``,
-    so ranks see different rows and a run resumed at step s sees what the uninterrupted run saw.
-    It is a ``DistributedSampler`` so that Lightning tells it the epoch and leaves it in place.
+    Pass k is a permutation drawn from (seed, k). Nothing is dropped, and a data set smaller than a batch is no special
+    case: a batch simply reaches into the next pass. Step s of rank r takes positions
+    ``[(s * world + r) * batch_size, …)``, so ranks see different rows, and a run resumed at step s sees what the
+    uninterrupted one saw. It is a ``DistributedSampler`` so that Lightning leaves it in place.
 
     Args:
         rows: number of rows in the data set.
         batch_size: rows per batch and process.
         steps: batches per epoch.
-        start: ``(epoch, batch)`` to begin at; earlier batches of that epoch are skipped.
+        step: asked at the start of each epoch: the number of batches before it. By default ``epoch * steps``, by
+            ``set_epoch``.
     """
 
     def __init__(
-        self, rows: int, batch_size: int, steps: int, seed: int, rank: int, world: int, start: tuple[int, int] = (0, 0)
+        self,
+        rows: int,
+        batch_size: int,
+        steps: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        step: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(range(rows), num_replicas=world, rank=rank, seed=seed)  # type: ignore[arg-type]
-        self.rows, self.batch_size, self.steps, self.start = rows, batch_size, steps, start
+        self.rows, self.batch_size, self.steps = rows, batch_size, steps
+        self.step = step or (lambda: self.epoch * steps)
 
     def __len__(self) -> int:
         return self.steps * self.batch_size
 
     def __iter__(self) -> Iterator[int]:
-        first = self.start[1] if self.epoch == self.start[0] else 0
         number, order = -1, np.empty(0, dtype=np.int64)
-        for step in range(self.epoch * self.steps + first, (self.epoch + 1) * self.steps):
+        first = self.step()
+        for step in range(first, first + self.steps):
             position = (step * self.num_replicas + self.rank) * self.batch_size
             for p in range(position, position + self.batch_size):
                 if p // self.rows != number:
@@ -83,7 +97,19 @@ class Stream(DistributedSampler[Any]):
                 yield int(order[p % self.rows])
 
 
-def as_is(batch: Batch) -> Batch:
+class StreamLoader(DataLoader[Batch]):
+    """A loader of a :class:`Stream`: tells Lightning, and every checkpoint, where it stands."""
+
+    def state_dict(self) -> dict[str, int]:
+        """The number of batches handed out."""
+        assert isinstance(self.sampler, Stream)
+        return {"step": self.sampler.step()}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Nothing to do: the stream asks the trainer, whose count the checkpoint restores, where it stands."""
+
+
+def as_is(batch: Any) -> Any:
     """A collate function for data sets that already answer with whole batches."""
     return batch
 
@@ -160,7 +186,6 @@ class GANDataModule(LightningDataModule):
         self.train: Table
         self.val: Table
         self.test: Table
-        self._start = (0, 0)
         self._ready = False
 
     def load(self) -> tuple[Table, Table | None]:
@@ -220,11 +245,15 @@ class GANDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, endless in spirit: see :class:`Stream`."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world, step = 0, 1, None
+        if self.trainer is not None:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+            # Asked of Lightning's own count, which a checkpoint restores, so that nobody has to fast-forward.
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress
+            step = lambda: progress.total.ready  # noqa: E731
         steps = self.steps_per_epoch or max(1, len(self.train) // (self.batch_size * world))
-        stream = Stream(len(self.train), self.batch_size, steps, self.seed, rank, world, self._start)
-        stream.set_epoch(self.trainer.current_epoch if self.trainer else 0)
-        return self._loader(self.train, sampler=stream, batch_size=self.batch_size)
+        stream = Stream(len(self.train), self.batch_size, steps, self.seed, rank, world, step)
+        return self._loader(self.train, StreamLoader, sampler=stream, batch_size=self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows in order."""
@@ -238,8 +267,8 @@ class GANDataModule(LightningDataModule):
         """Requests for as many synthetic rows as there are training rows, of the same classes."""
         return requests(self.train.fields["y"], batch_size=max(256, self.batch_size))
 
-    def _loader(self, table: Table, **options: Any) -> DataLoader[Batch]:
-        return DataLoader(
+    def _loader(self, table: Table, kind: type[DataLoader[Batch]] = DataLoader, **options: Any) -> DataLoader[Batch]:
+        return kind(
             table,
             collate_fn=as_is,
             num_workers=self.num_workers,
@@ -251,29 +280,23 @@ class GANDataModule(LightningDataModule):
     # ---- the loader's position, in every checkpoint ------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """``epoch`` and ``batch`` of the next training batch, and what the order was drawn from."""
-        epoch, batch = self._start
-        if self.trainer is not None:
-            epoch_loop = self.trainer.fit_loop.epoch_loop
-            epoch, batch = self.trainer.current_epoch, epoch_loop.batch_progress.current.processed
-            if batch >= self.trainer.num_training_batches:
-                epoch, batch = epoch + 1, 0
-        return {"epoch": epoch, "batch": batch, "seed": self.seed, "rows": len(self.train)}
+        """The number of training batches handed out, and what their order was drawn from."""
+        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
+        return {"step": step, "seed": self.seed, "rows": len(self.train)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was taken.
+        """Refuse to go on with other data.
 
         Raises:
-            InputError: the training rows are not those of the interrupted run.
+            InputError: the training rows or their order are not those of the interrupted run.
         """
         self.setup("fit")
         for name, here in (("seed", self.seed), ("rows", len(self.train))):
             if state_dict[name] != here:
                 raise InputError(
-                    f"the checkpoint was trained with data.{name} {state_dict[name]}, this run has {here}:"
+                    f"the checkpoint was trained with data {name} {state_dict[name]}, this run has {here}:"
                     " resume with the same data options, or start a new run without --ckpt_path"
                 )
-        self._start = (state_dict["epoch"], state_dict["batch"])
 
 
 def requests(y: Tensor, batch_size: int, index: Tensor | None = None) -> DataLoader[Batch]:

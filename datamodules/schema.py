@@ -126,9 +126,14 @@ class ImageSchema(Schema):
         """``x`` from uint8 0..255, as :meth:`encode` gives it, to float32 in [-1, 1]."""
         return {**batch, "x": batch["x"].float().div_(127.5).sub_(1.0)}
 
+    @staticmethod
+    def pixels(x: Tensor) -> Tensor:
+        """The inverse of :meth:`prepare`: float of any shape in [-1, 1] to uint8."""
+        return x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
     def decode(self, x: Tensor) -> np.ndarray:
         """float (N, channels, image_size, image_size) in [-1, 1] to uint8 (N, height, width, channels)."""
-        x = x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        x = self.pixels(x)
         if (self.height, self.width) != (self.image_size, self.image_size):
             if self.fit == "pad":
                 left, top = self._margins()
@@ -142,7 +147,7 @@ def _resize(x: Tensor, height: int, width: int) -> Tensor:
     return torch.cat(
         [
             F.interpolate(part.float(), (height, width), mode="bilinear", antialias=True).round_().clamp_(0, 255).byte()
-            for part in x.split(1024)  # in parts: float32 is four times the size of the pictures
+            for part in torch.split(x, 1024)  # in parts: float32 is four times the size of the pictures
         ]
     ) if len(x) else x.new_zeros(0, x.shape[1], height, width)
 

@@ -1,0 +1,6 @@
+"""GAN-based data augmentation: labelled synthetic images, text and time series, and whether they help."""
+
+from ganaug.dcgan import DCGAN
+from ganaug.gan import GAN, DivergedError, load
+
+__all__ = ["DCGAN", "GAN", "DivergedError", "load"]

@@ -1,0 +1,199 @@
+"""What watches a run: previews and scores in TensorBoard, and a checkpoint to go on from whatever happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from datamodules import GANDataModule
+from datamodules.schema import Batch, ImageSchema, Schema
+from datamodules.store import contact_sheet
+from ganaug.downstream import ClassifierFeatures, image_features
+from ganaug.gan import GAN, stream_seed
+from ganaug.metrics.distance import frechet_distance, kernel_distance
+
+
+def show_pictures(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
+    """A contact sheet by class of the pictures of a batch."""
+    assert isinstance(schema, ImageSchema)
+    sheet = contact_sheet(schema.decode(batch["x"]), batch["y"].cpu().numpy(), schema).convert("RGB")
+    pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).view(sheet.height, sheet.width, 3)
+    writer.add_image(tag, pixels, step, dataformats="HWC")
+
+
+SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {"image": show_pictures}
+
+
+class Previews(Callback):
+    """Samples of the same latents by class every few steps, and real ones once, in TensorBoard.
+
+    Args:
+        every_n_steps: training batches between two previews; 0 for none.
+        per_class: samples of each class, of at most 20 classes; without classes, 64 samples.
+    """
+
+    def __init__(self, every_n_steps: int = 500, per_class: int = 10) -> None:
+        self.every_n_steps = every_n_steps
+        self.per_class = per_class
+
+    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """The real grid, once."""
+        if (writer := self._writer(trainer)) and trainer.global_step == 0:
+            assert isinstance(trainer.datamodule, GANDataModule)  # type: ignore[attr-defined]
+            table = trainer.datamodule.train  # type: ignore[attr-defined]
+            rows = [
+                row
+                for c in range(min(20, pl_module.schema.num_classes))
+                for row in torch.nonzero(table.fields["y"] == c).flatten()[: self._count(pl_module)].tolist()
+            ]
+            SHOW[pl_module.schema.kind](writer, "real", pl_module.schema, table.__getitems__(rows), 0)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:  # type: ignore[override]
+        """The samples, every ``every_n_steps``."""
+        if not self.every_n_steps or trainer.global_step % self.every_n_steps or not (writer := self._writer(trainer)):
+            return
+        labels = torch.arange(min(20, pl_module.schema.num_classes)).repeat_interleave(self._count(pl_module))
+        latent = pl_module.latent(torch.arange(len(labels)), stream_seed("preview", pl_module.seed))
+        with trainer.precision_plugin.forward_context():
+            samples = pl_module.sample(latent, labels)
+        if not pl_module.conditional:
+            samples["y"] = torch.zeros_like(samples["y"])
+        SHOW[pl_module.schema.kind](writer, "samples", pl_module.schema, samples, trainer.global_step)
+
+    def _count(self, model: GAN) -> int:
+        return self.per_class if model.schema.labelled else 64
+
+    @staticmethod
+    def _writer(trainer: Trainer) -> SummaryWriter | None:
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        return loggers[0].experiment if loggers and trainer.is_global_zero else None
+
+
+class Scores(Callback):
+    """Cheap scores of samples against the validation split (or the test split, under ``test``), in features of a
+    network trained on the training split alone: ``score/frechet_distance``, ``score/kernel_distance`` and, with
+    classes, ``score/class_fidelity``.
+
+    They run in Lightning's validation loop: ``--trainer.val_check_interval`` says how often. The network is trained
+    when the first score is due, from the model's seed, and is no part of the model or its checkpoints.
+    """
+
+    def __init__(self) -> None:
+        self.features: ClassifierFeatures | None = None
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_validation_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: GAN, outputs: Batch, batch: Batch, *_: Any
+    ) -> None:
+        """Keep the features of the batch and of the samples drawn for it."""
+        if trainer.sanity_checking or pl_module.schema.kind != "image":
+            return
+        if self.features is None:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            schema = pl_module.schema
+            pictures = torch.cat([ImageSchema.pixels(part["x"]) for part in data.train.batches()])
+            y = data.train.fields["y"]
+            self.features = image_features(pictures, y, schema.num_classes, schema.labelled, pl_module.seed)
+        real, fake = ImageSchema.pixels(batch["x"]), ImageSchema.pixels(outputs["x"])
+        agree = self.features.predict(fake).cpu() == batch["y"].cpu()
+        self._seen.append((self.features(real), self.features(fake), agree))
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """Log the scores, the same on every rank."""
+        if not self._seen:
+            return
+        seen = [torch.cat(part).to(pl_module.device) for part in zip(*self._seen, strict=True)]
+        self._seen.clear()
+        real, fake, agree = (pl_module.all_gather(part).reshape(-1, *part.shape[1:]).cpu() for part in seen)
+        if len(real) < 2:
+            return
+        scores = {
+            "score/frechet_distance": frechet_distance(real, fake),
+            "score/kernel_distance": kernel_distance(real, fake)[0],
+        }
+        if pl_module.conditional:
+            scores["score/class_fidelity"] = agree.float().mean().item()
+        pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps ``last.ckpt`` in the run's folder: every few steps, at the end, and when the process is told to stop.
+
+    On SIGTERM, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), the handler only sets a flag; the batch that
+    is under way is finished, all ranks agree, the checkpoint is written, and the run ends with status 128 + signal.
+    After SIGUSR1 the job asks SLURM to be queued again. The same command line then goes on from there. (Lightning's
+    own handler saves inside the signal, maybe between two networks' updates.)
+
+    Args:
+        every_n_steps: training batches between two saves; 0 saves at the end and when told to stop only.
+    """
+
+    def __init__(self, every_n_steps: int = 500) -> None:
+        self.every_n_steps = every_n_steps
+        self._saved_step = -1
+        self._signal = 0
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """Listen: from here on, not earlier, since Lightning sets its own handlers before."""
+        self._saved_step = trainer.global_step
+        signals = [signal.SIGTERM] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
+        for number in signals:
+            try:
+                self._handlers[number] = signal.signal(number, self._note)
+            except ValueError:  # signals belong to the main thread
+                return
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._signal = number
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Save where it is time to, and leave if told to."""
+        stop = bool(self._signal)
+        if trainer.world_size > 1:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+            self._save(trainer)
+        if stop:
+            rank_zero_info(f"told to stop: saved {self.path(trainer)} at step {trainer.global_step}")
+            if self._signal == signal.SIGUSR1 and trainer.is_global_zero:
+                subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+            raise SIGTERMException(128 + (self._signal or signal.SIGTERM))
+
+    def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """The last step, whatever its number."""
+        if self._saved_step != trainer.global_step:
+            self._save(trainer)
+
+    def teardown(self, *_: Any) -> None:
+        """Give the signals back."""
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def _save(self, trainer: Trainer) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path(trainer), weights_only=False)
+        self._saved_step = trainer.global_step
+
+    @staticmethod
+    def path(trainer: Trainer) -> Path:
+        """``checkpoints/last.ckpt`` in the logger's folder."""
+        folder = trainer.strategy.broadcast(trainer.log_dir or trainer.default_root_dir)
+        return Path(folder) / "checkpoints" / "last.ckpt"

@@ -1,0 +1,202 @@
+"""The command line: LightningCLI's subcommands for training, and a function's signature for each verb."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+import datamodules  # noqa: F401  (so that --data finds its classes by their short names)
+from datamodules import GANDataModule, InputError
+from ganaug import GAN, DivergedError
+from ganaug.callbacks import LastCheckpoint, Previews, Scores
+from ganaug.evaluate import evaluate
+from ganaug.gan import AtomicCheckpointIO
+from ganaug.generate import generate
+
+VERBS: dict[str, Callable[..., Any]] = {"generate": generate, "evaluate": evaluate}
+
+HELP = """usage: ganaug {fit,generate,evaluate,validate,test,predict} …
+
+GANs for data augmentation: train on a little data, write labelled synthetic samples, measure them.
+
+  fit        train a model              ganaug fit --config experiments/dcgan_digits.yaml
+             go on after a stop         … the same command and --ckpt_path last
+             without a file             ganaug fit --model DCGAN --data MNIST --trainer.max_steps 20000
+  generate   write labelled samples     ganaug generate --ckpt CHECKPOINT --out samples --per_class 100
+  evaluate   score them                 ganaug evaluate --ckpt CHECKPOINT --data Digits --out scores.json
+  validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
+
+ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.
+Watch a run: tensorboard --logdir lightning_logs
+"""
+
+
+class Parser(LightningArgumentParser):
+    """Errors as one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say what is wrong and where help is, and leave with status 2."""
+        fail(self.prog or "ganaug", one_line(message))
+
+
+def one_line(message: str) -> str:
+    """jsonargparse's indented paragraphs as a line."""
+    message = re.sub(r"\s*\n\s*-?\s*", "; ", message.strip())
+    return re.sub(r"\s+", " ", message).replace(":;", ":")
+
+
+def fail(where: str, message: str) -> NoReturn:
+    """One line to standard error, status 2."""
+    print(f"{where}: error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+class CLI(LightningCLI):
+    """LightningCLI with this project's defaults.
+
+    ``data.schema`` is linked to the model, which reads its numbers from it; the same checkpoint, preview and score
+    callbacks stand ready for every model, each with its options (``--last``, ``--best``, ``--previews``).
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Links, and callbacks with their defaults."""
+        parser.link_arguments("data", "model.init_args.schema", compute_fn=_schema, apply_on="instantiate")
+        parser.add_argument(
+            "--name", type=str, default=None, help="Folder of the runs under lightning_logs; by default by model and data."
+        )
+        parser.add_lightning_class_args(Previews, "previews")
+        parser.add_lightning_class_args(LastCheckpoint, "last")
+        parser.add_lightning_class_args(ModelCheckpoint, "best")
+        parser.set_defaults(
+            {
+                "best.monitor": "score/kernel_distance",
+                "best.mode": "min",
+                "best.filename": "best",
+                "best.save_on_train_epoch_end": False,
+                "best.enable_version_counter": False,
+            }
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """A checkpoint's options do not silently replace those given: GAN.on_load_checkpoint compares them."""
+
+    def before_instantiate_classes(self) -> None:
+        """Find the run that ``--ckpt_path last`` means."""
+        config = self.config[self.subcommand]
+        self.run_name = config.name or f"{_class(config.model)}_{_class(config.data)}".lower()
+        root = Path(config.trainer.default_root_dir or "lightning_logs") / self.run_name
+        self.version: int | None = None
+        if config.ckpt_path == "last":
+            found = sorted(root.glob("version_*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
+            config.ckpt_path = str(found[-1]) if found else None
+            print(f"resuming from {found[-1]}" if found else f"no last.ckpt under {root} yet: starting a new run")
+            if found:
+                self.version = int(found[-1].parts[-3].removeprefix("version_"))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """TensorBoard in the run's folder and checkpoints that are whole, where nothing else is asked for."""
+        config = self._get(self.config_init, "trainer")
+        if config.get("logger") in (None, True):
+            root = config.get("default_root_dir") or "lightning_logs"
+            kwargs["logger"] = TensorBoardLogger(root, name=self.run_name, version=self.version)
+        plugins = config.get("plugins") or []
+        kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Say where the run is."""
+        if self.trainer.is_global_zero and self.trainer.log_dir:
+            print(f"run folder: {self.trainer.log_dir}   watch it: tensorboard --logdir {Path(self.trainer.log_dir).parent}")
+
+
+def _class(config: Any) -> str:
+    return str(config.class_path).rsplit(".", 1)[-1]
+
+
+def _schema(data: GANDataModule) -> Any:
+    return data.schema
+
+
+def train(args: Sequence[str]) -> None:
+    """``fit``, ``validate``, ``test`` and ``predict``."""
+    CLI(
+        GAN,
+        GANDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        seed_everything_default=0,
+        parser_class=Parser,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={
+            "max_steps": 20_000,
+            "max_epochs": -1,
+            "check_val_every_n_epoch": None,
+            "val_check_interval": 1000,
+            "num_sanity_val_steps": 0,
+            "callbacks": [RichProgressBar(), Scores()],
+        },
+        args=list(args),
+    )
+
+
+def run_verb(name: str, args: Sequence[str]) -> None:
+    """Parse a function's arguments and call it."""
+    function = VERBS[name]
+    parser = VerbParser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
+    parser.add_function_arguments(function, fail_untyped=True)
+    config = parser.instantiate_classes(parser.parse_args(list(args)))
+    function(**config.as_dict())
+
+
+class VerbParser(ArgumentParser):
+    """Errors as one line."""
+
+    error = Parser.error
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point: one line and status 2 for what a person can put right, a traceback for what is our fault."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    torch.set_float32_matmul_precision("high")
+    warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
+    try:
+        if arguments[0] in VERBS:
+            run_verb(arguments[0], arguments[1:])
+        elif arguments[0] in CLI.subcommands():
+            train(arguments)
+        else:
+            fail("ganaug", f"unknown subcommand {arguments[0]!r}: ganaug --help lists them")
+    except (InputError, DivergedError, MisconfigurationException) as error:
+        fail(f"ganaug {arguments[0]}", one_line(str(error)))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT) or "PYTEST" in os.environ:
+            raise
+        fail(f"ganaug {arguments[0]}", f"{error.strerror}: {error.filename or 'while writing'}")
+
+
+if __name__ == "__main__":
+    main()

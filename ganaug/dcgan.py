@@ -1,0 +1,407 @@
+"""DCGAN (Radford, Metz and Chintala 2015, arXiv 1511.06434), and what has been learned since about few data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from datamodules.errors import InputError
+from datamodules.schema import Batch, ImageSchema
+from ganaug.diffaug import augment, parse_policy
+from ganaug.ema import EMA
+from ganaug.gan import GAN, draw_rows
+from ganaug.losses import LOSSES, LossName, gradient_penalty, r1_penalty
+
+Norm = Literal["batch", "spectral", "none"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper's figure 1 and section 4; unconditional, as there.
+    "paper": {
+        "conditional": False,
+        "prior": "uniform",
+        "width": 128,
+        "kernel_size": 5,
+        "discriminator_norm": "batch",
+        "loss": "non_saturating",
+        "augment": "",
+        "ema_decay": 0.0,
+        "lr_g": 2e-4,
+        "lr_d": 2e-4,
+        "betas": (0.5, 0.999),
+    },
+    # Few data, with classes: class-conditional batch norm (Dumoulin et al. 2017), projection (Miyato and Koyama 2018),
+    # spectral norm (Miyato et al. 2018), hinge, average of G (Yazıcı et al. 2019), DiffAugment (Zhao et al. 2020).
+    "scarce": {
+        "conditional": True,
+        "prior": "normal",
+        "width": 64,
+        "kernel_size": 4,
+        "discriminator_norm": "spectral",
+        "loss": "hinge",
+        "augment": "color,translation,cutout",
+        "ema_decay": 0.999,
+        "lr_g": 2e-4,
+        "lr_d": 2e-4,
+        "betas": (0.5, 0.999),
+    },
+}
+
+
+def stage_channels(image_size: int, width: int) -> list[int]:
+    """Channels at 4×4, 8×8, … up to half the picture's side: ``width`` at the last, doubling inwards to 8 × width."""
+    stages = int(math.log2(image_size)) - 2
+    return [width * min(2**i, 8) for i in reversed(range(stages))]
+
+
+def initialise(module: nn.Module) -> None:
+    """N(0, 0.02) for weights, zero biases; batch norm starts as the identity (the paper's section 4)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+
+
+class ConditionalBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm whose gain and bias are looked up by class (Dumoulin et al. 2017, eq. 5); one class is plain batch norm."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__(channels, affine=False)
+        self.gain = nn.Parameter(torch.ones(num_classes, channels))
+        self.shift = nn.Parameter(torch.zeros(num_classes, channels))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        """x (B, C, H, W), y (B,) to (B, C, H, W)."""
+        one = len(self.gain) == 1
+        affine = (self.gain[0], self.shift[0]) if one else (None, None)
+        x = F.batch_norm(x, self.running_mean, self.running_var, *affine, self.training, 0.1, self.eps)
+        if one:
+            return x
+        gain, shift = self.gain[y][..., None, None], self.shift[y][..., None, None]                   # (B, C, 1, 1)
+        return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype))
+
+
+class Generator(nn.Module):
+    """Project and reshape to 4×4, then double the side by transposed convolutions (figure 1); output in [-1, 1]."""
+
+    def __init__(
+        self, image_size: int, channels: int, num_classes: int, latent_dim: int, width: int, kernel_size: int, prior: str
+    ) -> None:
+        super().__init__()
+        stages = stage_channels(image_size, width)
+        self.prior = prior
+        self.project = nn.Linear(latent_dim, stages[0] * 4 * 4, bias=False)
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(c, num_classes) for c in stages)
+        # kernel 5 needs the output padding to double the side exactly; 4 is a multiple of the stride (no checkerboard)
+        geometry = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
+        self.convolutions = nn.ModuleList(
+            nn.ConvTranspose2d(c, following, bias=i == len(stages) - 1, output_padding=kernel_size % 2, **geometry)
+            for i, (c, following) in enumerate(zip(stages, [*stages[1:], channels], strict=True))
+        )
+        self.apply(initialise)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """z (B, latent_dim) standard normal, y (B,) to (B, C, H, W)."""
+        if self.prior == "uniform":
+            z = torch.erf(z / math.sqrt(2))  # the normal's distribution function, stretched: uniform on [-1, 1]
+        x = self.project(z).view(len(z), -1, 4, 4)                                                    # (B, stages[0], 4, 4)
+        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
+            x = convolution(F.relu(norm(x, y), inplace=True))
+        return torch.tanh(x.float())
+
+
+class Discriminator(nn.Module):
+    """Strided convolutions and one dense layer to a logit; with classes, plus ⟨embedding of y, features⟩ (projection)."""
+
+    def __init__(
+        self, image_size: int, channels: int, num_classes: int, width: int, kernel_size: int, norm: Norm
+    ) -> None:
+        super().__init__()
+        stages = stage_channels(image_size, width)[::-1]
+        geometry = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, c, bias=norm != "batch" or i == 0, **geometry)
+            for i, (before, c) in enumerate(zip([channels, *stages[:-1]], stages, strict=True))
+        )
+        # batch norm everywhere but at the input (section 3)
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(c) if norm == "batch" and i > 0 else nn.Identity() for i, c in enumerate(stages)
+        )
+        self.dense = nn.Linear(stages[-1] * 4 * 4, 1)
+        self.embedding = nn.Embedding(num_classes, stages[-1] * 4 * 4) if num_classes > 1 else None
+        self.apply(initialise)
+        if norm == "spectral":
+            for layer in (*self.convolutions, self.dense, self.embedding):
+                if layer is not None:
+                    spectral_norm(layer)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """x (B, C, H, W) in [-1, 1], y (B,) to logits (B,)."""
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.leaky_relu(norm(convolution(x)), 0.2, inplace=True)
+        features = x.flatten(1)                                                                       # (B, stages[-1] * 16)
+        logit = self.dense(features).squeeze(1)                                                       # (B,)
+        if self.embedding is not None:
+            logit = logit + (self.embedding(y) * features).sum(1)
+        return logit
+
+
+class DCGAN(GAN):
+    """DCGAN for square pictures of 8 to 128 pixels, class-conditional where the data have classes.
+
+    Options that are left out take the preset's value.
+
+    Args:
+        schema: of the data: picture size, channels, classes.
+        preset: ``scarce``, for few data, or ``paper``, the architecture and settings of Radford et al. 2015.
+        latent_dim: length of a latent vector.
+        prior: distribution of the latent (scarce: normal; paper: uniform on [-1, 1]).
+        width: channels at half the picture's side; doubled at each halving, up to 8 × width (scarce: 64; paper: 128).
+        kernel_size: of all convolutions, 4 or 5 (scarce: 4; paper: 5).
+        conditional: batch norm in G and projection in D by class (scarce: true; paper: false). Without classes it has
+            no effect.
+        discriminator_norm: spectral, batch or none (scarce: spectral; paper: batch).
+        loss: non_saturating, least_squares, hinge or wasserstein (scarce: hinge; paper: non_saturating).
+        gradient_penalty: weight of the WGAN-GP term; 10 in its paper.
+        r1: weight γ of the R1 penalty on real pictures, applied every ``r1_every`` steps, times ``r1_every``.
+        r1_every: see ``r1``.
+        n_critic: D's steps per step of G; each is a batch of its own.
+        lr_g: G's learning rate.
+        lr_d: D's learning rate.
+        betas: of Adam.
+        ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.999).
+        augment: what D sees is put through these, comma-separated: color, translation, cutout; empty for none.
+        augment_probability: per operation and picture; ``ada`` adapts it to D's overfitting (Karras et al. 2020).
+        ada_target: share by which D's logits on real pictures lean to the positive, E[sign], that ``ada`` aims at.
+        ada_speed: pictures, in thousands, over which the probability may go from 0 to 1.
+        clip: largest gradient norm per optimiser; none by default.
+        accumulate: batches whose gradients are summed before an optimiser steps.
+        channels_last: memory format of both networks; faster on CPUs and tensor cores.
+        compile: put both networks through torch.compile.
+        seed: of the initial weights and of the noise in training.
+    """
+
+    schema: ImageSchema
+    schema_kind = "image"
+    optimizer_names = ("g", "d")
+
+    def __init__(
+        self,
+        schema: ImageSchema,
+        preset: Literal["scarce", "paper"] = "scarce",
+        latent_dim: int = 128,
+        prior: Literal["normal", "uniform"] | None = None,
+        width: int | None = None,
+        kernel_size: Literal[4, 5] | None = None,
+        conditional: bool | None = None,
+        discriminator_norm: Norm | None = None,
+        loss: LossName | None = None,
+        gradient_penalty: float = 0.0,
+        r1: float = 0.0,
+        r1_every: int = 16,
+        n_critic: int = 1,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        betas: tuple[float, float] | None = None,
+        ema_decay: float | None = None,
+        augment: str | None = None,
+        augment_probability: float | Literal["ada"] = 1.0,
+        ada_target: float = 0.6,
+        ada_speed: float = 500.0,
+        clip: float | None = None,
+        accumulate: int = 1,
+        channels_last: bool = True,
+        compile: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(schema, seed, clip, accumulate)
+        chosen = {name: value for name, value in locals().items() if name in PRESETS[preset] and value is not None}
+        settings = PRESETS[preset] | chosen
+        self.save_hyperparameters(ignore=["schema"])
+        # The preset's values too, so that a checkpoint does not change its meaning when a preset does; and plain.
+        self.hparams.update({name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()})
+        self._check_options()
+
+        hp = self.hparams
+        classes = schema.num_classes if hp.conditional else 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator = Generator(
+                schema.image_size, schema.channels, classes, latent_dim, hp.width, hp.kernel_size, hp.prior
+            )
+            self.discriminator = Discriminator(
+                schema.image_size, schema.channels, classes, hp.width, hp.kernel_size, hp.discriminator_norm
+            )
+        self.ema = EMA(self.generator, hp.ema_decay)
+        self.loss = LOSSES[hp.loss]
+        self.policy = parse_policy(hp.augment)
+        adaptive = augment_probability == "ada"
+        self.register_buffer("augment_probability", torch.tensor(0.0 if adaptive else float(augment_probability)))
+
+    def _check_options(self) -> None:
+        hp = self.hparams
+        size = self.schema.image_size
+        if size not in (8, 16, 32, 64, 128):
+            raise InputError(f"DCGAN draws squares of 8, 16, 32, 64 or 128 pixels, not {size}: set data.image_size")
+        for name in ("latent_dim", "width", "r1_every", "n_critic"):
+            if hp[name] < 1:
+                raise InputError(f"{name} must be at least 1, not {hp[name]}")
+        for name in ("lr_g", "lr_d", "ada_speed"):
+            if not hp[name] > 0:
+                raise InputError(f"{name} must be above 0, not {hp[name]}")
+        for name in ("r1", "gradient_penalty"):
+            if not hp[name] >= 0:
+                raise InputError(f"{name} must be at least 0, not {hp[name]}")
+        if not 0 <= hp.ema_decay < 1:
+            raise InputError(f"ema_decay must be at least 0 and below 1, not {hp.ema_decay}")
+        if hp.augment_probability != "ada" and not 0 <= hp.augment_probability <= 1:
+            raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
+        if hp.gradient_penalty and hp.discriminator_norm == "batch":
+            raise InputError(
+                "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al. 2017,"
+                " section 4): set discriminator_norm to none or spectral"
+            )
+        if hp.compile and (hp.gradient_penalty or hp.r1):
+            raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty or r1")
+
+    # ---- set-up --------------------------------------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> list[tuple[str, int | None]]:
+        """One, from the first batch on."""
+        return [("adversarial", None)]
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the data have classes and the model was not told to ignore them."""
+        return self.schema.labelled and bool(self.hparams.conditional)
+
+    def setup(self, stage: str) -> None:
+        """Memory format and compilation."""
+        if self.hparams.channels_last:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.hparams.compile and stage == "fit":
+            self.generator.compile()
+            self.discriminator.compile()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam for each network; fused but under fp16, whose scaler a fused step would hide from clipping."""
+        fused = self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda")
+        hp = self.hparams
+        return [
+            torch.optim.Adam(self.generator.parameters(), hp.lr_g, tuple(hp.betas), fused=fused),
+            torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, tuple(hp.betas), fused=fused),
+        ]
+
+    # ---- training ------------------------------------------------------------------------------------------------------
+
+    def judge(self, x: Tensor, y: Tensor) -> Tensor:
+        """D's logits (B,) on augmented pictures x (B, C, H, W) of classes y (B,)."""
+        probability = self.augment_probability if self.hparams.augment_probability == "ada" else float(self.hparams.augment_probability)
+        x = augment(x, self.policy, probability)
+        if self.hparams.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self.discriminator(x, y)
+
+    def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of D, then, every ``n_critic`` steps, one of G on the same fakes."""
+        optimizer_g, optimizer_d = self.optimizers()  # type: ignore[misc]
+        real, y = batch["x"], batch["y"]                                                              # (B, C, H, W), (B,)
+        turn_g, remainder = divmod(self.step, self.hparams.n_critic)
+        train_g = remainder == self.hparams.n_critic - 1
+        with torch.set_grad_enabled(train_g):
+            z = torch.randn(len(real), self.hparams.latent_dim, device=self.device)
+            fake = self.generator(z, y)                                                               # (B, C, H, W)
+
+        losses = {"loss/d": self._step_d(optimizer_d, real, fake.detach(), y)}
+        if train_g:
+            losses["loss/g"] = self._step_g(optimizer_g, fake, y, turn_g)
+            if (turn_g + 1) % self.accumulate == 0:
+                self.ema.update(self.generator, turn_g // self.accumulate)
+        return losses
+
+    def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
+        hp = self.hparams
+        with self.toggled_optimizer(optimizer):
+            if hp.discriminator_norm == "batch":  # its statistics are those of real or of fake, not of a mixture
+                logits_real, logits_fake = self.judge(real, y), self.judge(fake, y)
+            else:
+                logits_real, logits_fake = self.judge(torch.cat([real, fake]), torch.cat([y, y])).chunk(2)
+            adversarial = loss = self.loss.discriminator(logits_real, logits_fake)
+            if hp.gradient_penalty:
+                loss = loss + hp.gradient_penalty * gradient_penalty(lambda x: self.judge(x, y), real, fake)
+            if hp.r1 and self.step % hp.r1_every == 0:
+                loss = loss + hp.r1 * hp.r1_every * r1_penalty(lambda x: self.judge(x, y), real)
+            self.update(optimizer, loss, self.step)
+        if hp.augment_probability == "ada":
+            self._adapt(logits_real.detach())
+        if self.logging_step:
+            self.log("accuracy/real", (logits_real > 0).float().mean())
+            self.log("accuracy/fake", (logits_fake < 0).float().mean())
+            self.log("augment/probability", self.augment_probability)
+        return adversarial
+
+    def _step_g(self, optimizer: LightningOptimizer, fake: Tensor, y: Tensor, turn: int) -> Tensor:
+        with self.toggled_optimizer(optimizer):  # D's weights get no gradient here, and none is computed
+            loss = self.loss.generator(self.judge(fake, y))
+            self.update(optimizer, loss, turn)
+        return loss
+
+    def _adapt(self, logits_real: Tensor) -> None:
+        """Move the probability towards the target of E[sign(D(real))] (Karras et al. 2020, section 3.1, r_t)."""
+        lean = self.all_gather(logits_real.sign().mean()).mean()
+        pictures = len(logits_real) * self.trainer.world_size
+        change = (lean - self.hparams.ada_target).sign() * (pictures / (self.hparams.ada_speed * 1000))
+        self.augment_probability.add_(change).clamp_(0, 1)
+
+    # ---- sampling ------------------------------------------------------------------------------------------------------
+
+    def latent(self, indices: Tensor, seed: int) -> Tensor:
+        """Standard normal (B, latent_dim), row i from (seed, indices[i]) alone."""
+        return draw_rows(indices, seed, (self.hparams.latent_dim,)).to(self.device)
+
+    @torch.no_grad()
+    def sample(self, latent: Tensor, labels: Tensor, truncation: float | None = None) -> Batch:
+        """Pictures from the averaged generator.
+
+        Args:
+            latent: (B, latent_dim).
+            labels: (B,) class ids; ignored by an unconditional model.
+            truncation: latents are squeezed into [-t, t] as a truncated normal (Brock et al. 2019, section 3.1):
+                smaller is cleaner and less diverse.
+
+        Returns:
+            ``x`` (B, C, H, W) float32 in [-1, 1] and ``y`` (B,).
+        """
+        if truncation is not None:
+            if not truncation > 0:
+                raise InputError(f"truncation must be above 0, not {truncation}")
+            # By quantiles instead of redrawing, so that it stays a function of the latent.
+            tail = torch.special.ndtr(torch.tensor(-truncation, dtype=torch.float64))
+            quantile = tail + (1 - 2 * tail) * torch.special.ndtr(latent.double().cpu())
+            latent = torch.special.ndtri(quantile).to(latent)
+        labels = labels.to(self.device)
+        network = self.ema.network.eval()  # Lightning puts every submodule into training mode
+        return {"x": network(latent.to(self.device), labels), "y": labels}
+
+    @staticmethod
+    def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
+        """Latents on the great circle from start to end (White 2016, arXiv 1609.04468).
+
+        Args:
+            start, end: (latent_dim,) each.
+            steps: number of latents, both ends included.
+
+        Returns:
+            (steps, latent_dim).
+        """
+        share = torch.linspace(0, 1, steps, device=start.device)[:, None]
+        angle = torch.acos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+        if angle.sin().abs() < 1e-6:
+            return torch.lerp(start, end, share)
+        return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

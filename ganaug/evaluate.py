@@ -1,0 +1,263 @@
+"""``ganaug evaluate``: how good samples are, each score beside the same score of unseen real data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+
+from datamodules import GANDataModule, Table
+from datamodules.errors import InputError
+from datamodules.manifest import make_folder, replacing
+from datamodules.schema import ImageSchema
+from datamodules.store import read_images
+from ganaug.downstream import ClassifierFeatures, fit_classifier, image_features
+from ganaug.gan import GAN, load
+from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
+from ganaug.metrics.image import Inception
+
+PAIRS = 10_000  # rows at most where every pair of rows is looked at
+
+
+class Rows(NamedTuple):
+    """Pictures uint8 (N, C, S, S) and class ids int64 (N,)."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Features(Protocol):
+    """What distances are taken in."""
+
+    name: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Pictures uint8 (N, C, S, S) to features (N, d)."""
+        ...
+
+
+def evaluate(
+    data: GANDataModule,
+    ckpt: Path | None = None,
+    samples: Path | None = None,
+    out: Path | None = Path("scores.json"),
+    n: int | None = None,
+    seed: int = 0,
+    inception: bool = False,
+    inception_weights: Path | None = None,
+    cas: bool = True,
+    accelerator: str = "auto",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Score samples of a checkpoint, or samples in a folder, against real data.
+
+    Every score stands beside its floor: what unseen real data score in place of the samples, at the same sample
+    counts. The feature network and the classifiers learn from the training split (or the samples) alone, for a fixed
+    number of steps; the test split is only measured against.
+
+    Args:
+        data: the real data; its training split is what the GAN was trained on.
+        ckpt: checkpoint to draw samples from.
+        samples: folder or .npz of samples, instead of a checkpoint.
+        out: JSON file for the scores.
+        n: number of samples to draw from the checkpoint, in the training split's class proportions; by default as many
+            as there are training rows.
+        seed: of the samples and of the classifiers.
+        inception: measure distances in the Inception network of the Fréchet Inception Distance (downloads its weights).
+        inception_weights: a file of its weights, instead of a download.
+        cas: train a classifier on the samples too; the longest part.
+        accelerator: auto, cpu, cuda, mps.
+        progress: show progress bars.
+
+    Returns:
+        What is written to ``out``: the scores, sample counts and the name of the feature network.
+
+    Raises:
+        InputError: no samples or two sources of them, or samples that are not of the data's kind.
+    """
+    if (ckpt is None) == (samples is None):
+        raise InputError("give either ckpt, a checkpoint to draw from, or samples, a folder to read")
+    schema = data.schema
+    if not isinstance(schema, ImageSchema):
+        raise InputError(f"there are no scores for {schema.kind} data yet")
+    model = load(ckpt) if ckpt is not None else None  # first: the quickest way to be wrong
+    data.prepare_data()
+    data.setup()
+    train, test = rows(data.train), rows(data.test)
+    if len(train.y) < 2 or len(test.y) < 2:
+        raise InputError(f"scores need 2 training and 2 test rows; there are {len(train.y)} and {len(test.y)}")
+    if model is not None:
+        synthetic = draw(model, data, n, seed, accelerator)
+        labelled = model.conditional
+    else:
+        assert samples is not None
+        synthetic, labelled = read(samples, schema)
+    labelled = labelled and schema.num_classes > 1
+    if len(synthetic.y) < 2:
+        raise InputError("scores need at least 2 samples")
+
+    judge = image_features(
+        train.x, train.y, schema.num_classes, schema.labelled, seed, accelerator=accelerator, progress=progress
+    )
+    features: Features = judge
+    if inception or inception_weights is not None:
+        features = Inception(inception_weights)
+    in_features = [features(part.x) for part in (train, test, synthetic)]
+    scores: dict[str, Any] = distances(*in_features, seed)
+    scores["memorisation"] = {
+        "in_features": memorisation(*(_some(part, seed) for part in in_features)),
+        "in_pixels": memorisation(*(_some(part.x, seed).flatten(1).float() for part in (train, test, synthetic))),
+    }
+    if labelled:
+        scores |= usefulness(judge, train, test, synthetic, schema.num_classes, seed, cas, accelerator, progress)
+    result = {
+        "extractor": features.name,
+        "source": str(ckpt if ckpt is not None else samples),
+        "data": type(data).__name__,
+        "seed": seed,
+        "counts": {"synthetic": len(synthetic.y), "train": len(train.y), "test": len(test.y)},
+        "scores": scores,
+    }
+    if out is not None:
+        make_folder(Path(out).absolute().parent)
+        with replacing(Path(out)) as file:
+            file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
+    rank_zero_info(table(result))
+    return result
+
+
+# ---- the three sets of rows ------------------------------------------------------------------------------------------
+
+
+def rows(part: Table) -> Rows:
+    """A split as the model sees it."""
+    x = [ImageSchema.pixels(batch["x"]) for batch in part.batches()]
+    return Rows(torch.cat(x) if x else torch.empty(0, dtype=torch.uint8), part.fields["y"])
+
+
+def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str) -> Rows:
+    """Samples in the class proportions of the training split."""
+    if model.schema != data.schema:
+        raise InputError("the checkpoint was trained on data of another size or with other classes than --data gives")
+    labels = data.train.fields["y"]
+    count = len(labels) if n is None else n
+    if count < 2:
+        raise InputError(f"n must be at least 2, not {count}")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    y = labels[order].repeat(-(-count // len(labels)))[:count]
+    device = torch.device("cpu") if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
+    model.to(device or torch.device("cpu"))
+    x = [
+        ImageSchema.pixels(model.sample(model.latent(index, seed), y[index])["x"]).cpu()
+        for index in torch.arange(count).split(256)
+    ]
+    return Rows(torch.cat(x), y)
+
+
+def read(path: Path, schema: ImageSchema) -> tuple[Rows, bool]:
+    """Samples from a folder or .npz, and whether they have labels; their classes must be among the data's."""
+    pictures, y, classes = read_images(path, channels=schema.channels if schema.channels in (1, 3, 4) else None)  # type: ignore[arg-type]
+    expected = (schema.height, schema.width, schema.channels)
+    if pictures.shape[1:] != expected:
+        raise InputError(f"{path}: the samples are {_size(pictures.shape[1:])}, the data are {_size(expected)}")
+    labelled = y is not None and schema.labelled
+    ids = torch.zeros(len(pictures), dtype=torch.long)
+    if labelled:
+        ids = torch.tensor([schema.class_id(name) for name in classes])[torch.from_numpy(y)]
+    return Rows(schema.encode(pictures), ids), labelled
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]}×{shape[1]} with {shape[2]} channels"
+
+
+def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:
+    """At most so many rows, chosen by the seed."""
+    return x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]]
+
+
+# ---- scores ----------------------------------------------------------------------------------------------------------
+
+
+def distances(train: Tensor, test: Tensor, synthetic: Tensor, seed: int) -> dict[str, Any]:
+    """Distances of samples to both real splits, with the distance between those as the floor.
+
+    Args:
+        train, test, synthetic: features (N, d). From each the same number of rows is compared, since the Fréchet
+            distance falls with the number and the neighbourhoods of ``manifold`` shrink with it.
+    """
+    n = min(len(train), len(test), len(synthetic))
+    train, test, synthetic = (_some(part, seed, n) for part in (train, test, synthetic))
+
+    def compared(score: Callable[[Tensor, Tensor], float]) -> dict[str, float]:
+        return {"to_train": score(train, synthetic), "to_test": score(test, synthetic), "floor": score(train, test)}
+
+    def kernel(a: Tensor, b: Tensor) -> float:
+        return kernel_distance(a, b, seed=seed)[0]
+
+    pairs = [_some(part, seed) for part in (train, test, synthetic)]
+    near, floor = manifold(pairs[0], pairs[2]), manifold(pairs[0], pairs[1])
+    return {
+        "frechet_distance": {**compared(frechet_distance), "rows": n},
+        "kernel_distance": {**compared(kernel), "rows": n},
+        **{name: {"to_train": near[name], "floor": floor[name], "rows": len(pairs[0])} for name in near},
+    }
+
+
+def usefulness(
+    judge: ClassifierFeatures,
+    train: Rows,
+    test: Rows,
+    synthetic: Rows,
+    num_classes: int,
+    seed: int,
+    cas: bool,
+    accelerator: str,
+    progress: bool,
+) -> dict[str, Any]:
+    """Class fidelity, and the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887, section 3)."""
+    real = judge.accuracy(test.x, test.y)
+    scores: dict[str, Any] = {
+        "class_fidelity": {
+            "synthetic": judge.accuracy(synthetic.x, synthetic.y),
+            "floor": real,
+            "rows": len(synthetic.y),
+        }
+    }
+    if cas:
+        model = fit_classifier(
+            synthetic.x, synthetic.y, num_classes, seed=seed, accelerator=accelerator, progress=progress
+        )
+        accuracy = ClassifierFeatures(model, "cas").accuracy(test.x, test.y)
+        scores["cas"] = {"trained_on_synthetic": accuracy, "trained_on_real": real, "rows": len(test.y)}
+    return scores
+
+
+def table(result: dict[str, Any]) -> str:
+    """The scores as lines of text."""
+    counts, scores = result["counts"], result["scores"]
+    lines = [
+        f"{counts['synthetic']} samples against {counts['train']} training and {counts['test']} test rows;"
+        f" features: {result['extractor']}",
+        f"{'':24}{'samples':>10}{'real':>10}",
+    ]
+    for name in ("frechet_distance", "kernel_distance"):
+        lines.append(f"{name + ' to test':24}{scores[name]['to_test']:>10.4f}{scores[name]['floor']:>10.4f}")
+    for name in ("precision", "recall", "density", "coverage"):
+        lines.append(f"{name:24}{scores[name]['to_train']:>10.4f}{scores[name]['floor']:>10.4f}")
+    if "class_fidelity" in scores:
+        lines.append(
+            f"{'class fidelity':24}{scores['class_fidelity']['synthetic']:>10.4f}{scores['class_fidelity']['floor']:>10.4f}"
+        )
+    if "cas" in scores:
+        lines.append(
+            f"{'CAS':24}{scores['cas']['trained_on_synthetic']:>10.4f}{scores['cas']['trained_on_real']:>10.4f}"
+        )
+    copied = scores["memorisation"]["in_features"]
+    lines.append(f"{'nearer than real (1 %)':24}{copied['closer']:>10.4f}{0.01:>10.4f}")
+    return "\n".join(lines)

@@ -1,0 +1,321 @@
+"""GAN: what every model here shares: latents, phases, one step a batch, updates, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.optim import Optimizer
+
+from datamodules.errors import InputError
+from datamodules.manifest import make_folder, replacing
+from datamodules.schema import Batch, Schema
+
+FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
+
+
+class DivergedError(RuntimeError):
+    """Training left the finite numbers. The message is one line; the last good checkpoint is untouched."""
+
+
+def stream_seed(*key: int | str) -> int:
+    """A 63-bit seed from a key such as (seed, rank, step): the same everywhere, unrelated for different keys."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool = False) -> Tensor:
+    """Random float32 rows (B, \\*shape) on the CPU, row i from (seed, indices[i]) alone.
+
+    Philox is a function of a counter under a key (Salmon et al. 2011), so a row costs the same wherever it stands.
+
+    Args:
+        indices: (B,) int64, at least 0.
+        uniform: on [0, 1) instead of standard normal.
+    """
+    out = np.empty((len(indices), *shape), dtype=np.float32)
+    for row, index in zip(out, indices.tolist(), strict=True):
+        generator = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+        row[...] = generator.random(shape, np.float32) if uniform else generator.standard_normal(shape, np.float32)
+    return torch.from_numpy(out)
+
+
+class GAN(LightningModule):
+    """Base of the models. A subclass gives ``latent``, ``sample``, ``phases`` and one ``<phase>_step`` a phase.
+
+    - **A GAN is a deterministic function of latents and labels**: ``sample(latent(indices, seed), labels)``.
+    - **One training batch is one step**: ``max_steps``, ``every_n_train_steps`` and TensorBoard's axis count batches,
+      however many optimisers step in each.
+    - **Noise in training comes from (seed, rank, step)**: a run stopped after any batch and resumed ends with the same
+      bits as one that was not.
+    - **Phases are a list** of (name, steps) and the phase is a function of the step. The last one has no end (None).
+
+    Args:
+        schema: what the data mean; numbers such as channels and classes are read from it.
+        seed: of the initial weights and the noise in training.
+        clip: largest gradient norm per optimiser; None leaves gradients alone. (The Trainer's own option is refused by
+            Lightning under manual optimisation.)
+        accumulate: batches whose gradients are summed before an optimiser steps.
+    """
+
+    models: ClassVar[dict[str, type[GAN]]] = {}
+    schema_kind: ClassVar[str]
+    optimizer_names: ClassVar[tuple[str, ...]]
+    # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
+    runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
+
+    def __init_subclass__(cls) -> None:
+        GAN.models[cls.__name__] = cls
+
+    def __init__(self, schema: Schema, seed: int, clip: float | None, accumulate: int) -> None:
+        super().__init__()
+        if schema.kind != self.schema_kind:
+            raise InputError(
+                f"{type(self).__name__} learns from {self.schema_kind} data, the data module gives {schema.kind} data"
+            )
+        if clip is not None and clip <= 0:
+            raise InputError(f"clip must be above 0, not {clip}; leave it out for no clipping")
+        if accumulate < 1:
+            raise InputError(f"accumulate must be at least 1, not {accumulate}")
+        if seed < 0:
+            raise InputError(f"seed must be at least 0, not {seed}")
+        self.automatic_optimization = False
+        self.schema = schema
+        self.seed = seed
+        self.clip = clip
+        self.accumulate = accumulate
+        self.sample_seed = 0
+        self.sample_options: dict[str, Any] = {}
+        self._gradients: dict[str, Tensor] = {}
+
+    # ---- what a subclass gives -----------------------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> Sequence[tuple[str, int | None]]:
+        """(name, number of steps) in order; the last one has no end."""
+        raise NotImplementedError
+
+    @property
+    def conditional(self) -> bool:
+        """Whether labels steer the samples."""
+        return self.schema.labelled
+
+    def latent(self, indices: Tensor, seed: int) -> Tensor:
+        """Latents (B, …), row i from (seed, indices[i]) alone, on the model's device."""
+        raise NotImplementedError
+
+    def sample(self, latent: Tensor, labels: Tensor, **options: Any) -> Batch:
+        """Samples from the averaged generator, a deterministic function of latents (B, …) and labels (B,)."""
+        raise NotImplementedError
+
+    # ---- training ------------------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """Batches trained on so far."""
+        return self.trainer.global_step
+
+    @property
+    def logging_step(self) -> bool:
+        """Whether this batch is one that the Trainer writes to its logger."""
+        return (self.step + 1) % self.trainer.log_every_n_steps == 0
+
+    def phase(self, step: int) -> str:
+        """Name of the phase that step number ``step``, counted from 0, belongs to."""
+        for name, steps in self.phases:
+            if steps is None or step < steps:
+                return name
+            step -= steps
+        raise AssertionError("the last phase must have no end")
+
+    def on_train_start(self) -> None:
+        """Take up gradients of a resumed run; say so before a run starts that would stop before its last phase."""
+        for name, gradient in self._gradients.items():
+            self.get_parameter(name).grad = gradient.to(self.device)
+        self._gradients = {}
+        before = sum(steps or 0 for _, steps in self.phases[:-1])
+        ends = self.trainer.max_steps if self.trainer.max_steps >= 0 else float("inf")
+        if self.trainer.max_epochs is not None and self.trainer.max_epochs >= 0:
+            ends = min(ends, self.trainer.max_epochs * self.trainer.num_training_batches)
+        if ends <= before:
+            rank_zero_warn(
+                f"this run stops at step {ends}, before the {self.phases[-1][0]} phase, which begins at step {before}:"
+                " raise --trainer.max_steps or shorten the phases before it"
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of the phase that the step count says."""
+        torch.manual_seed(stream_seed("train", self.seed, self.global_rank, self.step))
+        loop = self.trainer.fit_loop.epoch_loop.manual_optimization
+        for optimizer in self.trainer.strategy._lightning_optimizers:  # each would count its own steps
+            optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
+        step: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"{self.phase(self.step)}_step")
+        losses = {name: loss.detach() for name, loss in step(batch).items()}
+        self._refuse_divergence(losses)
+        if self.logging_step:
+            self.log_dict(losses, prog_bar=True)
+            for name, optimizer in zip(self.optimizer_names, self._optimizers(), strict=True):
+                self.log(f"lr/{name}", optimizer.param_groups[0]["lr"])
+        loop.optim_step_progress.increment_ready()
+        loop.optim_step_progress.increment_completed()
+
+    def update(self, optimizer: LightningOptimizer, loss: Tensor, turn: int) -> None:
+        """Backward, and a step where enough gradients have been summed.
+
+        Args:
+            turn: how many times this optimiser has been handed a loss before, a function of the step.
+        """
+        self.manual_backward(loss / self.accumulate)
+        if (turn + 1) % self.accumulate == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip and log the gradients' norm: after Lightning has unscaled them, which ``clip_gradients`` is not."""
+        if self.clip is None and not self.logging_step:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip if self.clip is not None else float("inf"))
+        if self.logging_step:
+            name = self.optimizer_names[next(i for i, o in enumerate(self._optimizers()) if o is optimizer)]
+            self.log(f"gradient_norm/{name}", norm)
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep gradients that are being accumulated."""
+
+    def _optimizers(self) -> list[Optimizer]:
+        return list(self.trainer.optimizers)
+
+    def _refuse_divergence(self, losses: dict[str, Tensor]) -> None:
+        # Asking a GPU for a number stalls it, so there the question waits for a logging step, or for a checkpoint.
+        if self.device.type != "cpu" and not self.logging_step:
+            return
+        for name, loss in losses.items():
+            if not bool(torch.isfinite(loss).all()):
+                raise DivergedError(
+                    f"{name} became {float(loss)} at step {self.step}: training diverged; the last checkpoint is from"
+                    " before that. Lower the learning rates, set --model.clip, or use precision bf16-mixed or 32"
+                )
+
+    # ---- validation and generation -------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Samples of the same classes as the batch: what a score compares with it. The same latents every time."""
+        y = batch["y"]
+        first = (batch_idx * self.trainer.world_size + self.global_rank) * 2**20
+        index = torch.arange(first, first + len(y))
+        return self.sample(self.latent(index, stream_seed("validation", self.seed)), y)
+
+    test_step = validation_step
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Samples for requests: ``index`` (B,) and ``y`` (B,), by ``sample_seed`` and ``sample_options``."""
+        latent = self.latent(batch["index"], self.sample_seed)
+        return {"index": batch["index"], **self.sample(latent, batch["y"], **self.sample_options)}
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Class, schema, and gradients where the run stands between two steps of an optimiser."""
+        for name, weight in self.state_dict().items():
+            if not bool(torch.isfinite(weight).all()):
+                raise DivergedError(f"{name} is not finite at step {self.step}: training diverged; not saved")
+        checkpoint["ganaug"] = {
+            "format": FORMAT,
+            "model": type(self).__name__,
+            "schema": self.schema.to_dict(),
+            "gradients": {name: p.grad for name, p in self.named_parameters() if p.grad is not None},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another model, of other options or of other data.
+
+        Raises:
+            InputError: naming what differs.
+        """
+        ours = checkpoint["ganaug"]
+        if ours["model"] != type(self).__name__:
+            raise InputError(f"the checkpoint holds a {ours['model']}, this run trains a {type(self).__name__}")
+        theirs = checkpoint["hyper_parameters"]
+        differ = [
+            f"{name} {theirs.get(name)!r} there, {value!r} here"
+            for name, value in self.hparams.items()
+            if name not in self.runtime_options and theirs.get(name) != value
+        ]
+        if ours["schema"] != self.schema.to_dict():
+            differ.append("the data's shape or classes")
+        if differ:
+            raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
+        self._gradients = ours["gradients"]
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint of ours as plain values and tensors on the CPU; nothing in it is executed.
+
+    Raises:
+        InputError: no such file, truncated, not a checkpoint, not one of ours, or of another format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}" + (": that is a folder" if path.is_dir() else ""))
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names a truncated zip, a pickle with code and an empty file in a dozen ways
+        raise InputError(f"{path} cannot be read as a checkpoint: truncated, or not one ({type(error).__name__})") from None
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("ganaug"), dict):
+        raise InputError(f"{path} is a checkpoint, but not one that ganaug wrote")
+    if checkpoint["ganaug"].get("format") != FORMAT:
+        raise InputError(
+            f"{path} has checkpoint format {checkpoint['ganaug'].get('format')}, this version reads {FORMAT}:"
+            " use the version of ganaug that wrote it"
+        )
+    return checkpoint
+
+
+def load(path: str | Path) -> GAN:
+    """The model of a checkpoint, on the CPU, ready to ``sample``.
+
+    Raises:
+        InputError: see :func:`read_checkpoint`; or the class is not one that has been imported.
+    """
+    checkpoint = read_checkpoint(path)
+    name = checkpoint["ganaug"]["model"]
+    if name not in GAN.models:
+        raise InputError(f"{path} holds a {name}; known are {', '.join(GAN.models)}: import the module that defines it")
+    model = GAN.models[name](Schema.from_dict(checkpoint["ganaug"]["schema"]), **checkpoint["hyper_parameters"])
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError:
+        raise InputError(f"{path}: its weights do not fit its {name}: written by another version of ganaug") from None
+    return model.eval()
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints appear under their name whole or not at all, and are read with one-line errors.
+
+    Lightning's own writes to the machine's temporary folder and moves; across file systems a move is a copy, which a
+    full disk or a kill leaves half done. Here the temporary file lies beside its target.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write, flush to the disk, rename."""
+        if "://" in str(path):  # object storage has no half-written objects
+            return super().save_checkpoint(checkpoint, path, storage_options)
+        make_folder(Path(path).parent)
+        with replacing(Path(path)) as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """See :func:`read_checkpoint`."""
+        return read_checkpoint(path)

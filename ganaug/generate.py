@@ -1,0 +1,229 @@
+"""``ganaug generate``: labelled samples from a checkpoint alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+
+from datamodules.base import requests
+from datamodules.errors import InputError
+from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.schema import Batch, ImageSchema, Schema
+from datamodules.store import contact_sheet, write_images
+from ganaug.gan import GAN, load
+
+Shard = tuple[np.ndarray, Tensor, np.ndarray]
+PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
+
+
+def generate(
+    ckpt: Path,
+    out: Path,
+    n: int | None = None,
+    per_class: int | None = None,
+    labels: str | Sequence[str | int] | None = None,
+    seed: int = 0,
+    format: Literal["folder", "npz"] = "folder",
+    batch_size: int = 256,
+    truncation: float | None = None,
+    overwrite: bool = False,
+    accelerator: str = "auto",
+    devices: str | int = "auto",
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
+    progress: bool = True,
+) -> Path:
+    """Write labelled samples of a trained model, from its checkpoint alone.
+
+    Sample i depends on the seed, i and its label, not on the batch size, the number of devices or what else is drawn.
+    Interrupted, the same command goes on where it stopped. Beside the samples stand ``manifest.json`` (where they come
+    from, how many of each class) and ``grid.png`` (a look at them).
+
+    Args:
+        ckpt: checkpoint that ``ganaug fit`` wrote.
+        out: folder to write to; made where it is missing.
+        n: number of samples in all, spread evenly over the labels.
+        per_class: number of samples of each label; 10 where neither this nor n is given.
+        labels: the classes to draw, by name or number, comma-separated; all by default.
+        seed: of the latents; another seed gives other samples.
+        format: folder (a PNG each, in a folder a class) or npz (one file of arrays).
+        batch_size: samples drawn at a time on each device.
+        truncation: squeeze the latents into [-t, t]: smaller is cleaner and less diverse.
+        overwrite: replace what another generation has written to ``out``.
+        accelerator: auto, cpu, cuda, mps.
+        devices: number of devices to share the work.
+        precision: of the network's arithmetic.
+        progress: show a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the checkpoint, the labels or the folder cannot be used.
+    """
+    ckpt, out = Path(ckpt), Path(out)
+    model = load(ckpt)
+    chosen = choose_labels(model, labels)
+    count = _count(n, per_class, len(chosen))
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size}")
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
+    schema = model.schema if model.conditional else replace(model.schema, classes=())
+    model.sample_seed = seed
+    model.sample_options = {} if truncation is None else {"truncation": truncation}
+    request = {
+        "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
+        "labels": [schema.class_name(c) for c in chosen],
+        "samples": count,
+        "seed": seed,
+        "format": format,
+        "precision": precision,
+        **model.sample_options,
+    }
+    if not _claim(out, request, overwrite):
+        rank_zero_info(f"{out} is complete already: the same {count} samples of the same checkpoint")
+        return out
+
+    parts = out / PARTS
+    # Cyclic, so that sample i has the same label and the same latent whether 100 or 100,000 are asked for.
+    y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
+    drawn = np.zeros(count, dtype=bool)
+    for index, _, _ in _shards(parts):
+        drawn[index] = True
+    pending = torch.from_numpy(np.flatnonzero(~drawn))
+    trainer = Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
+    )
+    if len(pending):
+        trainer.predict(model, requests(y[pending], batch_size, pending), return_predictions=False)
+        trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        WRITE[schema.kind](schema, lambda: _shards(parts), out, format)
+        counts = np.bincount(y.numpy(), minlength=schema.num_classes)
+        write_manifest(
+            out,
+            {
+                "ganaug": version("ganaug"),
+                "model": type(model).__name__,
+                "checkpoint": str(ckpt),
+                "request": request,
+                "counts": {schema.class_name(c): int(k) for c, k in enumerate(counts) if k},
+                "schema": schema.to_dict(),
+                "versions": {
+                    "python": sys.version.split()[0],
+                    **{name: version(name) for name in ("torch", "lightning", "numpy")},
+                },
+            },
+        )
+        shutil.rmtree(parts)
+    return out
+
+
+def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[int]:
+    """Class ids of the labels asked for: all where none are, and one id, 0, where the model has no classes.
+
+    Raises:
+        InputError: an unknown or repeated label, or labels for a model without classes.
+    """
+    if labels is None:
+        return list(range(model.schema.num_classes)) if model.conditional else [0]
+    if not model.conditional:
+        raise InputError(
+            f"labels {labels!r}: this {type(model).__name__} was trained without classes; leave --labels out"
+        )
+    names: Sequence[str | int] = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else labels
+    chosen = [model.schema.class_id(name) for name in names]
+    if len(set(chosen)) < len(chosen) or not chosen:
+        raise InputError(f"labels {labels!r}: give each label once")
+    return chosen
+
+
+def _count(n: int | None, per_class: int | None, labels: int) -> int:
+    if n is not None and per_class is not None:
+        raise InputError("give n or per_class, not both")
+    for name, value in (("n", n), ("per_class", per_class)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+    return n if n is not None else (10 if per_class is None else per_class) * labels
+
+
+def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
+    """Make ``out`` ready for the request; False where it holds the complete answer already."""
+    make_folder(out)
+    begun = out / PARTS / "request.json"
+    manifest = read_manifest(out)
+    if begun.is_file() and json.loads(begun.read_text()) == request:
+        return True
+    if manifest is not None and manifest.get("request") == request and not overwrite:
+        return False
+    ours = begun.is_file() or (manifest is not None and "request" in manifest)
+    if any(out.iterdir()):
+        if not ours:
+            raise InputError(f"{out} is not empty, and what is in it was not generated here: choose another folder")
+        if not overwrite:
+            raise InputError(f"{out} holds the samples of another generation: choose another folder or give --overwrite")
+        for name in (*folder_names((manifest or {}).get("schema", {}).get("classes", ())), PARTS):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for file in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in ("samples.npz", "grid.png", "manifest.json"))):
+            file.unlink(missing_ok=True)
+    make_folder(begun.parent)
+    with replacing(begun) as file:
+        file.write(json.dumps(request).encode())
+    return True
+
+
+class _Parts(Callback):
+    """Keeps each batch as soon as it is drawn, as a file that appears whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_predict_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Batch, *_: Any
+    ) -> None:
+        with replacing(self.folder / f"{int(outputs['index'][0]):012d}.pt") as file:
+            torch.save({name: field.cpu() for name, field in outputs.items()}, file)
+
+
+def _shards(folder: Path) -> Iterator[Shard]:
+    for file in sorted(folder.glob("*.pt")):
+        part = torch.load(file, weights_only=True)
+        yield part["index"].numpy(), part["x"], part["y"].numpy()
+
+
+def write_pictures(schema: Schema, shards: Callable[[], Iterator[Shard]], out: Path, format: Any) -> None:
+    """The samples and ``grid.png``, a contact sheet of the first of each class."""
+    assert isinstance(schema, ImageSchema)
+    write_images(schema, shards(), out, format)
+    first: dict[int, tuple[Tensor, int]] = {}
+    wanted = 10 * min(40, schema.num_classes) if schema.labelled else 100
+    for index, x, y in shards():
+        first |= {int(i): (x[k], int(y[k])) for k, i in enumerate(index) if i < wanted}
+    chosen = [first[i] for i in sorted(first)]
+    pictures = schema.decode(torch.stack([x for x, _ in chosen]))
+    with replacing(out / "grid.png") as file:
+        contact_sheet(pictures, np.array([y for _, y in chosen]), schema).save(file, format="PNG")
+
+
+WRITE: dict[str, Callable[[Schema, Callable[[], Iterator[Shard]], Path, Any], None]] = {"image": write_pictures}

@@ -1,0 +1,77 @@
+"""Adversarial losses and gradient penalties. Everything takes logits, of any shape; everything is computed in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LossName = Literal["non_saturating", "least_squares", "hinge", "wasserstein"]
+
+
+class Loss(NamedTuple):
+    """A pair of losses for the two players.
+
+    Args:
+        discriminator: (logits of real, logits of fake) to a scalar.
+        generator: logits of fake to a scalar.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+LOSSES: dict[LossName, Loss] = {
+    # Goodfellow et al. 2014, section 3: −log σ(D(x)) − log(1 − σ(D(G(z)))), and −log σ(D(G(z))) for the generator
+    "non_saturating": Loss(
+        lambda real, fake: F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean(),
+        lambda fake: F.softplus(-fake.float()).mean(),
+    ),
+    # Mao et al. 2017, eq. 9, labels 0 and 1
+    "least_squares": Loss(
+        lambda real, fake: 0.5 * ((real.float() - 1).square().mean() + fake.float().square().mean()),
+        lambda fake: 0.5 * (fake.float() - 1).square().mean(),
+    ),
+    # Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17
+    "hinge": Loss(
+        lambda real, fake: F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean(),
+        lambda fake: -fake.float().mean(),
+    ),
+    # Arjovsky et al. 2017, eqs. 2 and 3; to be used with gradient_penalty
+    "wasserstein": Loss(
+        lambda real, fake: fake.float().mean() - real.float().mean(),
+        lambda fake: -fake.float().mean(),
+    ),
+}
+
+
+def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """E[(‖∇D(x̂)‖₂ − 1)²], x̂ uniform on the lines from real to fake (Gulrajani et al. 2017, eq. 3).
+
+    Args:
+        judge: samples (B, …) to logits (B,).
+        real, fake: (B, …) of the same shape.
+    """
+    real, fake = real.detach().float(), fake.detach().float()
+    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+    between = torch.lerp(real, fake, share).requires_grad_()
+    return (_input_gradient(judge, between).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """½ E[‖∇D(x)‖²] on real samples (Mescheder et al. 2018, eq. 9, without its γ).
+
+    Args:
+        judge: samples (B, …) to logits (B,).
+        real: (B, …).
+    """
+    return 0.5 * _input_gradient(judge, real.detach().float().requires_grad_()).square().sum(1).mean()
+
+
+def _input_gradient(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):  # double backward wants the range of float32
+        (gradient,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+    return gradient.flatten(1)                                                                        # (B, …) to (B, d)

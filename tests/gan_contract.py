@@ -1,0 +1,254 @@
+"""What every GAN must do. A model's test class inherits :class:`GANContract` and gives ``make`` and ``data``."""
+
+import io
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from datamodules import GANDataModule, InputError
+from ganaug.gan import FORMAT, GAN, AtomicCheckpointIO, DivergedError, load, read_checkpoint
+
+warnings.filterwarnings("ignore", ".*does not have many workers.*")
+
+
+class Stop(Callback):
+    """Saves after the given step and ends the run as a killed process would: no hook runs after it."""
+
+    class Killed(BaseException):
+        pass
+
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path, weights_only=False)
+            raise self.Killed
+
+
+class Batches(Callback):
+    """Remembers what the model was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        self.seen.append(batch["x"].clone())
+
+
+def trainer(steps: int, *callbacks: Callback, **options) -> Trainer:
+    settings = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "max_epochs": -1,
+        "limit_val_batches": 0,
+        "log_every_n_steps": 2,
+        "plugins": [AtomicCheckpointIO()],
+    }
+    return Trainer(max_steps=steps, callbacks=list(callbacks), **settings | options)
+
+
+def equal(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class GANContract:
+    """``steps`` should reach into every phase and over at least two epochs of ``data``."""
+
+    steps = 7
+
+    def make(self, data: GANDataModule, **options) -> GAN:
+        raise NotImplementedError
+
+    def data(self, **options) -> GANDataModule:
+        raise NotImplementedError
+
+    def fitted(self, steps: int | None = None, data: dict | None = None, callbacks=(), ckpt=None, **options) -> GAN:
+        module = self.data(**data or {})
+        model = self.make(module, **options)
+        trainer(self.steps if steps is None else steps, *callbacks).fit(model, module, ckpt_path=ckpt)
+        return model
+
+    # ---- latents and samples
+
+    def test_latent_row_is_a_function_of_seed_and_index(self) -> None:
+        model = self.make(self.data())
+        whole = model.latent(torch.arange(9), seed=3)
+        assert torch.equal(model.latent(torch.tensor([7, 2]), seed=3), whole[[7, 2]])
+        assert not torch.equal(model.latent(torch.arange(9), seed=4), whole)
+        assert len(whole.flatten(1).unique(dim=0)) == 9
+
+    def test_samples_do_not_depend_on_the_batch(self) -> None:
+        model = self.make(self.data()).eval()
+        y = torch.arange(11) % model.schema.num_classes
+        latent = model.latent(torch.arange(11), seed=1)
+        whole = model.sample(latent, y)
+        torch.manual_seed(5)
+        for rows in torch.arange(11).split(4):
+            part = model.sample(latent[rows], y[rows])
+            for name, field in part.items():
+                torch.testing.assert_close(field, whole[name][rows], rtol=0, atol=1e-5)
+
+    def test_sampling_leaves_the_random_state_and_the_weights_alone(self) -> None:
+        model = self.make(self.data())
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        state = torch.get_rng_state()
+        model.sample(model.latent(torch.arange(3), 0), torch.zeros(3, dtype=torch.long))
+        assert torch.equal(state, torch.get_rng_state())
+        assert equal(before, model.state_dict())
+
+    # ---- training
+
+    def test_a_batch_is_a_step(self) -> None:
+        module = self.data()
+        run = trainer(self.steps)
+        run.fit(self.make(module), module)
+        assert run.global_step == self.steps
+        assert run.fit_loop.epoch_loop.batch_progress.total.completed == self.steps
+
+    def test_same_seed_same_weights_whatever_the_global_state(self) -> None:
+        first = self.fitted(seed=1).state_dict()
+        torch.manual_seed(99)
+        assert equal(first, self.fitted(seed=1).state_dict())
+        assert not equal(first, self.fitted(seed=2).state_dict())
+
+    def test_training_changes_the_weights(self) -> None:
+        model = self.make(self.data(), seed=1)
+        assert not equal(model.state_dict(), self.fitted(seed=1).state_dict())
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_resumed_equals_uninterrupted(self, tmp_path: Path, workers: int) -> None:
+        data = {"num_workers": workers}
+        whole = Batches()
+        expected = self.fitted(data=data, callbacks=[whole])
+        for stop in range(1, self.steps) if workers == 0 else (2, self.steps - 1):
+            path = tmp_path / f"{stop}.ckpt"
+            with pytest.raises(Stop.Killed):
+                self.fitted(data=data, callbacks=[Stop(stop, path)])
+            torch.manual_seed(stop)
+            rest = Batches()
+            resumed = self.fitted(data=data, callbacks=[rest], ckpt=path)
+            assert equal(expected.state_dict(), resumed.state_dict()), f"stopped after batch {stop}"
+            assert len(rest.seen) == self.steps - stop
+            assert all(torch.equal(a, b) for a, b in zip(rest.seen, whole.seen[stop:], strict=True))
+
+    def test_resumed_in_the_middle_of_accumulation(self, tmp_path: Path) -> None:
+        expected = self.fitted(accumulate=3, clip=0.5)
+        with pytest.raises(Stop.Killed):
+            self.fitted(accumulate=3, clip=0.5, callbacks=[Stop(2, tmp_path / "a.ckpt")])
+        resumed = self.fitted(accumulate=3, clip=0.5, ckpt=tmp_path / "a.ckpt")
+        assert equal(expected.state_dict(), resumed.state_dict())
+
+    def test_clip_bounds_the_gradients_of_every_step(self) -> None:
+        norms: list[float] = []
+
+        def note(optimizer, *_) -> None:
+            grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norms.append(torch.stack([grad.norm() for grad in grads]).norm().item())
+
+        class Watch(Callback):
+            def on_train_start(self, trainer, module) -> None:
+                for optimizer in trainer.optimizers:
+                    optimizer.register_step_post_hook(note)
+
+        self.fitted(callbacks=[Watch()])
+        free = max(norms)
+        norms.clear()
+        self.fitted(callbacks=[Watch()], clip=free / 10)
+        assert max(norms) == pytest.approx(free / 10, rel=1e-3)
+
+    def test_bf16(self) -> None:
+        module = self.data()
+        model = self.make(module)
+        trainer(self.steps, precision="bf16-mixed").fit(model, module)
+        assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+
+    def test_divergence_stops_the_run_and_is_not_saved(self, tmp_path: Path) -> None:
+        module = self.data()
+        model = self.make(module)
+
+        class Poison(Callback):
+            def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+                if trainer.global_step == 3:
+                    with torch.no_grad():
+                        next(iter(module.parameters())).fill_(float("nan"))
+
+        run = trainer(self.steps, Poison())
+        with pytest.raises(DivergedError, match="step 3") as error:
+            run.fit(model, module)
+        assert "\n" not in str(error.value)
+        with pytest.raises(DivergedError, match="not saved"):
+            run.save_checkpoint(tmp_path / "bad.ckpt")
+        assert list(tmp_path.iterdir()) == []
+
+    # ---- checkpoints
+
+    @pytest.fixture
+    def checkpoint(self, tmp_path: Path) -> Path:
+        path = tmp_path / "stop.ckpt"
+        with pytest.raises(Stop.Killed):
+            self.fitted(callbacks=[Stop(2, path)])
+        return path
+
+    def test_checkpoint_is_plain_and_enough(self, checkpoint: Path) -> None:
+        content = torch.load(checkpoint, weights_only=True)
+        assert content["ganaug"]["format"] == FORMAT
+        model = load(checkpoint)
+        assert model.schema == self.data().schema
+        assert not model.training
+        again = self.make(self.data())
+        again.load_state_dict(content["state_dict"])
+        latent, y = model.latent(torch.arange(5), 0), torch.zeros(5, dtype=torch.long)
+        assert torch.equal(model.sample(latent, y)["x"], again.eval().sample(latent, y)["x"])
+
+    def test_foreign_files_get_one_line(self, checkpoint: Path, tmp_path: Path) -> None:
+        whole = checkpoint.read_bytes()
+        old = torch.load(checkpoint, weights_only=True)
+        old["ganaug"]["format"] = FORMAT - 1
+        torch.save(old, tmp_path / "old.ckpt")
+        torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+        unknown = torch.load(checkpoint, weights_only=True)
+        unknown["ganaug"]["schema"]["colour"] = "blue"
+        torch.save(unknown, tmp_path / "unknown.ckpt")
+        buffer = io.BytesIO()
+        torch.save({"ganaug": Path("an object, not a plain value")}, buffer)
+        for name, content in (
+            ("truncated", whole[: len(whole) // 2]),
+            ("empty", b""),
+            ("text", b"no checkpoint"),
+            ("code", buffer.getvalue()),
+        ):
+            (tmp_path / f"{name}.ckpt").write_bytes(content)
+        for name in ("old", "foreign", "unknown", "truncated", "empty", "text", "code", "missing"):
+            with pytest.raises(InputError) as error:
+                load(tmp_path / f"{name}.ckpt")
+            assert "\n" not in str(error.value)
+        with pytest.raises(InputError, match="folder"):
+            read_checkpoint(tmp_path)
+
+    def test_resuming_with_other_options_or_data_is_refused(self, checkpoint: Path) -> None:
+        with pytest.raises(InputError, match="accumulate 1 there, 2 here"):
+            self.fitted(ckpt=checkpoint, accumulate=2)
+        with pytest.raises(InputError, match="seed"):
+            self.fitted(ckpt=checkpoint, data={"seed": 5})
+
+    def test_a_full_disk_leaves_the_last_checkpoint(self, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = checkpoint.read_bytes()
+
+        def full(content, file) -> None:
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(torch, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            AtomicCheckpointIO().save_checkpoint({}, checkpoint)
+        assert checkpoint.read_bytes() == before
+        assert [p.name for p in checkpoint.parent.iterdir()] == [checkpoint.name]

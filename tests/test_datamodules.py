@@ -1,0 +1,238 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from datamodules import Digits, GANDataModule, ImageSchema, InputError, Schema, Table
+from datamodules.base import Stream, requests, stratified_split
+
+
+class Numbers(GANDataModule):
+    """Rows 0, 1, 2, … whose value is their number."""
+
+    def __init__(self, labels, test=None, **options):
+        super().__init__(**options)
+        self.labels, self.test_rows = np.asarray(labels, dtype=np.int64), test
+        classes = tuple("abcdef"[: int(self.labels.max(initial=-1)) + 1])
+        self.schema = ImageSchema(classes=classes, height=8, width=8, channels=1, image_size=8)
+
+    def load(self):
+        table = Table({"x": torch.arange(len(self.labels)), "y": torch.from_numpy(self.labels)})
+        return table, self.test_rows
+
+
+def numbers(labels, **options) -> GANDataModule:
+    module = Numbers(labels, **options)
+    module.setup()
+    return module
+
+
+# ---- Stream ----------------------------------------------------------------------------------------------------------
+
+
+def drawn(epochs=1, start_epoch=0, **options) -> list[int]:
+    stream = Stream(**{"rows": 10, "batch_size": 3, "steps": 4, "seed": 0, "rank": 0, "world": 1, **options})
+    order = []
+    for epoch in range(start_epoch, start_epoch + epochs):
+        stream.set_epoch(epoch)
+        order += list(stream)
+    return order
+
+
+def test_every_row_comes_once_in_each_pass():
+    order = drawn(epochs=5)  # 60 rows: six passes over 10
+    passes = [order[i : i + 10] for i in range(0, 60, 10)]
+    assert all(sorted(one) == list(range(10)) for one in passes)
+    assert len({tuple(one) for one in passes}) == 6
+
+
+def test_ranks_share_a_pass_between_them():
+    ranks = [drawn(rows=24, rank=rank, world=2) for rank in range(2)]
+    assert sorted(ranks[0] + ranks[1]) == list(range(24))
+    together = drawn(rows=24, steps=8)
+    for rank in range(2):
+        assert ranks[rank] == [row for place, row in enumerate(together) if place // 3 % 2 == rank]
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 0), (0, 3), (1, 2), (2, 0)])
+def test_a_resumed_stream_is_the_tail_of_the_whole(epoch, batch):
+    whole = drawn(epochs=4)
+    step = epoch * 4 + batch
+    assert drawn(step=lambda: step) == whole[step * 3 :][:12]
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    order = drawn(rows=2, batch_size=5, steps=2)
+    assert Counter(order) == {0: 5, 1: 5}
+
+
+def test_epochs_differ_and_seeds_differ():
+    assert drawn() == drawn()
+    assert drawn() != drawn(seed=1)
+    assert drawn() != drawn(start_epoch=1)
+
+
+# ---- splits ----------------------------------------------------------------------------------------------------------
+
+
+def test_stratified_split_takes_the_same_share_of_each_class():
+    y = np.repeat([0, 1, 2], [100, 10, 1])
+    keep, held = stratified_split(y, 0.2, seed=0)
+    assert np.bincount(y[held], minlength=3).tolist() == [20, 2, 0]
+    assert sorted([*keep, *held]) == list(range(111))
+    again = stratified_split(y, 0.2, seed=0)[1]
+    assert (held == again).all()
+    assert (held != stratified_split(y, 0.2, seed=1)[1]).any()
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.9, 0.999])
+def test_each_class_keeps_a_row(fraction):
+    y = np.array([0, 1, 1, 2, 2, 2])
+    keep, _ = stratified_split(y, fraction, seed=3)
+    assert set(y[keep]) == {0, 1, 2}
+
+
+def test_no_fraction_holds_nothing_out():
+    module = numbers([0] * 10, val_fraction=0, test_fraction=0)
+    assert (len(module.train), len(module.val), len(module.test)) == (10, 0, 0)
+
+
+def test_the_sources_own_test_rows_are_used_as_they_are():
+    test = Table({"x": torch.tensor([100, 101]), "y": torch.tensor([0, 1])})
+    module = numbers([0, 1] * 10, test=test)
+    assert module.test is test
+    assert len(module.train) + len(module.val) == 20
+
+
+def test_per_class_and_imbalance_together():
+    module = numbers([0] * 40 + [1] * 40, per_class=10, imbalance={"b": 0.3}, test_fraction=0, val_fraction=0.1)
+    assert torch.bincount(module.train.fields["y"]).tolist() == [10, 3]
+    assert len(module.val) == 8
+
+
+def test_a_rare_class_never_vanishes():
+    module = numbers([0] * 10 + [1] * 10, imbalance={1: 0.001})
+    assert torch.bincount(module.train.fields["y"])[1] == 1
+
+
+def test_imbalance_may_name_a_class_by_number():
+    by_name, by_number = (numbers([0, 1] * 20, imbalance={label: 0.5}) for label in ("b", 1))
+    assert torch.equal(by_name.train.fields["x"], by_number.train.fields["x"])
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"per_class": 0}, "per_class must be at least 1"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1"),
+        ({"num_workers": -1}, "num_workers must be at least 0"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"val_fraction": 1.0}, "val_fraction must be at least 0 and below 1"),
+        ({"test_fraction": -0.1}, "test_fraction must be at least 0 and below 1"),
+        ({"per_class": 50}, "per_class: 50 rows asked of class a, which has"),
+        ({"imbalance": {"z": 0.5}}, "unknown label 'z': the classes are a, b"),
+        ({"imbalance": {"a": 0}}, "imbalance: the share of class a must be above 0"),
+        ({"imbalance": {"a": 1.5}}, "imbalance: the share of class a must be above 0 and at most 1"),
+    ],
+)
+def test_impossible_options_get_one_line(options, message):
+    with pytest.raises(InputError, match=message) as error:
+        numbers([0, 1] * 10, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_source_is_refused():
+    with pytest.raises(InputError, match="no training rows"):
+        numbers([])
+
+
+# ---- tables, loaders, position ---------------------------------------------------------------------------------------
+
+
+def test_table_gives_batches_rows_and_subsets():
+    table = Table({"x": torch.arange(6), "y": torch.zeros(6)}, transform=lambda batch: {**batch, "x": batch["x"] * 10})
+    assert table.__getitems__([4, 1])["x"].tolist() == [40, 10]
+    assert table[3]["x"] == 30
+    assert table.subset(np.array([5, 0]))[0]["x"] == 50
+    assert len(table.subset(np.array([5, 0]))) == 2
+
+
+def test_requests_carry_the_given_index():
+    batches = list(requests(torch.tensor([0, 1, 1]), batch_size=2, index=torch.tensor([7, 8, 9])))
+    assert [batch["index"].tolist() for batch in batches] == [[7, 8], [9]]
+    assert [batch["y"].tolist() for batch in batches] == [[0, 1], [1]]
+
+
+def test_an_epoch_is_a_pass_unless_told_otherwise():
+    assert len(numbers([0] * 70, val_fraction=0, test_fraction=0).train_dataloader()) == 1
+    assert len(numbers([0] * 70, val_fraction=0, test_fraction=0, batch_size=10).train_dataloader()) == 7
+    module = numbers([0] * 3, val_fraction=0, test_fraction=0, batch_size=10, steps_per_epoch=4)
+    assert [len(batch["y"]) for batch in module.train_dataloader()] == [10] * 4
+
+
+def test_a_checkpoint_of_other_data_is_refused():
+    module = numbers([0, 1] * 10)
+    state = module.state_dict()
+    for change, option in (({"seed": 5}, "seed 5, this run has 0"), ({"rows": 3}, "rows 3, this")):
+        with pytest.raises(InputError, match=option) as error:
+            module.load_state_dict({**state, **change})
+        assert "\n" not in str(error.value)
+
+
+class Recorder(LightningModule):
+    """Learns nothing; keeps the rows it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[int] = []
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        self.weight.grad = torch.ones_like(self.weight)
+        optimizer.step()
+        self.seen += batch["x"].tolist()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(tmp_path, max_steps, ckpt_path=None, save=None, **options) -> list[int]:
+    recorder = Recorder()
+    module = Numbers([0] * 23, batch_size=3, val_fraction=0, test_fraction=0, **options)
+    trainer = Trainer(
+        max_steps=max_steps,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(recorder, module, ckpt_path=ckpt_path, weights_only=True)
+    if save:
+        trainer.save_checkpoint(save)
+    return recorder.seen
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning doubts that such a loader can be resumed
+@pytest.mark.parametrize(  # inside an epoch of 7 batches, at its end, inside the second
+    ("stop", "num_workers"), [(3, 0), (7, 0), (10, 0), (10, 2)]
+)
+def test_a_resumed_fit_sees_the_rest_of_the_rows(tmp_path, stop, num_workers):
+    whole = fit(tmp_path, 18)
+    head = fit(tmp_path, stop, save=tmp_path / "stopped.ckpt", num_workers=num_workers)
+    tail = fit(tmp_path, 18, ckpt_path=tmp_path / "stopped.ckpt", num_workers=num_workers)
+    assert head + tail == whole
+    assert len(whole) == 18 * 3
+
+
+def test_the_schema_is_of_the_registered_kind():
+    assert Schema.from_dict(Digits().schema.to_dict()) == Digits().schema
