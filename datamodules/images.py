@@ -65,11 +65,14 @@ class Digits(ImageModule):
     """The 1797 handwritten digits inside scikit-learn, 8×8 and grey: nothing to download.
 
     Args:
-        kwargs: the options of :class:`ImageModule` and :class:`GANDataModule`.
+        image_size: side of the square that the networks see: 8, 16, 32, 64 or 128. By default 16, since a network of
+            halvings has but one of them at 8.
+        fit: ``resize`` scales each picture, ``pad`` centres it on black.
+        kwargs: the options of :class:`GANDataModule`.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, image_size: int | None = 16, fit: Fit | None = "resize", **kwargs: Any) -> None:
+        super().__init__(image_size, fit, **kwargs)
         self.schema = self._describe(8, 8, 1, tuple("0123456789"))
 
     def load(self) -> tuple[Table, None]:

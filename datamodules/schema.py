@@ -85,7 +85,9 @@ class Schema:
             cls = Schema._kinds[kind]
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
         except (KeyError, TypeError):
-            raise InputError(f"unknown schema {kind!r} with fields {sorted(fields)}: written by another version?") from None
+            raise InputError(
+                f"unknown schema {kind!r} with fields {sorted(fields)}: written by another version?"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class ImageSchema(Schema):
 
     def encode(self, pictures: np.ndarray) -> Tensor:
         """uint8 (N, height, width, channels) to uint8 (N, channels, image_size, image_size)."""
-        x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)                     # (N, C, h, w)
+        x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)  # (N, C, h, w)
         if (self.height, self.width) == (self.image_size, self.image_size):
             return x.contiguous()
         if self.fit == "pad":
@@ -144,12 +146,19 @@ class ImageSchema(Schema):
 
 
 def _resize(x: Tensor, height: int, width: int) -> Tensor:
-    return torch.cat(
-        [
-            F.interpolate(part.float(), (height, width), mode="bilinear", antialias=True).round_().clamp_(0, 255).byte()
-            for part in torch.split(x, 1024)  # in parts: float32 is four times the size of the pictures
-        ]
-    ) if len(x) else x.new_zeros(0, x.shape[1], height, width)
+    return (
+        torch.cat(
+            [
+                F.interpolate(part.float(), (height, width), mode="bilinear", antialias=True)
+                .round_()
+                .clamp_(0, 255)
+                .byte()
+                for part in torch.split(x, 1024)  # in parts: float32 is four times the size of the pictures
+            ]
+        )
+        if len(x)
+        else x.new_zeros(0, x.shape[1], height, width)
+    )
 
 
 def label_ids(labels: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:

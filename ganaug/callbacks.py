@@ -8,14 +8,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -90,9 +90,13 @@ class Scores(Callback):
 
     They run in Lightning's validation loop: ``--trainer.val_check_interval`` says how often. The network is trained
     when the first score is due, from the model's seed, and is no part of the model or its checkpoints.
+
+    Args:
+        steps: batches to train that network for: enough for features, less than ``evaluate`` gives its classifiers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int = 400) -> None:
+        self.steps = steps
         self.features: ClassifierFeatures | None = None
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -107,7 +111,7 @@ class Scores(Callback):
             schema = pl_module.schema
             pictures = torch.cat([ImageSchema.pixels(part["x"]) for part in data.train.batches()])
             y = data.train.fields["y"]
-            self.features = image_features(pictures, y, schema.num_classes, schema.labelled, pl_module.seed)
+            self.features = image_features(pictures, y, schema.num_classes, schema.labelled, pl_module.seed, steps=self.steps)
         real, fake = ImageSchema.pixels(batch["x"]), ImageSchema.pixels(outputs["x"])
         agree = self.features.predict(fake).cpu() == batch["y"].cpu()
         self._seen.append((self.features(real), self.features(fake), agree))
@@ -118,7 +122,10 @@ class Scores(Callback):
             return
         seen = [torch.cat(part).to(pl_module.device) for part in zip(*self._seen, strict=True)]
         self._seen.clear()
-        real, fake, agree = (pl_module.all_gather(part).reshape(-1, *part.shape[1:]).cpu() for part in seen)
+        gathered = [cast(Tensor, pl_module.all_gather(part)) for part in seen]
+        real, fake, agree = (
+            whole.reshape(-1, *part.shape[1:]).cpu() for whole, part in zip(gathered, seen, strict=True)
+        )
         if len(real) < 2:
             return
         scores = {
@@ -129,8 +136,8 @@ class Scores(Callback):
             scores["score/class_fidelity"] = agree.float().mean().item()
         pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
-    on_test_batch_end = on_validation_batch_end
-    on_test_epoch_end = on_validation_epoch_end
+    on_test_batch_end = on_validation_batch_end  # type: ignore[assignment]
+    on_test_epoch_end = on_validation_epoch_end  # type: ignore[assignment]
 
 
 class LastCheckpoint(Checkpoint):
@@ -182,7 +189,7 @@ class LastCheckpoint(Checkpoint):
         if self._saved_step != trainer.global_step:
             self._save(trainer)
 
-    def teardown(self, *_: Any) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""
         while self._handlers:
             signal.signal(*self._handlers.popitem())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import inspect
 import logging
-import os
 import re
 import sys
 import warnings
@@ -14,22 +13,34 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import datamodules  # noqa: F401  (so that --data finds its classes by their short names)
-from datamodules import GANDataModule, InputError
+import datamodules
+from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.evaluate import evaluate
 from ganaug.gan import AtomicCheckpointIO
 from ganaug.generate import generate
 
+# A schema is handed from the data to the model; without this its fields would be asked for one by one.
+set_parsing_settings(subclasses_enabled=[Schema])
+
 VERBS: dict[str, Callable[..., Any]] = {"generate": generate, "evaluate": evaluate}
+
+KNOWN = {
+    "model": list(GAN.models),
+    "data": [
+        name
+        for name in datamodules.__all__
+        if issubclass(getattr(datamodules, name), GANDataModule) and name != "GANDataModule"
+    ],
+}
 
 HELP = """usage: ganaug {fit,generate,evaluate,validate,test,predict} …
 
@@ -51,14 +62,26 @@ class Parser(LightningArgumentParser):
     """Errors as one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what is wrong and where help is, and leave with status 2."""
-        fail(self.prog or "ganaug", one_line(message))
+        """What is wrong, for :func:`main` to print; parsers inside a parser go on raising what that one expects."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
+        reason = str(deepest(ex) if ex else message)
+        if found := re.match("Expected a dot import path string: (.*)", reason):
+            reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
+        raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
+
+
+def deepest(error: BaseException) -> BaseException:
+    """The error that all the others in a chain were raised for: jsonargparse wraps a clear reason in vague ones."""
+    while not isinstance(error, InputError) and (inner := error.__cause__ or error.__context__):
+        error = inner
+    return error
 
 
 def one_line(message: str) -> str:
-    """jsonargparse's indented paragraphs as a line."""
-    message = re.sub(r"\s*\n\s*-?\s*", "; ", message.strip())
-    return re.sub(r"\s+", " ", message).replace(":;", ":")
+    """A message of many lines as one."""
+    return re.sub(r"typing\.|<class '([\w.]+)'>", r"\1", " ".join(message.split()))
 
 
 def fail(where: str, message: str) -> NoReturn:
@@ -78,7 +101,10 @@ class CLI(LightningCLI):
         """Links, and callbacks with their defaults."""
         parser.link_arguments("data", "model.init_args.schema", compute_fn=_schema, apply_on="instantiate")
         parser.add_argument(
-            "--name", type=str, default=None, help="Folder of the runs under lightning_logs; by default by model and data."
+            "--name",
+            type=str,
+            default=None,
+            help="Folder of the runs under lightning_logs; by default by model and data.",
         )
         parser.add_lightning_class_args(Previews, "previews")
         parser.add_lightning_class_args(LastCheckpoint, "last")
@@ -92,6 +118,10 @@ class CLI(LightningCLI):
                 "best.enable_version_counter": False,
             }
         )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Without Lightning's warning that both ``args`` and ``sys.argv`` are there."""
+        self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint's options do not silently replace those given: GAN.on_load_checkpoint compares them."""
@@ -114,7 +144,9 @@ class CLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config.get("logger") in (None, True):
             root = config.get("default_root_dir") or "lightning_logs"
-            kwargs["logger"] = TensorBoardLogger(root, name=self.run_name, version=self.version)
+            kwargs["logger"] = TensorBoardLogger(
+                root, name=self.run_name, version=self.version, default_hp_metric=False
+            )
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
@@ -122,7 +154,8 @@ class CLI(LightningCLI):
     def before_fit(self) -> None:
         """Say where the run is."""
         if self.trainer.is_global_zero and self.trainer.log_dir:
-            print(f"run folder: {self.trainer.log_dir}   watch it: tensorboard --logdir {Path(self.trainer.log_dir).parent}")
+            print(f"run folder: {self.trainer.log_dir}")
+            print(f"watch it: tensorboard --logdir {Path(self.trainer.log_dir).parent}")
 
 
 def _class(config: Any) -> str:
@@ -144,6 +177,7 @@ def train(args: Sequence[str]) -> None:
         load_from_checkpoint_support=False,
         seed_everything_default=0,
         parser_class=Parser,
+        parser_kwargs={"prog": "ganaug"},
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
             "max_steps": 20_000,
@@ -160,16 +194,12 @@ def train(args: Sequence[str]) -> None:
 def run_verb(name: str, args: Sequence[str]) -> None:
     """Parse a function's arguments and call it."""
     function = VERBS[name]
-    parser = VerbParser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
+    parser = Parser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
     parser.add_function_arguments(function, fail_untyped=True)
     config = parser.instantiate_classes(parser.parse_args(list(args)))
     function(**config.as_dict())
 
 
-class VerbParser(ArgumentParser):
-    """Errors as one line."""
-
-    error = Parser.error
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -192,8 +222,12 @@ def main(args: Sequence[str] | None = None) -> None:
             fail("ganaug", f"unknown subcommand {arguments[0]!r}: ganaug --help lists them")
     except (InputError, DivergedError, MisconfigurationException) as error:
         fail(f"ganaug {arguments[0]}", one_line(str(error)))
+    except ValueError as error:  # a constructor's, as jsonargparse passes it on
+        if not isinstance(deepest(error), InputError):
+            raise
+        fail(f"ganaug {arguments[0]}", one_line(str(deepest(error))))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT) or "PYTEST" in os.environ:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         fail(f"ganaug {arguments[0]}", f"{error.strerror}: {error.filename or 'while writing'}")
 

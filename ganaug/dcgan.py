@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,12 +63,12 @@ def initialise(module: nn.Module) -> None:
     """N(0, 0.02) for weights, zero biases; batch norm starts as the identity (the paper's section 4)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, 0.0, 0.02)
-        if getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(bias := getattr(module, "bias", None), Tensor):
+            nn.init.zeros_(bias)
 
 
 class ConditionalBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose gain and bias are looked up by class (Dumoulin et al. 2017, eq. 5); one class is plain batch norm."""
+    """Batch norm whose gain and bias are looked up by class (Dumoulin et al. 2017, eq. 5); plain with one class."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(channels, affine=False)
@@ -78,19 +78,109 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
         """x (B, C, H, W), y (B,) to (B, C, H, W)."""
         one = len(self.gain) == 1
-        affine = (self.gain[0], self.shift[0]) if one else (None, None)
-        x = F.batch_norm(x, self.running_mean, self.running_var, *affine, self.training, 0.1, self.eps)
+        weight, bias = (self.gain[0], self.shift[0]) if one else (None, None)
+        x = F.batch_norm(x, self.running_mean, self.running_var, weight, bias, self.training, 0.1, self.eps)
         if one:
             return x
-        gain, shift = self.gain[y][..., None, None], self.shift[y][..., None, None]                   # (B, C, 1, 1)
+        gain, shift = self.gain[y][..., None, None], self.shift[y][..., None, None]  # (B, C, 1, 1)
         return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype))
+
+
+# On a CPU the innermost layers of a wide network are bound by reading their weights: oneDNN sums the gradient picture
+# by picture, 16 or 64 terms at a time. One matrix product over the whole batch reads them once and is up to four times
+# as fast. From this many weights on; below, it costs more than it saves.
+MATMUL_FROM = 2**20
+
+
+def windows(x: Tensor, kernel_size: int) -> Tensor:
+    """What a convolution of stride 2 that halves the side sees: x (B, C, H, W) to (B * H/2 * W/2, kernel_size² * C)."""
+    x = F.pad(x, [(kernel_size - 1) // 2] * 4)
+    x = x.unfold(2, kernel_size, 2).unfold(3, kernel_size, 2)  # (B, C, H/2, W/2, k, k)
+    return x.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(0, 2)
+
+
+def rows(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, H * W * C); nothing is copied where x is channels_last."""
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class Halve(torch.autograd.Function):
+    """``conv2d(x, weight, stride=2)`` with matrix products where they beat oneDNN: not in the gradient by x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """x (B, C, H, W), weight (D, C, k, k) to (B, D, H/2, W/2)."""
+        ctx.save_for_backward(x, weight)
+        k = weight.shape[-1]
+        if x.shape[-1] > 8:
+            return F.conv2d(x, weight, None, 2, (k - 1) // 2)
+        out = windows(x, k) @ rows(weight).T
+        return out.view(len(x), x.shape[2] // 2, x.shape[3] // 2, -1).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """In operations that can themselves be differentiated, for R1 and WGAN-GP."""
+        x, weight = ctx.saved_tensors
+        by_x = Double.apply(grad, weight) if ctx.needs_input_grad[0] else None
+        return by_x, weight_gradient(grad, x, weight) if ctx.needs_input_grad[1] else None
+
+
+class Double(torch.autograd.Function):
+    """``conv_transpose2d(x, weight, stride=2)``, the adjoint of :class:`Halve`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """x (B, D, H, W), weight (D, C, k, k) to (B, C, 2H, 2W)."""
+        ctx.save_for_backward(x, weight)
+        k = weight.shape[-1]
+        return F.conv_transpose2d(x, weight, None, 2, (k - 1) // 2, k % 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """See :class:`Halve`."""
+        x, weight = ctx.saved_tensors
+        by_x = Halve.apply(grad, weight) if ctx.needs_input_grad[0] else None
+        return by_x, weight_gradient(x, grad, weight) if ctx.needs_input_grad[1] else None
+
+
+def weight_gradient(small: Tensor, large: Tensor, weight: Tensor) -> Tensor:
+    """Gradient (D, C, k, k) of both, from what lies on the small side (B, D, H, W) and the large (B, C, 2H, 2W)."""
+    d, c, k, _ = weight.shape
+    product = small.permute(0, 2, 3, 1).flatten(0, 2).T @ windows(large, k)  # (D, k * k * C)
+    return product.view(d, k, k, c).permute(0, 3, 1, 2)
+
+
+def convolve(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer(x)``, a convolution up or down, by matrix products where those are faster."""
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    up = isinstance(layer, nn.ConvTranspose2d)
+    weight, bias, out = layer.weight, layer.bias, x
+    if (
+        x.device.type != "cpu"
+        or x.shape[-1] > (8 if up else 16)
+        or weight.numel() < MATMUL_FROM
+        or not weight.is_contiguous(memory_format=torch.channels_last)  # else each product would begin with a copy
+        or torch.compiler.is_compiling()
+    ):
+        out = layer(x)
+        return out
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    out = (Double if up else Halve).apply(x.to(dtype), weight.to(dtype))
+    return out if bias is None else out + bias.to(dtype)[:, None, None]
 
 
 class Generator(nn.Module):
     """Project and reshape to 4×4, then double the side by transposed convolutions (figure 1); output in [-1, 1]."""
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, latent_dim: int, width: int, kernel_size: int, prior: str
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int,
+        latent_dim: int,
+        width: int,
+        kernel_size: int,
+        prior: str,
     ) -> None:
         super().__init__()
         stages = stage_channels(image_size, width)
@@ -98,7 +188,7 @@ class Generator(nn.Module):
         self.project = nn.Linear(latent_dim, stages[0] * 4 * 4, bias=False)
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(c, num_classes) for c in stages)
         # kernel 5 needs the output padding to double the side exactly; 4 is a multiple of the stride (no checkerboard)
-        geometry = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
+        geometry: dict[str, Any] = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
         self.convolutions = nn.ModuleList(
             nn.ConvTranspose2d(c, following, bias=i == len(stages) - 1, output_padding=kernel_size % 2, **geometry)
             for i, (c, following) in enumerate(zip(stages, [*stages[1:], channels], strict=True))
@@ -109,21 +199,25 @@ class Generator(nn.Module):
         """z (B, latent_dim) standard normal, y (B,) to (B, C, H, W)."""
         if self.prior == "uniform":
             z = torch.erf(z / math.sqrt(2))  # the normal's distribution function, stretched: uniform on [-1, 1]
-        x = self.project(z).view(len(z), -1, 4, 4)                                                    # (B, stages[0], 4, 4)
+        x = self.project(z).view(len(z), -1, 4, 4)  # (B, stages[0], 4, 4)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            x = convolution(F.relu(norm(x, y), inplace=True))
+            x = convolve(convolution, F.relu(norm(x, y), inplace=True))
         return torch.tanh(x.float())
 
 
 class Discriminator(nn.Module):
-    """Strided convolutions and one dense layer to a logit; with classes, plus ⟨embedding of y, features⟩ (projection)."""
+    """Strided convolutions and a dense layer to a logit; with classes, plus ⟨embedding of y, features⟩ (projection).
+
+    The projection (Miyato and Koyama 2018, eq. 3) is of the features at all 4×4 places, not of their sum: in a network
+    this shallow it is the places that tell a 6 from a 9.
+    """
 
     def __init__(
         self, image_size: int, channels: int, num_classes: int, width: int, kernel_size: int, norm: Norm
     ) -> None:
         super().__init__()
         stages = stage_channels(image_size, width)[::-1]
-        geometry = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
+        geometry: dict[str, Any] = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, c, bias=norm != "batch" or i == 0, **geometry)
             for i, (before, c) in enumerate(zip([channels, *stages[:-1]], stages, strict=True))
@@ -143,11 +237,12 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """x (B, C, H, W) in [-1, 1], y (B,) to logits (B,)."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.leaky_relu(norm(convolution(x)), 0.2, inplace=True)
-        features = x.flatten(1)                                                                       # (B, stages[-1] * 16)
-        logit = self.dense(features).squeeze(1)                                                       # (B,)
+            x = F.leaky_relu(norm(convolve(convolution, x)), 0.2, inplace=True)
+        features = rows(x)  # (B, 16 * stages[-1]); flattened as it lies, so that its gradient lies as it does
+        weight = rows(self.dense.weight.view(1, *x.shape[1:]))
+        logit = F.linear(features, weight, self.dense.bias).squeeze(1)  # (B,)
         if self.embedding is not None:
-            logit = logit + (self.embedding(y) * features).sum(1)
+            logit = logit + (rows(self.embedding(y).view(x.shape)) * features).sum(1)
         return logit
 
 
@@ -187,6 +282,7 @@ class DCGAN(GAN):
     """
 
     schema: ImageSchema
+    augment_probability: Tensor
     schema_kind = "image"
     optimizer_names = ("g", "d")
 
@@ -219,15 +315,14 @@ class DCGAN(GAN):
         compile: bool = False,
         seed: int = 0,
     ) -> None:
+        options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
         super().__init__(schema, seed, clip, accumulate)
-        chosen = {name: value for name, value in locals().items() if name in PRESETS[preset] and value is not None}
-        settings = PRESETS[preset] | chosen
-        self.save_hyperparameters(ignore=["schema"])
-        # The preset's values too, so that a checkpoint does not change its meaning when a preset does; and plain.
-        self.hparams.update({name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()})
+        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
+        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        self.save_hyperparameters(options | {"betas": list(options["betas"])})
         self._check_options()
 
-        hp = self.hparams
+        hp = self.hp
         classes = schema.num_classes if hp.conditional else 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -244,7 +339,7 @@ class DCGAN(GAN):
         self.register_buffer("augment_probability", torch.tensor(0.0 if adaptive else float(augment_probability)))
 
     def _check_options(self) -> None:
-        hp = self.hparams
+        hp = self.hp
         size = self.schema.image_size
         if size not in (8, 16, 32, 64, 128):
             raise InputError(f"DCGAN draws squares of 8, 16, 32, 64 or 128 pixels, not {size}: set data.image_size")
@@ -263,13 +358,13 @@ class DCGAN(GAN):
             raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
         if hp.gradient_penalty and hp.discriminator_norm == "batch":
             raise InputError(
-                "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al. 2017,"
+                "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al.,"
                 " section 4): set discriminator_norm to none or spectral"
             )
         if hp.compile and (hp.gradient_penalty or hp.r1):
             raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty or r1")
 
-    # ---- set-up --------------------------------------------------------------------------------------------------------
+    # ---- set-up ----
 
     @property
     def phases(self) -> list[tuple[str, int | None]]:
@@ -279,44 +374,45 @@ class DCGAN(GAN):
     @property
     def conditional(self) -> bool:
         """Whether the data have classes and the model was not told to ignore them."""
-        return self.schema.labelled and bool(self.hparams.conditional)
+        return self.schema.labelled and bool(self.hp.conditional)
 
     def setup(self, stage: str) -> None:
         """Memory format and compilation."""
-        if self.hparams.channels_last:
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.hparams.compile and stage == "fit":
+        if self.hp.channels_last:
+            self.to(memory_format=torch.channels_last)
+        if self.hp.compile and stage == "fit":
             self.generator.compile()
             self.discriminator.compile()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for each network; fused but under fp16, whose scaler a fused step would hide from clipping."""
         fused = self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda")
-        hp = self.hparams
+        hp = self.hp
         return [
             torch.optim.Adam(self.generator.parameters(), hp.lr_g, tuple(hp.betas), fused=fused),
             torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, tuple(hp.betas), fused=fused),
         ]
 
-    # ---- training ------------------------------------------------------------------------------------------------------
+    # ---- training ----
 
     def judge(self, x: Tensor, y: Tensor) -> Tensor:
         """D's logits (B,) on augmented pictures x (B, C, H, W) of classes y (B,)."""
-        probability = self.augment_probability if self.hparams.augment_probability == "ada" else float(self.hparams.augment_probability)
-        x = augment(x, self.policy, probability)
-        if self.hparams.channels_last:
+        fixed = self.hp.augment_probability
+        x = augment(x, self.policy, self.augment_probability if fixed == "ada" else fixed)
+        if self.hp.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        return self.discriminator(x, y)
+        logits: Tensor = self.discriminator(x, y)
+        return logits
 
     def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update of D, then, every ``n_critic`` steps, one of G on the same fakes."""
-        optimizer_g, optimizer_d = self.optimizers()  # type: ignore[misc]
-        real, y = batch["x"], batch["y"]                                                              # (B, C, H, W), (B,)
-        turn_g, remainder = divmod(self.step, self.hparams.n_critic)
-        train_g = remainder == self.hparams.n_critic - 1
+        optimizer_g, optimizer_d = cast(list[LightningOptimizer], self.optimizers())
+        real, y = batch["x"], batch["y"]  # (B, C, H, W), (B,)
+        turn_g, remainder = divmod(self.step, self.hp.n_critic)
+        train_g = remainder == self.hp.n_critic - 1
         with torch.set_grad_enabled(train_g):
-            z = torch.randn(len(real), self.hparams.latent_dim, device=self.device)
-            fake = self.generator(z, y)                                                               # (B, C, H, W)
+            z = torch.randn(len(real), self.hp.latent_dim, device=self.device)
+            fake = self.generator(z, y)  # (B, C, H, W)
 
         losses = {"loss/d": self._step_d(optimizer_d, real, fake.detach(), y)}
         if train_g:
@@ -326,7 +422,7 @@ class DCGAN(GAN):
         return losses
 
     def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
-        hp = self.hparams
+        hp = self.hp
         with self.toggled_optimizer(optimizer):
             if hp.discriminator_norm == "batch":  # its statistics are those of real or of fake, not of a mixture
                 logits_real, logits_fake = self.judge(real, y), self.judge(fake, y)
@@ -354,19 +450,21 @@ class DCGAN(GAN):
 
     def _adapt(self, logits_real: Tensor) -> None:
         """Move the probability towards the target of E[sign(D(real))] (Karras et al. 2020, section 3.1, r_t)."""
-        lean = self.all_gather(logits_real.sign().mean()).mean()
+        lean = cast(Tensor, self.all_gather(logits_real.sign().mean())).mean()
         pictures = len(logits_real) * self.trainer.world_size
-        change = (lean - self.hparams.ada_target).sign() * (pictures / (self.hparams.ada_speed * 1000))
+        change = (lean - self.hp.ada_target).sign() * (pictures / (self.hp.ada_speed * 1000))
         self.augment_probability.add_(change).clamp_(0, 1)
 
-    # ---- sampling ------------------------------------------------------------------------------------------------------
+    # ---- sampling ----
 
     def latent(self, indices: Tensor, seed: int) -> Tensor:
         """Standard normal (B, latent_dim), row i from (seed, indices[i]) alone."""
-        return draw_rows(indices, seed, (self.hparams.latent_dim,)).to(self.device)
+        return draw_rows(indices, seed, (self.hp.latent_dim,)).to(self.device)
 
     @torch.no_grad()
-    def sample(self, latent: Tensor, labels: Tensor, truncation: float | None = None) -> Batch:
+    def sample(  # type: ignore[override]
+        self, latent: Tensor, labels: Tensor, truncation: float | None = None
+    ) -> Batch:
         """Pictures from the averaged generator.
 
         Args:

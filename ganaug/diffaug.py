@@ -21,7 +21,8 @@ def color(x: Tensor) -> Tensor:
         grey = x.mean(dim=1, keepdim=True)
         x = grey + (x - grey) * (2 * saturation)
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (x - mean) * (contrast + 0.5)
+    changed: Tensor = mean + (x - mean) * (contrast + 0.5)
+    return changed
 
 
 def translation(x: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def translation(x: Tensor) -> Tensor:
         reach = max(1, round(side / 8))
         shift = torch.randint(-reach, reach + 1, (len(x), 1, 1), device=x.device)
         i = torch.arange(side, device=x.device)
-        matrix = (i[:, None] == i[None, :] + shift).to(x.dtype).unsqueeze(1)                          # (B, 1, side, side)
+        matrix = (i[:, None] == i[None, :] + shift).to(x.dtype).unsqueeze(1)  # (B, 1, side, side)
         x = matrix @ x if axis == 2 else x @ matrix.mT
     return x
 
@@ -43,9 +44,9 @@ def cutout(x: Tensor) -> Tensor:
     for axis in (2, 3):
         side = x.shape[axis]
         centre = torch.randint(0, side + 1, (len(x), 1), device=x.device)
-        distance = torch.arange(side, device=x.device) - centre                                       # (B, side)
+        distance = torch.arange(side, device=x.device) - centre  # (B, side)
         inside.append((-(side // 4) <= distance) & (distance < side // 4))
-    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]                                  # (B, 1, H, W)
+    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (B, 1, H, W)
     return x * ~hole
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules import GANDataModule, Table
@@ -107,7 +107,7 @@ def evaluate(
     features: Features = judge
     if inception or inception_weights is not None:
         features = Inception(inception_weights)
-    in_features = [features(part.x) for part in (train, test, synthetic)]
+    in_features = features(train.x), features(test.x), features(synthetic.x)
     scores: dict[str, Any] = distances(*in_features, seed)
     scores["memorisation"] = {
         "in_features": memorisation(*(_some(part, seed) for part in in_features)),
@@ -131,7 +131,7 @@ def evaluate(
     return result
 
 
-# ---- the three sets of rows ------------------------------------------------------------------------------------------
+# ---- the three sets of rows ----
 
 
 def rows(part: Table) -> Rows:
@@ -154,7 +154,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     model.to(device or torch.device("cpu"))
     x = [
         ImageSchema.pixels(model.sample(model.latent(index, seed), y[index])["x"]).cpu()
-        for index in torch.arange(count).split(256)
+        for index in torch.split(torch.arange(count), 256)
     ]
     return Rows(torch.cat(x), y)
 
@@ -181,7 +181,7 @@ def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:
     return x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]]
 
 
-# ---- scores ----------------------------------------------------------------------------------------------------------
+# ---- scores ----
 
 
 def distances(train: Tensor, test: Tensor, synthetic: Tensor, seed: int) -> dict[str, Any]:
@@ -251,9 +251,8 @@ def table(result: dict[str, Any]) -> str:
     for name in ("precision", "recall", "density", "coverage"):
         lines.append(f"{name:24}{scores[name]['to_train']:>10.4f}{scores[name]['floor']:>10.4f}")
     if "class_fidelity" in scores:
-        lines.append(
-            f"{'class fidelity':24}{scores['class_fidelity']['synthetic']:>10.4f}{scores['class_fidelity']['floor']:>10.4f}"
-        )
+        fidelity = scores["class_fidelity"]
+        lines.append(f"{'class fidelity':24}{fidelity['synthetic']:>10.4f}{fidelity['floor']:>10.4f}")
     if "cas" in scores:
         lines.append(
             f"{'CAS':24}{scores['cas']['trained_on_synthetic']:>10.4f}{scores['cas']['trained_on_real']:>10.4f}"

@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -34,7 +34,7 @@ def stream_seed(*key: int | str) -> int:
 
 
 def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool = False) -> Tensor:
-    """Random float32 rows (B, \\*shape) on the CPU, row i from (seed, indices[i]) alone.
+    """Random float32 rows (B, …) of the given shape on the CPU, row i from (seed, indices[i]) alone.
 
     Philox is a function of a counter under a key (Salmon et al. 2011), so a row costs the same wherever it stands.
 
@@ -97,12 +97,17 @@ class GAN(LightningModule):
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
 
-    # ---- what a subclass gives -----------------------------------------------------------------------------------------
+    # ---- what a subclass gives ----
 
     @property
     def phases(self) -> Sequence[tuple[str, int | None]]:
         """(name, number of steps) in order; the last one has no end."""
         raise NotImplementedError
+
+    @property
+    def hp(self) -> Any:
+        """The hyperparameters, by attribute."""
+        return self.hparams
 
     @property
     def conditional(self) -> bool:
@@ -117,7 +122,7 @@ class GAN(LightningModule):
         """Samples from the averaged generator, a deterministic function of latents (B, …) and labels (B,)."""
         raise NotImplementedError
 
-    # ---- training ------------------------------------------------------------------------------------------------------
+    # ---- training ----
 
     @property
     def step(self) -> int:
@@ -127,7 +132,8 @@ class GAN(LightningModule):
     @property
     def logging_step(self) -> bool:
         """Whether this batch is one that the Trainer writes to its logger."""
-        return (self.step + 1) % self.trainer.log_every_n_steps == 0
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and (self.step + 1) % every == 0
 
     def phase(self, step: int) -> str:
         """Name of the phase that step number ``step``, counted from 0, belongs to."""
@@ -163,8 +169,8 @@ class GAN(LightningModule):
         self._refuse_divergence(losses)
         if self.logging_step:
             self.log_dict(losses, prog_bar=True)
-            for name, optimizer in zip(self.optimizer_names, self._optimizers(), strict=True):
-                self.log(f"lr/{name}", optimizer.param_groups[0]["lr"])
+            for name, its in zip(self.optimizer_names, self._optimizers(), strict=True):
+                self.log(f"lr/{name}", its.param_groups[0]["lr"])
         loop.optim_step_progress.increment_ready()
         loop.optim_step_progress.increment_completed()
 
@@ -206,7 +212,7 @@ class GAN(LightningModule):
                     " before that. Lower the learning rates, set --model.clip, or use precision bf16-mixed or 32"
                 )
 
-    # ---- validation and generation -------------------------------------------------------------------------------------
+    # ---- validation and generation ----
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Samples of the same classes as the batch: what a score compares with it. The same latents every time."""
@@ -222,7 +228,7 @@ class GAN(LightningModule):
         latent = self.latent(batch["index"], self.sample_seed)
         return {"index": batch["index"], **self.sample(latent, batch["y"], **self.sample_options)}
 
-    # ---- checkpoints ---------------------------------------------------------------------------------------------------
+    # ---- checkpoints ----
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Class, schema, and gradients where the run stands between two steps of an optimiser."""
@@ -270,7 +276,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names a truncated zip, a pickle with code and an empty file in a dozen ways
-        raise InputError(f"{path} cannot be read as a checkpoint: truncated, or not one ({type(error).__name__})") from None
+        raise InputError(
+            f"{path} cannot be read as a checkpoint: truncated, or not one ({type(error).__name__})"
+        ) from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("ganaug"), dict):
         raise InputError(f"{path} is a checkpoint, but not one that ganaug wrote")
     if checkpoint["ganaug"].get("format") != FORMAT:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.base import requests
@@ -182,11 +182,13 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
         if not ours:
             raise InputError(f"{out} is not empty, and what is in it was not generated here: choose another folder")
         if not overwrite:
-            raise InputError(f"{out} holds the samples of another generation: choose another folder or give --overwrite")
+            raise InputError(
+                f"{out} holds the samples of another generation: choose another folder or give --overwrite"
+            )
         for name in (*folder_names((manifest or {}).get("schema", {}).get("classes", ())), PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
-        for file in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in ("samples.npz", "grid.png", "manifest.json"))):
-            file.unlink(missing_ok=True)
+        for old in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in ("samples.npz", "grid.png", "manifest.json"))):
+            old.unlink(missing_ok=True)
     make_folder(begun.parent)
     with replacing(begun) as file:
         file.write(json.dumps(request).encode())
@@ -199,9 +201,7 @@ class _Parts(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_predict_batch_end(  # type: ignore[override]
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Batch, *_: Any
-    ) -> None:
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Batch, *_: Any) -> None:
         with replacing(self.folder / f"{int(outputs['index'][0]):012d}.pt") as file:
             torch.save({name: field.cpu() for name, field in outputs.items()}, file)
 

@@ -1,4 +1,4 @@
-"""Adversarial losses and gradient penalties. Everything takes logits, of any shape; everything is computed in float32."""
+"""Adversarial losses and gradient penalties: of logits of any shape, computed in float32."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
     real, fake = real.detach().float(), fake.detach().float()
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
     between = torch.lerp(real, fake, share).requires_grad_()
-    return (_input_gradient(judge, between).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (_input_gradient(judge, between).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 def r1_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
@@ -73,5 +74,6 @@ def r1_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
 
 def _input_gradient(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):  # double backward wants the range of float32
-        (gradient,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
-    return gradient.flatten(1)                                                                        # (B, …) to (B, d)
+        gradient: Tensor = torch.autograd.grad(judge(x).sum(), x, create_graph=True)[0]
+    rows: Tensor = gradient.flatten(1)
+    return rows  # (B, …) to (B, d)

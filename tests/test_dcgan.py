@@ -274,7 +274,10 @@ def test_truncation() -> None:
     model = make()
     seen: list[torch.Tensor] = []
     model.ema.network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    latent, y = torch.randn(500, 8, generator=torch.Generator().manual_seed(0)) * 1.5, torch.zeros(500, dtype=torch.long)
+    latent, y = (
+        torch.randn(500, 8, generator=torch.Generator().manual_seed(0)) * 1.5,
+        torch.zeros(500, dtype=torch.long),
+    )
     model.sample(latent, y, truncation=0.7)
     assert seen[0].abs().max() <= 0.7
     assert (seen[0].flatten().argsort() == latent.flatten().argsort()).float().mean() > 0.99

@@ -1,0 +1,30 @@
+# Python 3.11 or newer is all that a fresh machine needs.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT := demo
+
+.PHONY: demo test lint install
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: install  ## train on scikit-learn's digits, write labelled pictures, score them
+	$(BIN)/ganaug fit --config experiments/dcgan_digits.yaml --name demo --ckpt_path last
+	$(BIN)/ganaug generate --ckpt "$$(ls -t lightning_logs/demo/version_*/checkpoints/last.ckpt | head -n 1)" \
+		--out $(OUT)/digits --per_class 100 --overwrite true
+	$(BIN)/ganaug evaluate --data Digits --samples $(OUT)/digits --out $(OUT)/scores.json
+	@echo "pictures     $(OUT)/digits, at a glance $(OUT)/digits/grid.png"
+	@echo "scores       $(OUT)/scores.json"
+	@echo "TensorBoard  $(BIN)/tensorboard --logdir lightning_logs/demo"
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy

@@ -1,0 +1,375 @@
+"""``generate`` and ``evaluate`` on a small trained model, as functions and as a command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gan_contract import trainer
+from PIL import Image
+from test_dcgan import Squares
+
+from datamodules import ImageArrays, ImageFolder, InputError
+from datamodules.store import read_images
+from ganaug import DCGAN, load
+from ganaug.evaluate import evaluate
+from ganaug.generate import generate
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Left and right squares, 200 steps: enough to tell them apart."""
+    path = tmp_path_factory.mktemp("run") / "last.ckpt"
+    data = Squares(rows=120, size=16, batch_size=32)
+    model = DCGAN(data.schema, width=8, latent_dim=8, augment="", lr_g=1e-3, lr_d=1e-3, ema_decay=0.9)
+    run = trainer(200)
+    run.fit(model, data)
+    run.save_checkpoint(path, weights_only=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without classes."""
+    path = tmp_path_factory.mktemp("plain") / "last.ckpt"
+    data = Squares(labelled=False, size=16)
+    run = trainer(2)
+    run.fit(DCGAN(data.schema, width=8, latent_dim=8), data)
+    run.save_checkpoint(path, weights_only=False)
+    return path
+
+
+def pictures(folder: Path) -> dict[str, np.ndarray]:
+    return {str(p.relative_to(folder)): np.array(Image.open(p)) for p in folder.rglob("[0-9]*.png")}
+
+
+def make(ckpt: Path, out: Path, **options) -> Path:
+    return generate(ckpt, out, accelerator="cpu", devices=1, progress=False, **options)
+
+
+# ---- what is written ----
+
+
+def test_folder(ckpt: Path, tmp_path: Path) -> None:
+    out = make(ckpt, tmp_path / "out", per_class=6)
+    found = pictures(out)
+    assert sorted(found) == sorted(f"{('left', 'right')[i % 2]}/{i:08d}.png" for i in range(12))
+    assert all(p.shape == (16, 16) for p in found.values())
+    for name, picture in found.items():  # the class in the folder's name is the class in the picture
+        left, right = picture[:, :8].mean(), picture[:, 8:].mean()
+        assert (left > right) == name.startswith("left")
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["counts"] == {"left": 6, "right": 6}
+    assert manifest["request"]["seed"] == 0
+    assert len(manifest["request"]["checkpoint_sha256"]) == 64
+    assert manifest["versions"]["torch"] == torch.__version__
+    assert Image.open(out / "grid.png").size[0] > 100
+    assert not (out / ".partial").exists()
+    module = ImageFolder(out)
+    assert module.schema.classes == ("left", "right")
+
+
+def test_npz_holds_the_same_samples(ckpt: Path, tmp_path: Path) -> None:
+    folder = make(ckpt, tmp_path / "folder", n=7)
+    npz = make(ckpt, tmp_path / "npz", n=7, format="npz")
+    x, y, classes = read_images(npz)
+    for name, picture in pictures(folder).items():
+        i = int(Path(name).stem)
+        assert np.array_equal(x[i, ..., 0], picture)
+        assert classes[y[i]] == Path(name).parent.name
+    assert ImageArrays(npz / "samples.npz").schema.classes == ("left", "right")
+
+
+def test_labels_by_name_and_number(ckpt: Path, tmp_path: Path) -> None:
+    by_name = pictures(make(ckpt, tmp_path / "a", n=3, labels="right"))
+    by_number = pictures(make(ckpt, tmp_path / "b", n=3, labels=[1]))
+    assert set(by_name) == {f"right/{i:08d}.png" for i in range(3)}
+    assert all(np.array_equal(by_name[k], by_number[k]) for k in by_name)
+
+
+def test_sample_i_does_not_depend_on_the_batch_or_on_how_many(ckpt: Path, tmp_path: Path) -> None:
+    whole = pictures(make(ckpt, tmp_path / "a", n=20, batch_size=20))
+    few = pictures(make(ckpt, tmp_path / "b", n=9, batch_size=4))
+    for name, picture in few.items():
+        assert np.abs(whole[name].astype(int) - picture).max() <= 1  # a last bit may round the other way
+    other = pictures(make(ckpt, tmp_path / "c", n=9, seed=1))
+    assert not any(np.array_equal(other[name], few[name]) for name in few)
+
+
+def test_truncation_makes_samples_alike(ckpt: Path, tmp_path: Path) -> None:
+    def spread(**options) -> float:
+        out = make(ckpt, tmp_path / str(len(options)), n=40, labels="left", **options)
+        return np.stack(list(pictures(out).values())).astype(float).std(0).mean()
+
+    assert spread(truncation=0.1) < 0.5 * spread()
+
+
+def test_without_classes(plain: Path, tmp_path: Path) -> None:
+    out = make(plain, tmp_path / "out", n=5)
+    assert sorted(pictures(out)) == [f"{i:08d}.png" for i in range(5)]
+    assert ImageFolder(out).schema.classes == ()
+    with pytest.raises(InputError, match="without classes"):
+        make(plain, tmp_path / "other", n=5, labels="left")
+
+
+# ---- interruption, and other people's files ----
+
+
+def test_goes_on_where_it_stopped(ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pictures(make(ckpt, tmp_path / "whole", n=10, batch_size=2))
+    drawn: list[int] = []
+    sample = DCGAN.sample
+
+    def dies(self, latent, labels, **options):
+        if len(drawn) == 6:
+            raise KeyboardInterrupt
+        drawn.extend(labels.tolist())
+        return sample(self, latent, labels, **options)
+
+    monkeypatch.setattr(DCGAN, "sample", dies)
+    with pytest.raises(SystemExit):
+        make(ckpt, tmp_path / "out", n=10, batch_size=2)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    drawn.clear()
+    out = make(ckpt, tmp_path / "out", n=10, batch_size=2)
+    assert len(drawn) == 4
+    monkeypatch.undo()
+    found = pictures(out)
+    assert found.keys() == whole.keys()
+    assert all(np.array_equal(found[name], whole[name]) for name in whole)
+
+
+def test_another_generation_is_not_overwritten(ckpt: Path, tmp_path: Path) -> None:
+    out = make(ckpt, tmp_path / "out", n=4)
+    before = (out / "manifest.json").stat().st_mtime_ns
+    make(ckpt, out, n=4)  # the same again is no work
+    assert (out / "manifest.json").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="--overwrite"):
+        make(ckpt, out, n=6)
+    make(ckpt, out, n=2, labels="left", overwrite=True)
+    assert sorted(pictures(out)) == ["left/00000000.png", "left/00000001.png"]
+
+
+def test_other_files_are_never_touched(ckpt: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="not generated here"):
+            make(ckpt, tmp_path, n=2, overwrite=overwrite)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 1, "per_class": 1}, "not both"),
+        ({"n": 0}, "at least 1"),
+        ({"labels": "left,up"}, "unknown label 'up': the classes are left, right"),
+        ({"labels": "left,0"}, "each label once"),
+        ({"seed": -1}, "seed"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"truncation": -1.0}, "truncation"),
+    ],
+)
+def test_bad_requests_get_one_line(ckpt: Path, tmp_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        make(ckpt, tmp_path / "out", **options)
+    assert "\n" not in str(error.value)
+
+
+# ---- scores ----
+
+
+@pytest.fixture(scope="module")
+def data() -> Squares:
+    return Squares(rows=300, size=16)
+
+
+def test_scores_of_a_checkpoint(ckpt: Path, data: Squares, tmp_path: Path) -> None:
+    result = evaluate(data, ckpt=ckpt, out=tmp_path / "scores.json", accelerator="cpu", progress=False)
+    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    assert result["extractor"].startswith("classifier-")
+    assert result["counts"] == {"synthetic": 216, "train": 216, "test": 60}
+    scores = result["scores"]
+    assert scores["class_fidelity"]["synthetic"] > 0.95
+    assert scores["cas"]["trained_on_synthetic"] > 0.95
+    for name in ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"):
+        assert {"to_train", "floor", "rows"} <= scores[name].keys()
+        assert scores[name]["rows"] == 60
+    assert scores["frechet_distance"]["to_test"] > scores["frechet_distance"]["floor"]
+
+
+def test_real_data_score_at_the_floor_and_copies_are_found(data: Squares, tmp_path: Path) -> None:
+    """Unseen real rows as samples: nothing memorised. Training rows as samples: all copies."""
+    data.setup()
+    found = {}
+    for name, part in (("unseen", data.test), ("copied", data.train)):
+        x = data.schema.decode(next(part.batches(1000))["x"])
+        y = np.array(data.schema.classes)[part.fields["y"].numpy()]
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y)
+        found[name] = evaluate(
+            data, samples=tmp_path / f"{name}.npz", out=None, cas=False, accelerator="cpu", progress=False
+        )["scores"]
+    assert found["unseen"]["frechet_distance"]["to_train"] == pytest.approx(
+        found["unseen"]["frechet_distance"]["floor"], rel=1e-6
+    )
+    for place in ("in_pixels", "in_features"):
+        assert found["unseen"]["memorisation"][place]["closer"] <= 0.05
+        assert found["copied"]["memorisation"][place]["copies"] == 1.0
+
+
+def test_scores_without_classes(plain: Path) -> None:
+    result = evaluate(
+        Squares(labelled=False, size=16), ckpt=plain, n=30, out=None, accelerator="cpu", progress=False
+    )
+    assert result["extractor"].startswith("rotation-")
+    assert not result["scores"].keys() & {"cas", "class_fidelity"}
+
+
+def test_scores_of_what_does_not_fit_get_one_line(ckpt: Path, data: Squares, tmp_path: Path) -> None:
+    np.savez(tmp_path / "big.npz", x=np.zeros((4, 17, 23), np.uint8), y=np.arange(4))
+    np.savez(tmp_path / "up.npz", x=np.zeros((4, 16, 16), np.uint8), y=np.array(["left", "up", "up", "left"]))
+    for options, message in (
+        ({}, "either ckpt"),
+        ({"ckpt": ckpt, "samples": tmp_path}, "either ckpt"),
+        ({"samples": tmp_path / "big.npz"}, "17×23"),
+        ({"samples": tmp_path / "up.npz"}, "unknown label 'up'"),
+        ({"samples": tmp_path / "nothing"}, "nothing"),
+        ({"ckpt": ckpt, "n": 1}, "n must be at least 2"),
+    ):
+        with pytest.raises(InputError, match=message) as error:
+            evaluate(data, out=None, accelerator="cpu", progress=False, **options)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="another size"):
+        evaluate(Squares(size=8), ckpt=ckpt, out=None, accelerator="cpu")
+
+
+# ---- the command line ----
+
+
+def ganaug(*args: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ganaug.cli", *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120", **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_two_processes_write_what_one_writes(ckpt: Path, tmp_path: Path) -> None:
+    one = pictures(make(ckpt, tmp_path / "one", n=13))
+    done = ganaug(
+        "generate", "--ckpt", ckpt, "--out", tmp_path / "two", "--n", 13, "--batch_size", 3,
+        "--accelerator", "cpu", "--devices", 2, "--progress", "false",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    two = pictures(tmp_path / "two")
+    assert two.keys() == one.keys()
+    assert all(np.abs(one[name].astype(int) - two[name]).max() <= 1 for name in one)
+    assert json.loads((tmp_path / "two" / "manifest.json").read_text())["counts"] == {"left": 7, "right": 6}
+
+
+def test_a_run_told_to_stop_goes_on_with_the_same_command(tmp_path: Path) -> None:
+    """fit, SIGTERM, the same command, against a run that nobody stopped: the same weights."""
+    command = [
+        "fit", "--model", "DCGAN", "--model.width", "8", "--data", "Digits", "--data.batch_size", "16",
+        "--trainer.accelerator", "cpu", "--trainer.max_steps", "40", "--trainer.limit_val_batches", "0",
+        "--trainer.enable_progress_bar", "false", "--previews.every_n_steps", "0", "--last.every_n_steps", "0",
+        "--ckpt_path", "last", "--trainer.default_root_dir",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganaug.cli", *command, tmp_path / "stopped", "--trainer.log_every_n_steps", "1"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        events: list[Path] = []
+        until = time.monotonic() + 120
+        while time.monotonic() < until and process.poll() is None:
+            events = list((tmp_path / "stopped").rglob("hparams.yaml"))
+            if events:
+                break
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=120)[0]
+    finally:
+        process.kill()
+    assert events, output
+    folder = tmp_path / "stopped" / "dcgan_digits" / "version_0" / "checkpoints"
+    if process.returncode == 143:
+        step = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
+        assert 0 < step <= 40
+        assert "told to stop" in output
+        done = ganaug(*command, tmp_path / "stopped")
+        assert done.returncode == 0, done.stderr
+        assert "resuming from" in done.stdout
+    else:  # it was done before the signal came, or not yet listening
+        assert process.returncode in (0, -signal.SIGTERM), output
+        pytest.skip(f"the signal did not meet the training: status {process.returncode}")
+    assert ganaug(*command, tmp_path / "whole").returncode == 0
+    whole = tmp_path / "whole" / "dcgan_digits" / "version_0" / "checkpoints" / "last.ckpt"
+    a, b = (torch.load(p, weights_only=True) for p in (folder / "last.ckpt", whole))
+    assert a["global_step"] == b["global_step"] == 40
+    assert all(torch.equal(a["state_dict"][name], b["state_dict"][name]) for name in a["state_dict"])
+    assert [p.name for p in (tmp_path / "stopped" / "dcgan_digits").iterdir()] == ["version_0"]
+    model = load(whole)
+    assert model.schema.classes == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["fly"], "unknown subcommand 'fly'"),
+        (["generate", "--ckpt", "missing.ckpt", "--out", "x"], "no checkpoint at missing.ckpt"),
+        (["generate", "--ckpt", "README.md", "--out", "x"], "cannot be read as a checkpoint"),
+        (["generate", "--out", "x"], "ckpt"),
+        (["evaluate", "--ckpt", "missing.ckpt", "--data", "Digits"], "no checkpoint at missing.ckpt"),
+        (["fit", "--model", "DCGAN", "--data", "Nope"], "no class 'Nope'; known are"),
+        (["fit", "--model", "CGAN", "--data", "Digits"], "no class 'CGAN'; known are DCGAN"),
+        (["fit", "--model", "DCGAN", "--data", "Digits", "--trainer.max_stepz", "3"], "max_stepz"),
+        (["fit", "--model", "DCGAN", "--data", "Digits", "--model.loss", "cubist"], "cubist"),
+        (["fit", "--model", "DCGAN", "--data", "Digits", "--data.per_class", "5000"], "per_class"),
+        (["fit", "--model", "DCGAN", "--data", "ImageFolder", "--data.path", "nowhere"], "nowhere"),
+        (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_mistakes_get_one_line_and_status_2(args: list[str], message: str, capsys, monkeypatch, tmp_path) -> None:
+    from ganaug.cli import main
+
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as exit:
+        main([*args, *(["--trainer.default_root_dir", str(tmp_path)] if args[0] == "fit" else [])])
+    assert exit.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert lines[0].startswith("ganaug")
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["fit", "--help"], ["generate", "--help"], ["evaluate", "--help"]])
+def test_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from ganaug.cli import main
+
+    if args[:1] in ([], ["--help"]):
+        main(args)
+    else:
+        with pytest.raises(SystemExit) as exit:
+            main(args)
+        assert exit.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: ganaug" in text
+    assert ("--ckpt" in text) == bool(args[:1] and args[0] != "--help")

@@ -1,0 +1,60 @@
+"""Imports run one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A file may import from files of lower rank, and within ``datamodules`` from its own package.
+RANK = {
+    "datamodules": 0,
+    "ganaug.losses": 1,
+    "ganaug.ema": 1,
+    "ganaug.diffaug": 1,
+    "ganaug.metrics": 1,
+    "ganaug.gan": 2,
+    "ganaug.downstream": 2,
+    "ganaug.dcgan": 3,
+    "ganaug.callbacks": 3,
+    "ganaug": 4,
+    "ganaug.generate": 5,
+    "ganaug.evaluate": 5,
+    "ganaug.cli": 6,
+}
+FILES = sorted(p for package in ("datamodules", "ganaug") for p in (ROOT / package).rglob("*.py"))
+
+
+def rank(module: str) -> int:
+    while module and module not in RANK:
+        module = module.rpartition(".")[0]
+    return RANK[module]
+
+
+def name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
+            found.add(node.module)
+    return {module for module in found if module.split(".")[0] in ("ganaug", "datamodules", "experiments", "tests")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_one_way(path: Path) -> None:
+    me = name(path)
+    for module in imported(path):
+        same_package = me.split(".")[0] == module.split(".")[0] == "datamodules"
+        assert same_package or rank(module) < rank(me), f"{me} must not import {module}"
+
+
+def test_no_drawers_for_odds_and_ends() -> None:
+    assert not {path.stem for path in FILES} & {"utils", "helpers", "manager", "common", "misc"}
