@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -350,39 +351,34 @@ def resident(name: Literal["VmRSS", "VmHWM"]) -> int:
     return 1024 * int(found[1])
 
 
-def peak_memory(who: str, width: int, kernel_size: int, batch_size: int, threads: int, queue: Any) -> None:
+def peak_memory(ours: bool, width: int, kernel_size: int, batch_size: int, threads: int) -> int:
     """In a process of its own: what networks, optimisers and two steps need, over a process that has none of them."""
     quiet(threads)
-    model = build(preset="paper", width=width, kernel_size=kernel_size)
-    batch = random_batch(model, batch_size)
-    fit(build(8, width=8), random_batch(build(8), 2), 1, "bf16-mixed")  # what Lightning loads on first use
-    if who == "plain loop":
-        del model.ema
+    options: dict[str, Any] = {"preset": "paper", "width": width, "kernel_size": kernel_size}
+    tiny = build(8, width=8)
+    fit(tiny, random_batch(tiny, 2), 1, "bf16-mixed")  # what Lightning loads on first use
+    batch = random_batch(build(width=1), batch_size)
+    pattern = None if ours else build(**options)  # the plain loop takes its shapes from one of ours
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-    if who == "plain loop":
-        loop = PlainLoop(model, batch)
+    if pattern is None:
+        fit(build(**options), batch, 2, "bf16-mixed")
+    else:
+        loop = PlainLoop(pattern, batch)
         for _ in range(2):
             loop()
-    else:
-        fit(model, batch, 2, "bf16-mixed")
-    queue.put(torch.cuda.max_memory_allocated() if CUDA else resident("VmHWM") - before)
+    return torch.cuda.max_memory_allocated() if CUDA else resident("VmHWM") - before
 
 
 def section_memory(width: int, kernel_size: int, batch_size: int, threads: int) -> list[dict[str, Any]]:
     """Peak memory of training, each side in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    rows = []
-    for who in ("plain loop", "ours, bf16, channels_last"):
-        queue = context.Queue()
-        process = context.Process(target=peak_memory, args=(who, width, kernel_size, batch_size, threads, queue))
-        process.start()
-        rows.append({"": who, "peak [MiB]": queue.get() / 2**20})
-        process.join()
-    for row in rows:
-        row["share"] = row["peak [MiB]"] / rows[0]["peak [MiB]"]
+    rows: list[dict[str, Any]] = []
+    for name, ours in (("plain loop", False), ("ours, bf16, channels_last", True)):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+            peak = fresh.submit(peak_memory, ours, width, kernel_size, batch_size, threads).result() / 2**20
+        rows.append({"": name, "peak [MiB]": peak, "share": peak / (rows[0]["peak [MiB]"] if rows else peak)})
     return rows
 
 
@@ -415,10 +411,15 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
+def cell(value: Any) -> str:
+    """Three digits, and no powers of ten."""
+    return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}") if isinstance(value, float) else str(value)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in (row.get(n, "") for n in names)] for row in rows]
+    cells = [[cell(row.get(name, "")) for name in names] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in [names, ["---"] * len(names), *cells])
 
 

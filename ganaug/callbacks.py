@@ -111,7 +111,9 @@ class Scores(Callback):
             schema = pl_module.schema
             pictures = torch.cat([ImageSchema.pixels(part["x"]) for part in data.train.batches()])
             y = data.train.fields["y"]
-            self.features = image_features(pictures, y, schema.num_classes, schema.labelled, pl_module.seed, steps=self.steps)
+            self.features = image_features(
+                pictures, y, schema.num_classes, schema.labelled, pl_module.seed, steps=self.steps
+            )
         real, fake = ImageSchema.pixels(batch["x"]), ImageSchema.pixels(outputs["x"])
         agree = self.features.predict(fake).cpu() == batch["y"].cpu()
         self._seen.append((self.features(real), self.features(fake), agree))

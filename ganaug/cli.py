@@ -147,6 +147,8 @@ class CLI(LightningCLI):
             kwargs["logger"] = TensorBoardLogger(
                 root, name=self.run_name, version=self.version, default_hp_metric=False
             )
+        if config.get("enable_progress_bar") is not False:
+            self.trainer_defaults["callbacks"].append(RichProgressBar())
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
@@ -185,7 +187,7 @@ def train(args: Sequence[str]) -> None:
             "check_val_every_n_epoch": None,
             "val_check_interval": 1000,
             "num_sanity_val_steps": 0,
-            "callbacks": [RichProgressBar(), Scores()],
+            "callbacks": [Scores()],
         },
         args=list(args),
     )
@@ -198,8 +200,6 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     parser.add_function_arguments(function, fail_untyped=True)
     config = parser.instantiate_classes(parser.parse_args(list(args)))
     function(**config.as_dict())
-
-
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -30,7 +30,7 @@ class Squares(GANDataModule):
     def load(self):
         rng = np.random.default_rng(0)
         y = np.arange(self.rows) % 2
-        x = rng.integers(0, 60, (self.rows, self.size, self.size, self.schema.channels), dtype=np.uint8)
+        x = rng.integers(0, 20, (self.rows, self.size, self.size, self.schema.channels), dtype=np.uint8)
         half = self.size // 2
         x[y == 0, 1:-1, :half] += 180
         x[y == 1, 1:-1, half:] += 180

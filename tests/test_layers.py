@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 RANK = {
     "datamodules": 0,
     "ganaug.losses": 1,
+    "ganaug.conv": 1,
     "ganaug.ema": 1,
     "ganaug.diffaug": 1,
     "ganaug.metrics": 1,
