@@ -94,7 +94,7 @@ class CLI(LightningCLI):
     """LightningCLI with this project's defaults.
 
     ``data.schema`` is linked to the model, which reads its numbers from it; the same checkpoint, preview and score
-    callbacks stand ready for every model, each with its options (``--last``, ``--best``, ``--previews``).
+    callbacks stand ready for every model, each with its options (``--previews``, ``--scores``, ``--last``, ``--best``).
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -107,6 +107,7 @@ class CLI(LightningCLI):
             help="Folder of the runs under lightning_logs; by default by model and data.",
         )
         parser.add_lightning_class_args(Previews, "previews")
+        parser.add_lightning_class_args(Scores, "scores")
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(ModelCheckpoint, "best")
         parser.set_defaults(
@@ -148,7 +149,7 @@ class CLI(LightningCLI):
                 root, name=self.run_name, version=self.version, default_hp_metric=False
             )
         if config.get("enable_progress_bar") is not False:
-            self.trainer_defaults["callbacks"].append(RichProgressBar())
+            self.trainer_defaults["callbacks"] = [RichProgressBar()]
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
@@ -187,7 +188,6 @@ def train(args: Sequence[str]) -> None:
             "check_val_every_n_epoch": None,
             "val_check_interval": 1000,
             "num_sanity_val_steps": 0,
-            "callbacks": [Scores()],
         },
         args=list(args),
     )

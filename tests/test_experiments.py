@@ -1,0 +1,117 @@
+"""The YAML files, the README's commands and the package's metadata: what a stranger tries first."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import datamodules
+from datamodules import ImageSchema
+from ganaug.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.max_steps", "3", "--trainer.val_check_interval", "2", "--trainer.limit_val_batches", "2", "--scores.steps", "5", "--data.batch_size", "8"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_yaml_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = yaml.safe_load(path.read_text())["data"]["class_path"]
+    stand_in = []
+    if kind in ("MNIST", "FashionMNIST", "CIFAR10"):  # no network here: arrays of the same shape
+        shape = (32, 32, 3) if kind == "CIFAR10" else (28, 28)
+        stand_in = ["--data", "ImageArrays"]
+    elif kind == "ImageArrays":
+        shape = (64, 64, 3)
+    if kind != "Digits":
+        labelled = "faces" not in path.stem
+        arrays = {"x": np.random.default_rng(0).integers(0, 255, (60, *shape), dtype=np.uint8)}
+        np.savez("arrays.npz", **arrays, **({"y": np.arange(60) % 10} if labelled else {}))
+        stand_in += ["--data.path", "arrays.npz"]
+    options = [o for o in stand_in if o]
+    if "per_class" in path.read_text():
+        options += ["--data.per_class", "2"]
+    main([
+        "fit", "--config", str(path), *options, "--trainer.fast_dev_run", "2", "--trainer.accelerator", "cpu",
+        "--scores.steps", "5", "--data.batch_size", "4",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+def test_yaml_holds_no_defaults(path: Path) -> None:
+    import inspect
+
+    import ganaug
+
+    config = yaml.safe_load(path.read_text())
+    for key, module in (("model", ganaug), ("data", datamodules)):
+        kind = getattr(module, config[key]["class_path"])
+        parameters = {n: p.default for k in reversed(kind.__mro__) for n, p in _signature(inspect, k).items()}
+        for name, value in config[key].get("init_args", {}).items():
+            assert parameters[name] != value, f"{key}.{name} is the default"
+
+
+def _signature(inspect, kind: type) -> dict:
+    return dict(inspect.signature(kind.__init__).parameters) if "__init__" in vars(kind) else {}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands one after the other, cut short, in a folder that has what they name; then its Python."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(rng.integers(0, 255, (20, 16, 3), dtype=np.uint8)).save(f"photos/{name}/{i}.png")
+    np.savez("arrays.npz", x=rng.integers(0, 255, (400, 8, 8), dtype=np.uint8), y=np.arange(400) % 5)
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("ganaug ")]
+    assert {shlex.split(c)[1] for c in commands} == {"fit", "generate", "evaluate"}
+    ran = 0
+    for command in commands:
+        _, verb, *rest = shlex.split(command)
+        if "MNIST" in rest:  # would download
+            continue
+        if verb == "fit":
+            rest += SMALL
+            if "last" in rest:
+                rest[rest.index("--trainer.max_steps") + 1] = "5"
+        if verb == "generate":
+            rest[rest.index("--per_class") + 1] = "2"
+        if verb == "evaluate":
+            rest += ["--classifier_steps", "5"]
+        main([verb, *rest])
+        ran += 1
+    assert ran == len(commands) - 1
+    assert (tmp_path / "samples" / "grid.png").is_file()
+    assert (tmp_path / "scores.json").is_file()
+    space: dict = {}
+    for block in blocks("python"):
+        exec(block, space)
+    assert space["pictures"].shape == (10, 8, 8, 1)
+
+
+def test_readme_names_files_that_are_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for path in re.findall(r"experiments/\w+\.yaml", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^make (\w+)", README, re.MULTILINE)) <= set(targets)
+
+
+def test_documented_names_are_importable() -> None:
+    assert all(hasattr(datamodules, name) for name in datamodules.__all__)
+    assert ImageSchema.kind == "image"
