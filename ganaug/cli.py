@@ -90,6 +90,16 @@ def fail(where: str, message: str) -> NoReturn:
     raise SystemExit(2)
 
 
+class ProgressBar(RichProgressBar):
+    """Counts towards ``max_steps`` where a run has no number of epochs; Lightning's says "Epoch 0/-2" there."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        steps = self.trainer.max_steps
+        if steps < 0 or self.trainer.max_epochs != -1:
+            return super()._get_train_description(current_epoch)
+        return f"From step {self.trainer.global_step} of {steps}"
+
+
 class CLI(LightningCLI):
     """LightningCLI with this project's defaults.
 
@@ -149,7 +159,7 @@ class CLI(LightningCLI):
                 root, name=self.run_name, version=self.version, default_hp_metric=False
             )
         if config.get("enable_progress_bar") is not False:
-            self.trainer_defaults["callbacks"] = [RichProgressBar()]
+            self.trainer_defaults["callbacks"] = [ProgressBar()]
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         return super().instantiate_trainer(**kwargs)

@@ -15,7 +15,10 @@ from ganaug.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SMALL = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.max_steps", "3", "--trainer.val_check_interval", "2", "--trainer.limit_val_batches", "2", "--scores.steps", "5", "--data.batch_size", "8"]
+SMALL = [
+    "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.max_steps", "3", "--data.batch_size", "8",
+    "--trainer.val_check_interval", "2", "--trainer.limit_val_batches", "2", "--scores.steps", "5",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
