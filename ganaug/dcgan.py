@@ -357,7 +357,8 @@ class DCGAN(GAN):
         if self.logging_step:
             self.log("accuracy/real", (logits_real > 0).float().mean())
             self.log("accuracy/fake", (logits_fake < 0).float().mean())
-            self.log("augment/probability", self.augment_probability)
+            if hp.augment_probability == "ada":
+                self.log("augment/probability", self.augment_probability)
         return adversarial
 
     def _step_g(self, optimizer: LightningOptimizer, fake: Tensor, y: Tensor, turn: int) -> Tensor:

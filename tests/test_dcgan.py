@@ -9,6 +9,7 @@ from datamodules import GANDataModule, ImageSchema, InputError, Table
 from datamodules.schema import Schema
 from ganaug import DCGAN
 from ganaug.dcgan import PRESETS, Discriminator, Generator, stage_channels
+from ganaug.diffaug import POLICIES
 
 torch.set_num_threads(1)
 
@@ -295,3 +296,30 @@ def test_interpolation_stays_on_the_sphere() -> None:
     torch.testing.assert_close(path.norm(dim=1), torch.full((5,), 3.0))
     torch.testing.assert_close(path[2], torch.tensor([1.0, 1.0]) * 3 / math.sqrt(2))
     torch.testing.assert_close(DCGAN.interpolate(start, start, 3), start.expand(3, 2))
+
+
+# ---- leaks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["cutout", "translation", "color"])
+def test_augmentation_does_not_leak_into_samples(policy: str) -> None:
+    """D never saw a picture without it, and yet the samples have no grey holes, shifts or changes of brightness."""
+    data = Squares(rows=120, size=16, batch_size=32)
+    model = DCGAN(data.schema, width=16, latent_dim=8, augment=policy, lr_g=4e-4, lr_d=4e-4, ema_decay=0.9)
+    trainer(500).fit(model, data)
+    x = model.sample(model.latent(torch.arange(200), 0), torch.arange(200) % 2)["x"]
+    real = next(data.train.batches(1000))["x"]
+    leaked = POLICIES[policy](real)
+
+    def grey(x: torch.Tensor) -> float:
+        return (x.abs() < 0.25).float().mean().item()
+
+    def margin(x: torch.Tensor) -> float:
+        return x[:, :, 0].mean().item()
+
+    def brightness(x: torch.Tensor) -> float:
+        return x.mean((1, 2, 3)).std().item()
+
+    measure = {"cutout": grey, "translation": margin, "color": brightness}[policy]
+    assert abs(measure(x) - measure(real)) < 0.4 * abs(measure(leaked) - measure(real))
