@@ -72,7 +72,7 @@ class Previews(Callback):
             samples = pl_module.sample(latent, labels)
         if not pl_module.conditional:
             samples["y"] = torch.zeros_like(samples["y"])
-        SHOW[pl_module.schema.kind](writer, "samples", pl_module.schema, samples, trainer.global_step)
+        SHOW[pl_module.schema.kind](writer, "samples", pl_module.schema, samples, trainer.global_step - 1)
 
     def _count(self, model: GAN) -> int:
         return self.per_class if model.schema.labelled else 64

@@ -220,6 +220,7 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     torch.set_float32_matmul_precision("high")
     warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # torch's deprecation, Lightning's affair
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -264,6 +265,13 @@ class GAN(LightningModule):
         self._gradients = ours["gradients"]
 
 
+def serialised(content: Any) -> memoryview:
+    """What ``torch.save`` writes; in memory, since straight to a full disk it raises an error that does not say so."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getbuffer()
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint of ours as plain values and tensors on the CPU; nothing in it is executed.
 
@@ -320,7 +328,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return super().save_checkpoint(checkpoint, path, storage_options)
         make_folder(Path(path).parent)
         with replacing(Path(path)) as file:
-            torch.save(checkpoint, file)
+            file.write(serialised(checkpoint))
             file.flush()
             os.fsync(file.fileno())
 

@@ -24,7 +24,7 @@ from datamodules.errors import InputError
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.store import contact_sheet, write_images
-from ganaug.gan import GAN, load
+from ganaug.gan import GAN, load, serialised
 
 Shard = tuple[np.ndarray, Tensor, np.ndarray]
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
@@ -203,7 +203,7 @@ class _Parts(Callback):
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Batch, *_: Any) -> None:
         with replacing(self.folder / f"{int(outputs['index'][0]):012d}.pt") as file:
-            torch.save({name: field.cpu() for name, field in outputs.items()}, file)
+            file.write(serialised({name: field.cpu() for name, field in outputs.items()}))
 
 
 def _shards(folder: Path) -> Iterator[Shard]:
