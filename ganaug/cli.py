@@ -67,7 +67,7 @@ class Parser(LightningArgumentParser):
             super().error(message, ex)
         keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
         reason = str(deepest(ex) if ex else message)
-        if found := re.match("Expected a dot import path string: (.*)", reason):
+        if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
             reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
         raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from datamodules import GANDataModule, Table
@@ -17,7 +17,7 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.schema import ImageSchema
 from datamodules.store import read_images
 from ganaug.downstream import ClassifierFeatures, fit_classifier, image_features
-from ganaug.gan import GAN, load
+from ganaug.gan import GAN, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 
@@ -90,6 +90,8 @@ def evaluate(
     model = load(ckpt) if ckpt is not None else None  # first: the quickest way to be wrong
     data.prepare_data()
     data.setup()
+    if ckpt is not None:
+        same_split(ckpt, data)
     train, test = rows(data.train), rows(data.test)
     if len(train.y) < 2 or len(test.y) < 2:
         raise InputError(f"scores need 2 training and 2 test rows; there are {len(train.y)} and {len(test.y)}")
@@ -144,6 +146,23 @@ def rows(part: Table) -> Rows:
     """A split as the model sees it."""
     x = [ImageSchema.pixels(batch["x"]) for batch in part.batches()]
     return Rows(torch.cat(x) if x else torch.empty(0, dtype=torch.uint8), part.fields["y"])
+
+
+def same_split(ckpt: Path, data: GANDataModule) -> None:
+    """Refuse another split of the same source: its test rows may be among those that the model was trained on."""
+    trained = read_checkpoint(ckpt).get(type(data).__qualname__)
+    if not trained:
+        return
+    if trained["seed"] != data.seed:
+        raise InputError(
+            f"{ckpt} was trained on the split of data.seed {trained['seed']}, not {data.seed}: its training rows would"
+            " be among the test rows"
+        )
+    if trained["rows"] != len(data.train):
+        rank_zero_warn(
+            f"{ckpt} was trained on {trained['rows']} rows, --data gives {len(data.train)}: are per_class, imbalance"
+            " and the fractions those of the training?"
+        )
 
 
 def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str) -> Rows:

@@ -247,6 +247,10 @@ def test_scores_of_what_does_not_fit_get_one_line(ckpt: Path, data: Squares, tmp
         with pytest.raises(InputError, match=message) as error:
             evaluate(data, out=None, **QUICK, **options)
         assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="split of data"):
+        evaluate(Squares(rows=300, size=16, seed=3), ckpt=ckpt, out=None, **QUICK)
+    with pytest.warns(UserWarning, match="trained on 86 rows, --data gives 216"):
+        evaluate(data, ckpt=ckpt, out=None, n=4, **QUICK | {"classifier_steps": 2})
     with pytest.raises(InputError, match="another size"):
         evaluate(Squares(size=8), ckpt=ckpt, out=None, **QUICK)
 

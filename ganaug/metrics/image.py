@@ -36,7 +36,7 @@ class Inception:
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError:
-            raise InputError('Inception features need torch-fidelity: pip install "ganaug[inception]"') from None
+            raise InputError("Inception features need torch-fidelity: pip install torch-fidelity") from None
         if weights is not None:
             _check_weights(Path(weights))
         try:
