@@ -189,7 +189,9 @@ class DCGAN(GAN):
         betas: of Adam.
         ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.999).
         augment: what D sees is put through these, comma-separated: color, translation, cutout; empty for none.
-        augment_probability: per operation and picture; ``ada`` adapts it to D's overfitting (Karras et al. 2020).
+        augment_probability: per operation and picture. Below 1, so that D sees some pictures as they are, edges and
+            all, and the operations cannot leak into samples (Karras et al. 2020, section 2.2); ``ada`` adapts it to
+            D's overfitting (section 3).
         ada_target: share by which D's logits on real pictures lean to the positive, E[sign], that ``ada`` aims at.
         ada_speed: pictures, in thousands, over which the probability may go from 0 to 1.
         clip: largest gradient norm per optimiser; none by default.
@@ -224,7 +226,7 @@ class DCGAN(GAN):
         betas: tuple[float, float] | None = None,
         ema_decay: float | None = None,
         augment: str | None = None,
-        augment_probability: float | Literal["ada"] = 1.0,
+        augment_probability: float | Literal["ada"] = 0.8,
         ada_target: float = 0.6,
         ada_speed: float = 500.0,
         clip: float | None = None,
