@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule
 from datamodules.schema import Batch, ImageSchema, Schema
@@ -39,7 +40,7 @@ SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {"im
 
 
 class Previews(Callback):
-    """Samples of the same latents by class every few steps, and real ones once, in TensorBoard.
+    """Samples of the same latents by class every few steps, real ones and hyperparameters once, in TensorBoard.
 
     Args:
         every_n_steps: training batches between two previews; 0 for none.
@@ -51,8 +52,13 @@ class Previews(Callback):
         self.per_class = per_class
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
-        """The real grid, once."""
+        """Hyperparameters and the real grid, once."""
         if (writer := self._writer(trainer)) and trainer.global_step == 0:
+            plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in pl_module.hparams.items()}
+            # Lightning's log_hyperparams wants a metric's value too, and draws it; this names where scores will be.
+            scores = {"score/kernel_distance": 0.0, "score/frechet_distance": 0.0}
+            for summary in hparams(plain, scores):  # type: ignore[no-untyped-call]
+                writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
             assert isinstance(trainer.datamodule, GANDataModule)  # type: ignore[attr-defined]
             table = trainer.datamodule.train  # type: ignore[attr-defined]
             rows = [

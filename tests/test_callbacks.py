@@ -53,6 +53,7 @@ def test_tensorboard_counts_batches_and_shows_what_it_should(run: Path) -> None:
     assert [e.step for e in events.Images("samples")] == [7, 15, 23]  # as Lightning counts scalars
     assert [e.step for e in events.Images("real")] == [0]
     assert len(events.Scalars("score/kernel_distance")) == 3
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(events.PluginTagToContent("hparams"))
 
 
 def test_last_checkpoint_is_the_last_step_and_best_is_by_score(run: Path) -> None:

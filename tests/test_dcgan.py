@@ -180,6 +180,42 @@ def test_other_data_are_refused() -> None:
         DCGAN(ImageSchema(height=24, width=24, channels=1, image_size=24))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("compile", [False, True])
+def test_on_a_gpu(precision: str, compile: bool) -> None:
+    data = Squares(size=16)
+    model = make(data, compile=compile, clip=1.0)
+    trainer(4, accelerator="gpu", precision=precision).fit(model, data)
+    model.cuda()
+    x = model.sample(model.latent(torch.arange(2), 0), torch.zeros(2, dtype=torch.long))["x"]
+    assert x.device.type == "cuda"
+    assert torch.isfinite(x).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU; Lightning has no fp16 on a CPU")
+@pytest.mark.parametrize("options", [{"clip": 1.0}, {"loss": "wasserstein", "gradient_penalty": 10.0}])
+def test_fp16_scales_and_unscales(options: dict) -> None:
+    """Weights move as float32 moves them: the scale of 2¹⁶ is gone before clipping and Adam."""
+    moved = []
+    for precision in ("16-mixed", "32-true"):
+        model = make(**options)
+        before = torch.cat([p.detach().flatten().clone() for p in model.discriminator.parameters()])
+        trainer(1, accelerator="gpu", precision=precision).fit(model, Squares())
+        moved.append(torch.cat([p.detach().flatten() for p in model.cpu().discriminator.parameters()]) - before)
+    assert torch.cosine_similarity(*moved, dim=0) > 0.9
+    assert moved[0].norm().item() == pytest.approx(moved[1].norm().item(), rel=0.1)
+
+
+@pytest.mark.slow
+def test_compiled_networks_train_and_keep_their_names() -> None:
+    model = make(compile=True)
+    trainer(2).fit(model, Squares())
+    assert model.state_dict().keys() == make().state_dict().keys()
+
+
 # ---- one step --------------------------------------------------------------------------------------------------------
 
 
