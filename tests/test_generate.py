@@ -200,7 +200,7 @@ def test_scores_of_a_checkpoint(ckpt: Path, data: Squares, tmp_path: Path) -> No
     assert result["extractor"].startswith("classifier-")
     assert result["counts"] == {"synthetic": 216, "train": 216, "test": 60}
     scores = result["scores"]
-    assert scores["class_fidelity"]["synthetic"] > 0.8
+    assert scores["class_fidelity"]["synthetic"] > 0.5  # a toy of 300 steps; what it measures is tested below
     assert scores["class_fidelity"]["floor"] == scores["cas"]["trained_on_real"] > 0.95
     assert 0 <= scores["cas"]["trained_on_synthetic"] <= 1
     for name in ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"):
@@ -213,12 +213,14 @@ def test_real_data_score_at_the_floor_and_copies_are_found(data: Squares, tmp_pa
     """Unseen real rows as samples: nothing memorised. Training rows as samples: all copies."""
     data.setup()
     found = {}
-    for name, part in (("unseen", data.test), ("copied", data.train)):
+    for name, part in (("unseen", data.test), ("copied", data.train), ("mislabelled", data.train)):
         x = data.schema.decode(next(part.batches(1000))["x"])
-        y = np.array(data.schema.classes)[part.fields["y"].numpy()]
+        y = np.array(data.schema.classes)[part.fields["y"].numpy() ^ (name == "mislabelled")]
         np.savez(tmp_path / f"{name}.npz", x=x, y=y)
         found[name] = evaluate(data, samples=tmp_path / f"{name}.npz", out=None, **QUICK)["scores"]
-    assert found["copied"]["cas"]["trained_on_synthetic"] > 0.95
+    for name, least, most in (("unseen", 0.95, 1.0), ("copied", 0.95, 1.0), ("mislabelled", 0.0, 0.05)):
+        assert least <= found[name]["class_fidelity"]["synthetic"] <= most
+        assert least <= found[name]["cas"]["trained_on_synthetic"] <= most
     assert found["unseen"]["frechet_distance"]["to_train"] == pytest.approx(
         found["unseen"]["frechet_distance"]["floor"], rel=1e-6
     )
@@ -283,54 +285,42 @@ def test_two_processes_write_what_one_writes(ckpt: Path, tmp_path: Path) -> None
 
 
 def test_a_run_told_to_stop_goes_on_with_the_same_command(tmp_path: Path) -> None:
-    """fit, SIGTERM, the same command, against a run that nobody stopped: the same weights."""
+    """fit, SIGTERM in the middle, the same command; against a run that nobody stopped: the same weights."""
     command = [
         "fit", "--model", "DCGAN", "--model.width", "8", "--data", "Digits", "--data.batch_size", "16",
-        "--trainer.accelerator", "cpu", "--trainer.max_steps", "40", "--trainer.limit_val_batches", "0",
-        "--trainer.enable_progress_bar", "false", "--previews.every_n_steps", "0", "--last.every_n_steps", "0",
+        "--trainer.accelerator", "cpu", "--trainer.max_steps", "600", "--trainer.limit_val_batches", "0",
+        "--trainer.enable_progress_bar", "false", "--previews.every_n_steps", "0", "--last.every_n_steps", "25",
         "--ckpt_path", "last", "--trainer.default_root_dir",
     ]  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-m", "ganaug.cli", *command, tmp_path / "stopped", "--trainer.log_every_n_steps", "1"],
+        [sys.executable, "-m", "ganaug.cli", *command, tmp_path / "stopped"],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    last = Path("dcgan_digits", "version_0", "checkpoints", "last.ckpt")
     try:
-        events: list[Path] = []
         until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None:
-            events = list((tmp_path / "stopped").rglob("hparams.yaml"))
-            if events:
-                break
-            time.sleep(0.02)
-        time.sleep(0.5)
+        while time.monotonic() < until and process.poll() is None and not (tmp_path / "stopped" / last).exists():
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         output = process.communicate(timeout=120)[0]
     finally:
         process.kill()
-    assert events, output
-    folder = tmp_path / "stopped" / "dcgan_digits" / "version_0" / "checkpoints"
-    if process.returncode == 143:
-        step = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
-        assert 0 < step <= 40
-        assert "told to stop" in output
-        done = ganaug(*command, tmp_path / "stopped")
-        assert done.returncode == 0, done.stderr
-        assert "resuming from" in done.stdout
-    else:  # it was done before the signal came, or not yet listening
-        assert process.returncode in (0, -signal.SIGTERM), output
-        pytest.skip(f"the signal did not meet the training: status {process.returncode}")
+    assert process.returncode == 143, output
+    assert "told to stop" in output
+    assert 25 <= torch.load(tmp_path / "stopped" / last, weights_only=True)["global_step"] < 600
+    done = ganaug(*command, tmp_path / "stopped")
+    assert done.returncode == 0, done.stderr
+    assert "resuming from" in done.stdout
     assert ganaug(*command, tmp_path / "whole").returncode == 0
-    whole = tmp_path / "whole" / "dcgan_digits" / "version_0" / "checkpoints" / "last.ckpt"
-    a, b = (torch.load(p, weights_only=True) for p in (folder / "last.ckpt", whole))
-    assert a["global_step"] == b["global_step"] == 40
+    a, b = (torch.load(tmp_path / name / last, weights_only=True) for name in ("stopped", "whole"))
+    assert a["global_step"] == b["global_step"] == 600
     assert all(torch.equal(a["state_dict"][name], b["state_dict"][name]) for name in a["state_dict"])
     assert [p.name for p in (tmp_path / "stopped" / "dcgan_digits").iterdir()] == ["version_0"]
-    model = load(whole)
-    assert model.schema.classes == tuple("0123456789")
+    assert load(tmp_path / "whole" / last).schema.classes == tuple("0123456789")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def weights(tmp_path_factory):
 
 def test_without_torch_fidelity(monkeypatch):
     monkeypatch.setitem(sys.modules, MODULE, None)
-    with pytest.raises(InputError, match=r'pip install "ganaug\[inception\]"'):
+    with pytest.raises(InputError, match="pip install torch-fidelity"):
         Inception()
 
 
