@@ -15,7 +15,7 @@ install: .venv/installed
 demo: install  ## train on scikit-learn's digits, write labelled pictures, score them
 	$(BIN)/ganaug fit --config experiments/dcgan_digits.yaml --name demo --ckpt_path last
 	$(BIN)/ganaug generate --ckpt "$$(ls -t lightning_logs/demo/version_*/checkpoints/last.ckpt | head -n 1)" \
-		--out $(OUT)/digits --per_class 100 --overwrite true
+		--out $(OUT)/digits --per_class 100 --overwrite
 	$(BIN)/ganaug evaluate --data Digits --samples $(OUT)/digits --out $(OUT)/scores.json
 	@echo "pictures     $(OUT)/digits, at a glance $(OUT)/digits/grid.png"
 	@echo "scores       $(OUT)/scores.json"

@@ -188,7 +188,9 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
         if stop:
             rank_zero_info(f"told to stop: saved {self.path(trainer)} at step {trainer.global_step}")
-            if self._signal == signal.SIGUSR1 and trainer.is_global_zero:
+            # Any rank's signal counts: they do not all arrive within the same batch.
+            requeue = trainer.strategy.reduce_boolean_decision(self._signal == signal.SIGUSR1, all=False)
+            if requeue and trainer.is_global_zero:
                 subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
             raise SIGTERMException(128 + (self._signal or signal.SIGTERM))
 

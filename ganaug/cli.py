@@ -162,7 +162,10 @@ class CLI(LightningCLI):
             self.trainer_defaults["callbacks"] = [ProgressBar()]
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
+            raise InputError(str(error)) from error
 
     def before_fit(self) -> None:
         """Say where the run is."""
@@ -208,7 +211,10 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     function = VERBS[name]
     parser = Parser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
     parser.add_function_arguments(function, fail_untyped=True)
-    config = parser.instantiate_classes(parser.parse_args(list(args)))
+    switches = {f"--{key}" for key, p in inspect.signature(function).parameters.items() if isinstance(p.default, bool)}
+    following = [*args[1:], "--"]  # a switch may stand alone: jsonargparse wants --overwrite=true
+    given = [f"{a}=true" if a in switches and b.startswith("--") else a for a, b in zip(args, following, strict=True)]
+    config = parser.instantiate_classes(parser.parse_args(given))
     function(**config.as_dict())
 
 

@@ -17,7 +17,7 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.schema import ImageSchema
 from datamodules.store import read_images
 from ganaug.downstream import ClassifierFeatures, fit_classifier, image_features
-from ganaug.gan import GAN, load, read_checkpoint
+from ganaug.gan import GAN, Accelerator, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 
@@ -52,7 +52,7 @@ def evaluate(
     inception_weights: Path | None = None,
     cas: bool = True,
     classifier_steps: int | None = None,
-    accelerator: str = "auto",
+    accelerator: Accelerator = "auto",
     progress: bool = True,
 ) -> dict[str, Any]:
     """Score samples of a checkpoint, or samples in a folder, against real data.

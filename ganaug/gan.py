@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
 
+Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
 
 

@@ -24,7 +24,7 @@ from datamodules.errors import InputError
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.store import contact_sheet, write_images
-from ganaug.gan import GAN, load, serialised
+from ganaug.gan import GAN, Accelerator, load, serialised
 
 Shard = tuple[np.ndarray, Tensor, np.ndarray]
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
@@ -41,7 +41,7 @@ def generate(
     batch_size: int = 256,
     truncation: float | None = None,
     overwrite: bool = False,
-    accelerator: str = "auto",
+    accelerator: Accelerator = "auto",
     devices: str | int = "auto",
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
     progress: bool = True,

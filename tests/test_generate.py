@@ -271,6 +271,17 @@ def ganaug(*args: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedP
     )
 
 
+def test_switches_stand_alone(ckpt: Path, tmp_path: Path) -> None:
+    from ganaug.cli import main
+
+    command = ["generate", "--ckpt", str(ckpt), "--out", str(tmp_path / "out"), "--accelerator", "cpu", "--progress"]
+    main([*command, "false", "--labels", "0", "--n", "3"])
+    main([*command, "false", "--overwrite", "--labels", "1,left", "--n", "2"])
+    assert sorted(pictures(tmp_path / "out")) == ["left/00000001.png", "right/00000000.png"]
+    main([*command, "false", "--n", "1", "--overwrite"])
+    assert sorted(pictures(tmp_path / "out")) == ["left/00000000.png"]
+
+
 def test_two_processes_write_what_one_writes(ckpt: Path, tmp_path: Path) -> None:
     one = pictures(make(ckpt, tmp_path / "one", n=13))
     done = ganaug(
@@ -338,6 +349,9 @@ def test_a_run_told_to_stop_goes_on_with_the_same_command(tmp_path: Path) -> Non
         (["fit", "--model", "DCGAN", "--data", "Digits", "--data.per_class", "5000"], "per_class"),
         (["fit", "--model", "DCGAN", "--data", "ImageFolder", "--data.path", "nowhere"], "nowhere"),
         (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
+        (["fit", "--model", "DCGAN", "--data", "Digits", "--trainer.accelerator", "abacus"], "abacus"),
+        (["fit", "--model", "DCGAN", "--data", "Digits", "--trainer.devices", "0"], "devices"),
+        (["generate", "--ckpt", "x", "--out", "x", "--accelerator", "abacus"], "abacus"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
