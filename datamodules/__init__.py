@@ -4,8 +4,12 @@ from datamodules.arrays import ImageArrays
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
 from datamodules.folder import ImageFolder
+from datamodules.grammar import Grammar
 from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
+from datamodules.oracle import OracleText
 from datamodules.schema import ImageSchema, Schema
+from datamodules.text import TextFile
+from datamodules.tokens import TextSchema
 
 __all__ = [
     "CIFAR10",
@@ -13,10 +17,14 @@ __all__ = [
     "Digits",
     "FashionMNIST",
     "GANDataModule",
+    "Grammar",
     "ImageArrays",
     "ImageFolder",
     "ImageSchema",
     "InputError",
+    "OracleText",
     "Schema",
     "Table",
+    "TextFile",
+    "TextSchema",
 ]

@@ -67,6 +67,10 @@ class Schema:
         """Stored rows to what the model sees; nothing to do unless a modality says so."""
         return batch
 
+    def stored(self, batch: Batch) -> Batch:
+        """The inverse of :meth:`prepare`: what the model sees, or makes, to rows as they are stored."""
+        return batch
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values (str, int, float, list, dict), fit for JSON and for ``torch.load(weights_only=True)``."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
@@ -127,6 +131,10 @@ class ImageSchema(Schema):
     def prepare(self, batch: Batch) -> Batch:
         """``x`` from uint8 0..255, as :meth:`encode` gives it, to float32 in [-1, 1]."""
         return {**batch, "x": batch["x"].float().div_(127.5).sub_(1.0)}
+
+    def stored(self, batch: Batch) -> Batch:
+        """``x`` by :meth:`pixels`."""
+        return {**batch, "x": self.pixels(batch["x"])}
 
     @staticmethod
     def pixels(x: Tensor) -> Tensor:

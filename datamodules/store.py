@@ -1,7 +1,10 @@
-"""Writes samples, reads them back, and lays them out on a contact sheet."""
+"""Writes samples, reads them back, and lays pictures out on a contact sheet."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,8 +19,19 @@ from datamodules.errors import InputError
 from datamodules.folder import MODES, PictureFolder, cropped_side, read_picture
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.schema import ImageSchema
+from datamodules.text import LABEL, TEXT, TextSource
+from datamodules.tokens import TextSchema
 
-__all__ = ["contact_sheet", "folder_names", "read_images", "read_manifest", "write_images", "write_manifest"]
+__all__ = [
+    "contact_sheet",
+    "folder_names",
+    "read_images",
+    "read_manifest",
+    "read_texts",
+    "write_images",
+    "write_manifest",
+    "write_texts",
+]
 
 Shard = tuple[np.ndarray, Tensor, np.ndarray]
 
@@ -112,6 +126,71 @@ def read_images(
 
     x = np.stack([picture for picture in folder.each(read) if picture is not None])
     return x, folder.y if folder.classes else None, folder.classes
+
+
+def write_texts(
+    schema: TextSchema, shards: Iterable[Shard], out: Path, format: Literal["jsonl", "txt", "csv"] = "jsonl"
+) -> None:
+    """Write sentences in the order of their indices, in UTF-8; every file appears whole or not at all.
+
+    Args:
+        schema: of the model that made them.
+        shards: any number of ``(index (n,), x int64 (n, T), y (n,))``; of an index that comes again the last counts.
+        out: folder to write in, made where it is missing.
+        format: ``jsonl`` writes ``samples.jsonl``, an object a line with ``text`` and, where there are classes,
+            ``label``; ``csv`` writes ``samples.csv`` with the same columns; ``txt`` writes ``samples.txt``, a sentence
+            a line, and where there are classes a ``.txt`` for each.
+
+    Raises:
+        InputError: a sentence with a line break is to be a line, or ``out`` cannot be a folder.
+    """
+    if format not in ("jsonl", "txt", "csv"):
+        raise InputError(f"format must be jsonl, txt or csv, not {format}")
+    make_folder(out)
+    samples: dict[int, tuple[str, int]] = {}
+    for index, x, y in shards:
+        samples.update((int(i), (text, int(c))) for i, text, c in zip(index, schema.decode(x), y, strict=True))
+    ordered = [samples[i] for i in sorted(samples)]
+    if format == "txt":
+        return _write_txt(schema, ordered, out)
+    rows = [{TEXT: text, **({LABEL: schema.class_name(c)} if schema.labelled else {})} for text, c in ordered]
+    content = io.StringIO(newline="")
+    if format == "jsonl":
+        content.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        writer = csv.DictWriter(content, [TEXT, LABEL] if schema.labelled else [TEXT])
+        writer.writeheader()
+        writer.writerows(rows)
+    with replacing(out / f"samples.{format}") as file:
+        file.write(content.getvalue().encode())
+
+
+def _write_txt(schema: TextSchema, samples: Sequence[tuple[str, int]], out: Path) -> None:
+    broken = [text for text, _ in samples if "\n" in text or "\r" in text]
+    if broken:
+        raise InputError(f"{broken[0][:40]!r} has a line break, and a .txt is a sentence a line: choose jsonl or csv")
+    for c, name in enumerate(folder_names(schema.classes) or ["samples"]):
+        lines = [text for text, y in samples if y == c]
+        if lines or not schema.labelled:
+            with replacing(out / f"{name}.txt") as file:
+                file.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def read_texts(path: str | Path) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
+    """Read what :func:`write_texts` wrote, or any file or folder that :class:`TextFile` reads.
+
+    Args:
+        path: of the file or folder, with the columns ``text`` and ``label``.
+
+    Returns:
+        Sentences as they stand there, empty ones too; class ids int64 (N,) or None where there are no labels; the
+        classes' names.
+
+    Raises:
+        InputError: there is nothing there that can be read.
+    """
+    source = TextSource(path, empty="keep")
+    return source.texts, source.y if source.classes else None, source.classes
 
 
 # ---- the contact sheet -----------------------------------------------------------------------------------------------

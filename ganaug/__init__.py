@@ -2,5 +2,6 @@
 
 from ganaug.dcgan import DCGAN
 from ganaug.gan import GAN, DivergedError, load
+from ganaug.seqgan import SeqGAN
 
-__all__ = ["DCGAN", "GAN", "DivergedError", "load"]
+__all__ = ["DCGAN", "GAN", "DivergedError", "SeqGAN", "load"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -20,10 +21,11 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from datamodules import GANDataModule
+from datamodules import GANDataModule, TextSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.store import contact_sheet
-from ganaug.downstream import ClassifierFeatures, image_features
+from ganaug.classifiers import CLASSIFIERS
+from ganaug.downstream import ClassifierFeatures, fit_features, stored_rows
 from ganaug.gan import GAN, stream_seed
 from ganaug.metrics.distance import frechet_distance, kernel_distance
 
@@ -36,7 +38,23 @@ def show_pictures(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch,
     writer.add_image(tag, pixels, step, dataformats="HWC")
 
 
-SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {"image": show_pictures}
+def show_sentences(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
+    """A table by class of the sentences of a batch."""
+    assert isinstance(schema, TextSchema)
+    rows = zip(batch["y"].tolist(), schema.decode(batch["x"]), strict=True)
+    lines = [f"| {plain(schema.class_name(y))} | {plain(text)} |" for y, text in sorted(rows, key=lambda row: row[0])]
+    writer.add_text(tag, "\n".join(["| class | sentence |", "| --- | --- |", *lines]), step)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown leaves as it is: punctuation by its numbers, line breaks as spaces."""
+    return re.sub(r"[!-/:-@\[-`{-~]", lambda found: f"&#{ord(found[0])};", re.sub(r"[\r\n]+", " ", text))
+
+
+SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {
+    "image": show_pictures,
+    "text": show_sentences,
+}
 
 
 class Previews(Callback):
@@ -54,10 +72,10 @@ class Previews(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Hyperparameters and the real grid, once."""
         if (writer := self._writer(trainer)) and trainer.global_step == 0:
-            plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in pl_module.hparams.items()}
+            options = {k: v if isinstance(v, int | float | str) else str(v) for k, v in pl_module.hparams.items()}
             # Lightning's log_hyperparams wants a metric's value too, and draws it; this names where scores will be.
             scores = {"score/kernel_distance": 0.0, "score/frechet_distance": 0.0}
-            for summary in hparams(plain, scores):  # type: ignore[no-untyped-call]
+            for summary in hparams(options, scores):  # type: ignore[no-untyped-call]
                 writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
             assert isinstance(trainer.datamodule, GANDataModule)  # type: ignore[attr-defined]
             table = trainer.datamodule.train  # type: ignore[attr-defined]
@@ -92,7 +110,8 @@ class Previews(Callback):
 class Scores(Callback):
     """Cheap scores of samples against the validation split (or the test split, under ``test``), in features of a
     network trained on the training split alone: ``score/frechet_distance``, ``score/kernel_distance`` and, with
-    classes, ``score/class_fidelity``.
+    classes, ``score/class_fidelity``. Where the model has a method ``nll(batch) -> (B,)``, also ``score/nll``: the mean
+    over the real rows of their negative log-likelihood in nats per token.
 
     They run in Lightning's validation loop: ``--trainer.val_check_interval`` says how often. The network is trained
     when the first score is due, from the model's seed, and is no part of the model or its checkpoints.
@@ -104,25 +123,25 @@ class Scores(Callback):
     def __init__(self, steps: int = 400) -> None:
         self.steps = steps
         self.features: ClassifierFeatures | None = None
-        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def on_validation_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: GAN, outputs: Batch, batch: Batch, *_: Any
     ) -> None:
         """Keep the features of the batch and of the samples drawn for it."""
-        if trainer.sanity_checking or pl_module.schema.kind != "image":
+        schema = pl_module.schema
+        if trainer.sanity_checking or schema.kind not in CLASSIFIERS:
             return
         if self.features is None:
             data = trainer.datamodule  # type: ignore[attr-defined]
-            schema = pl_module.schema
-            pictures = torch.cat([ImageSchema.pixels(part["x"]) for part in data.train.batches()])
-            y = data.train.fields["y"]
-            self.features = image_features(
-                pictures, y, schema.num_classes, schema.labelled, pl_module.seed, steps=self.steps
-            )
-        real, fake = ImageSchema.pixels(batch["x"]), ImageSchema.pixels(outputs["x"])
-        agree = self.features.predict(fake).cpu() == batch["y"].cpu()
-        self._seen.append((self.features(real), self.features(fake), agree))
+            self.features = fit_features(schema, stored_rows(schema, data.train), pl_module.seed, steps=self.steps)
+        real, fake = schema.stored(batch), schema.stored(outputs)
+        agree = self.features.predict(fake) == batch["y"].cpu()
+        nll = torch.zeros(len(agree))
+        if hasattr(pl_module, "nll"):
+            with trainer.precision_plugin.forward_context():
+                nll = cast(Any, pl_module).nll(batch).float().cpu()
+        self._seen.append((self.features(real), self.features(fake), agree, nll))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Log the scores, the same on every rank."""
@@ -131,7 +150,7 @@ class Scores(Callback):
         seen = [torch.cat(part).to(pl_module.device) for part in zip(*self._seen, strict=True)]
         self._seen.clear()
         gathered = [cast(Tensor, pl_module.all_gather(part)) for part in seen]
-        real, fake, agree = (
+        real, fake, agree, nll = (
             whole.reshape(-1, *part.shape[1:]).cpu() for whole, part in zip(gathered, seen, strict=True)
         )
         if len(real) < 2:
@@ -142,6 +161,8 @@ class Scores(Callback):
         }
         if pl_module.conditional:
             scores["score/class_fidelity"] = agree.float().mean().item()
+        if hasattr(pl_module, "nll"):
+            scores["score/nll"] = nll.double().mean().item()
         pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
 
     on_test_batch_end = on_validation_batch_end  # type: ignore[assignment]

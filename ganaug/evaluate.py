@@ -5,40 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from datamodules import GANDataModule, Table
+from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
-from datamodules.schema import ImageSchema
-from datamodules.store import read_images
-from ganaug.downstream import ClassifierFeatures, fit_classifier, image_features
+from datamodules.schema import Batch, ImageSchema, Schema
+from datamodules.store import read_images, read_texts
+from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
+from ganaug.textscores import text_scores
 
 PAIRS = 10_000  # rows at most where every pair of rows is looked at
-
-
-class Rows(NamedTuple):
-    """Pictures uint8 (N, C, S, S) and class ids int64 (N,)."""
-
-    x: Tensor
-    y: Tensor
-
-
-class Features(Protocol):
-    """What distances are taken in."""
-
-    name: str
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Pictures uint8 (N, C, S, S) to features (N, d)."""
-        ...
 
 
 def evaluate(
@@ -64,12 +49,13 @@ def evaluate(
     Args:
         data: the real data; its training split is what the GAN was trained on.
         ckpt: checkpoint to draw samples from.
-        samples: folder or .npz of samples, instead of a checkpoint.
+        samples: folder or .npz of pictures, folder or file of sentences, instead of a checkpoint.
         out: JSON file for the scores.
         n: number of samples to draw from the checkpoint, in the training split's class proportions; by default as many
             as there are training rows.
         seed: of the samples and of the classifiers.
-        inception: measure distances in the Inception network of the Fréchet Inception Distance (downloads its weights).
+        inception: of pictures: measure distances in the Inception network of the Fréchet Inception Distance (downloads
+            its weights).
         inception_weights: a file of its weights, instead of a download.
         cas: train a classifier on the samples too; the longest part.
         classifier_steps: batches of 128 that each classifier is trained for; by default 300 and three passes.
@@ -80,33 +66,37 @@ def evaluate(
         What is written to ``out``: the scores, sample counts and the name of the feature network.
 
     Raises:
-        InputError: no samples or two sources of them, or samples that are not of the data's kind.
+        InputError: no samples or two sources of them, samples that are not of the data's kind, or an option that means
+            nothing for it.
     """
     if (ckpt is None) == (samples is None):
         raise InputError("give either ckpt, a checkpoint to draw from, or samples, a folder to read")
     schema = data.schema
-    if not isinstance(schema, ImageSchema):
+    if schema.kind not in KINDS:
         raise InputError(f"there are no scores for {schema.kind} data yet")
+    inception = inception or inception_weights is not None
+    if inception and schema.kind != "image":
+        raise InputError(f"inception and inception_weights are for image data, --data gives {schema.kind} data")
     model = load(ckpt) if ckpt is not None else None  # first: the quickest way to be wrong
     data.prepare_data()
     data.setup()
     if ckpt is not None:
         same_split(ckpt, data)
-    train, test = rows(data.train), rows(data.test)
-    if len(train.y) < 2 or len(test.y) < 2:
-        raise InputError(f"scores need 2 training and 2 test rows; there are {len(train.y)} and {len(test.y)}")
+    train, test = stored_rows(schema, data.train), stored_rows(schema, data.test)
+    if len(train["y"]) < 2 or len(test["y"]) < 2:
+        raise InputError(f"scores need 2 training and 2 test rows; there are {len(train['y'])} and {len(test['y'])}")
     if model is not None:
         synthetic = draw(model, data, n, seed, accelerator)
         labelled = model.conditional
     else:
         assert samples is not None
-        synthetic, labelled = read(samples, schema)
+        synthetic, labelled = KINDS[schema.kind].read(samples, schema)
     labelled = labelled and schema.num_classes > 1
-    if len(synthetic.y) < 2:
+    if len(synthetic["y"]) < 2:
         raise InputError("scores need at least 2 samples")
 
-    # With shifts, as classifiers are trained in earnest: without, one learns from traces at the samples' edges, which
-    # tell their classes apart perfectly and mean nothing in real pictures.
+    # Augmented, as classifiers are trained in earnest: without shifts, one learns from traces at the edges of sampled
+    # pictures, which tell their classes apart perfectly and mean nothing in real ones.
     training: dict[str, Any] = {
         "seed": seed,
         "steps": classifier_steps,
@@ -114,24 +104,29 @@ def evaluate(
         "accelerator": accelerator,
         "progress": progress,
     }
-    judge = image_features(train.x, train.y, schema.num_classes, schema.labelled, **training)
-    features: Features = judge
-    if inception or inception_weights is not None:
-        features = Inception(inception_weights)
-    in_features = features(train.x), features(test.x), features(synthetic.x)
+    judge = fit_features(schema, train, **training)
+    extractor, features = judge.name, judge.__call__
+    if inception:
+        network = Inception(inception_weights)
+        extractor, features = network.name, lambda rows: network(rows["x"])
+    in_features = features(train), features(test), features(synthetic)
+    own = KINDS[schema.kind].scores(
+        data=data, train=train, test=test, synthetic=synthetic, labelled=labelled, model=model, seed=seed
+    )
     scores: dict[str, Any] = distances(*in_features, seed)
     scores["memorisation"] = {
         "in_features": memorisation(*(_some(part, seed) for part in in_features)),
-        "in_pixels": memorisation(*(_some(part.x, seed).flatten(1).float() for part in (train, test, synthetic))),
+        **own.pop("memorisation", {}),
     }
+    scores |= own
     if labelled:
-        scores |= usefulness(judge, test, synthetic, schema.num_classes, training if cas else None)
+        scores |= usefulness(judge, test, synthetic, training if cas else None)
     result = {
-        "extractor": features.name,
+        "extractor": extractor,
         "source": str(ckpt if ckpt is not None else samples),
         "data": type(data).__name__,
         "seed": seed,
-        "counts": {"synthetic": len(synthetic.y), "train": len(train.y), "test": len(test.y)},
+        "counts": {"synthetic": len(synthetic["y"]), "train": len(train["y"]), "test": len(test["y"])},
         "scores": scores,
     }
     if out is not None:
@@ -143,12 +138,6 @@ def evaluate(
 
 
 # ---- the three sets of rows ----
-
-
-def rows(part: Table) -> Rows:
-    """A split as the model sees it."""
-    x = [ImageSchema.pixels(batch["x"]) for batch in part.batches()]
-    return Rows(torch.cat(x) if x else torch.empty(0, dtype=torch.uint8), part.fields["y"])
 
 
 def same_split(ckpt: Path, data: GANDataModule) -> None:
@@ -168,7 +157,7 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
         )
 
 
-def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str) -> Rows:
+def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str) -> Batch:
     """Samples in the class proportions of the training split."""
     if model.schema != data.schema:
         raise InputError("the checkpoint was trained on data of another size or with other classes than --data gives")
@@ -180,24 +169,35 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     y = labels[order].repeat(-(-count // len(labels)))[:count]
     device = torch.device("cpu") if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
     model.to(device or torch.device("cpu"))
-    x = [
-        ImageSchema.pixels(model.sample(model.latent(index, seed), y[index])["x"]).cpu()
-        for index in torch.split(torch.arange(count), 256)
-    ]
-    return Rows(torch.cat(x), y)
+    parts = torch.split(torch.arange(count), 256)
+    drawn = (model.schema.stored(model.sample(model.latent(index, seed), y[index])) for index in parts)
+    return {**joined(drawn), "y": y}
 
 
-def read(path: Path, schema: ImageSchema) -> tuple[Rows, bool]:
+def read_pictures(path: Path, schema: ImageSchema) -> tuple[Batch, bool]:
     """Samples from a folder or .npz, and whether they have labels; their classes must be among the data's."""
     pictures, y, classes = read_images(path, channels=schema.channels if schema.channels in (1, 3, 4) else None)  # type: ignore[arg-type]
     expected = (schema.height, schema.width, schema.channels)
     if pictures.shape[1:] != expected:
         raise InputError(f"{path}: the samples are {_size(pictures.shape[1:])}, the data are {_size(expected)}")
-    labelled = y is not None and schema.labelled
-    ids = torch.zeros(len(pictures), dtype=torch.long)
-    if labelled:
-        ids = torch.tensor([schema.class_id(name) for name in classes])[torch.from_numpy(y)]
-    return Rows(schema.encode(pictures), ids), labelled
+    return {"x": schema.encode(pictures), "y": _ids(schema, y, classes, len(pictures))}, y is not None
+
+
+def read_sentences(path: Path, schema: TextSchema) -> tuple[Batch, bool]:
+    """Samples from a file or folder of sentences, and whether they have labels, which must be among the data's."""
+    texts, y, classes = read_texts(path)
+    try:
+        x, length = schema.encode(texts)
+    except InputError as error:
+        raise InputError(f"{path}: {error}, as in the data") from None
+    return {"x": x, "length": length, "y": _ids(schema, y, classes, len(texts))}, y is not None
+
+
+def _ids(schema: Schema, y: np.ndarray | None, classes: tuple[str, ...], rows: int) -> Tensor:
+    """The data's ids of class ids that belong to other names; 0 where either has no classes."""
+    if y is None or not schema.labelled:
+        return torch.zeros(rows, dtype=torch.long)
+    return torch.tensor([schema.class_id(name) for name in classes])[torch.from_numpy(y)]
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -238,7 +238,7 @@ def distances(train: Tensor, test: Tensor, synthetic: Tensor, seed: int) -> dict
 
 
 def usefulness(
-    judge: ClassifierFeatures, test: Rows, synthetic: Rows, num_classes: int, training: dict[str, Any] | None
+    judge: ClassifierFeatures, test: Batch, synthetic: Batch, training: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Class fidelity, and the classification accuracy score (Ravuri and Vinyals 2019, arXiv 1905.10887, section 3).
 
@@ -246,14 +246,36 @@ def usefulness(
         judge: the classifier trained on real rows.
         training: of a second one, on the samples; None for no classification accuracy score.
     """
-    real = judge.accuracy(test.x, test.y)
-    fidelity = {"synthetic": judge.accuracy(synthetic.x, synthetic.y), "floor": real, "rows": len(synthetic.y)}
+    real = judge.accuracy(test)
+    fidelity = {"synthetic": judge.accuracy(synthetic), "floor": real, "rows": len(synthetic["y"])}
     scores: dict[str, Any] = {"class_fidelity": fidelity}
     if training is not None:
-        model = fit_classifier(synthetic.x, synthetic.y, num_classes, **training)
-        accuracy = ClassifierFeatures(model, "cas").accuracy(test.x, test.y)
-        scores["cas"] = {"trained_on_synthetic": accuracy, "trained_on_real": real, "rows": len(test.y)}
+        model = fit_classifier(judge.model.schema, synthetic, **training)
+        accuracy = ClassifierFeatures(model, "cas").accuracy(test)
+        scores["cas"] = {"trained_on_synthetic": accuracy, "trained_on_real": real, "rows": len(test["y"])}
     return scores
+
+
+def picture_scores(*, train: Batch, test: Batch, synthetic: Batch, seed: int, **_: Any) -> dict[str, Any]:
+    """What can be said of pictures and of no other data: whether they are memorised pixel by pixel."""
+    pixels = (_some(part["x"], seed).flatten(1).float() for part in (train, test, synthetic))
+    return {"memorisation": {"in_pixels": memorisation(*pixels)}}
+
+
+class Kind(NamedTuple):
+    """What differs between kinds of data.
+
+    Args:
+        read: samples from a path, as they are stored, and whether they have labels.
+        scores: beyond those of every kind, by name; of ``memorisation`` beyond that in features. It is given what
+            :func:`~ganaug.textscores.text_scores` takes.
+    """
+
+    read: Callable[[Path, Any], tuple[Batch, bool]]
+    scores: Callable[..., dict[str, Any]]
+
+
+KINDS = {"image": Kind(read_pictures, picture_scores), "text": Kind(read_sentences, text_scores)}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -268,13 +290,16 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{name + ' to test':24}{scores[name]['to_test']:>10.4f}{scores[name]['floor']:>10.4f}")
     for name in ("precision", "recall", "density", "coverage"):
         lines.append(f"{name:24}{scores[name]['to_train']:>10.4f}{scores[name]['floor']:>10.4f}")
-    if "class_fidelity" in scores:
-        fidelity = scores["class_fidelity"]
-        lines.append(f"{'class fidelity':24}{fidelity['synthetic']:>10.4f}{fidelity['floor']:>10.4f}")
+    for name, score in scores.items():
+        if isinstance(score, dict) and "synthetic" in score:
+            lines.append(f"{name.replace('_', ' '):24}{score['synthetic']:>10.4f}{score['floor']:>10.4f}")
     if "cas" in scores:
         lines.append(
             f"{'CAS':24}{scores['cas']['trained_on_synthetic']:>10.4f}{scores['cas']['trained_on_real']:>10.4f}"
         )
+    lines += [
+        f"{name.replace('_', ' '):24}{score:>10.4f}" for name, score in scores.items() if isinstance(score, float)
+    ]
     copied = scores["memorisation"]["in_features"]
     lines.append(f"{'nearer than real (1 %)':24}{copied['closer']:>10.4f}{0.01:>10.4f}")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import shutil
 import sys
@@ -23,10 +24,12 @@ from datamodules.base import requests
 from datamodules.errors import InputError
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.store import contact_sheet, write_images
+from datamodules.store import contact_sheet, write_images, write_texts
+from datamodules.tokens import TextSchema
 from ganaug.gan import GAN, Accelerator, load, serialised
 
 Shard = tuple[np.ndarray, Tensor, np.ndarray]
+Format = Literal["folder", "npz", "jsonl", "txt", "csv"]
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
 
 
@@ -37,9 +40,12 @@ def generate(
     per_class: int | None = None,
     labels: str | Sequence[str | int] | None = None,
     seed: int = 0,
-    format: Literal["folder", "npz"] = "folder",
+    format: Format | None = None,
     batch_size: int = 256,
     truncation: float | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
     overwrite: bool = False,
     accelerator: Accelerator = "auto",
     devices: str | int = "auto",
@@ -49,8 +55,8 @@ def generate(
     """Write labelled samples of a trained model, from its checkpoint alone.
 
     Sample i depends on the seed, i and its label, not on the batch size, the number of devices or what else is drawn.
-    Interrupted, the same command goes on where it stopped. Beside the samples stand ``manifest.json`` (where they come
-    from, how many of each class) and ``grid.png`` (a look at them).
+    Interrupted, the same command goes on where it stopped. Beside the samples stands ``manifest.json`` (where they come
+    from, how many of each class), and beside pictures ``grid.png`` (a look at them).
 
     Args:
         ckpt: checkpoint that ``ganaug fit`` wrote.
@@ -59,9 +65,13 @@ def generate(
         per_class: number of samples of each label; 10 where neither this nor n is given.
         labels: the classes to draw, by name or number, comma-separated; all by default.
         seed: of the latents; another seed gives other samples.
-        format: folder (a PNG each, in a folder a class) or npz (one file of arrays).
+        format: of pictures folder (a PNG each, in a folder a class) or npz (one file of arrays); of sentences jsonl
+            ({"text": …, "label": …} a line), csv or txt (a line each, a file a class). The first is the default.
         batch_size: samples drawn at a time on each device.
-        truncation: squeeze the latents into [-t, t]: smaller is cleaner and less diverse.
+        truncation: of pictures: squeeze the latents into [-t, t]; smaller is cleaner and less diverse.
+        temperature: of sentences: below 1 is cleaner and less diverse.
+        top_k: of sentences: draw from so many of the likeliest tokens.
+        top_p: of sentences: draw from the likeliest tokens that together have this probability.
         overwrite: replace what another generation has written to ``out``.
         accelerator: auto, cpu, cuda, mps.
         devices: number of devices to share the work.
@@ -84,7 +94,15 @@ def generate(
         raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
     schema = model.schema if model.conditional else replace(model.schema, classes=())
     model.sample_seed = seed
-    model.sample_options = {} if truncation is None else {"truncation": truncation}
+    given = {"truncation": truncation, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    model.sample_options = {name: value for name, value in given.items() if value is not None}
+    for name in model.sample_options:
+        if name not in inspect.signature(model.sample).parameters:
+            raise InputError(f"{name} is no option of {type(model).__name__}: leave --{name} out")
+    write, formats = WRITE[schema.kind]
+    format = format or formats[0]
+    if format not in formats:
+        raise InputError(f"{schema.kind} samples are written as {' or '.join(formats)}, not as {format}")
     request = {
         "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
         "labels": [schema.class_name(c) for c in chosen],
@@ -119,7 +137,7 @@ def generate(
         trainer.predict(model, requests(y[pending], batch_size, pending), return_predictions=False)
         trainer.strategy.barrier()
     if trainer.is_global_zero:
-        WRITE[schema.kind](schema, lambda: _shards(parts), out, format)
+        write(schema, lambda: _shards(parts), out, format)
         counts = np.bincount(y.numpy(), minlength=schema.num_classes)
         write_manifest(
             out,
@@ -185,9 +203,11 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
             raise InputError(
                 f"{out} holds the samples of another generation: choose another folder or give --overwrite"
             )
-        for name in (*folder_names((manifest or {}).get("schema", {}).get("classes", ())), PARTS):
+        names = folder_names((manifest or {}).get("schema", {}).get("classes", ()))
+        for name in (*names, PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
-        for old in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in ("samples.npz", "grid.png", "manifest.json"))):
+        ours_too = ("manifest.json", "grid.png", *(f"samples.{suffix}" for suffix in ("npz", "jsonl", "txt", "csv")))
+        for old in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
             old.unlink(missing_ok=True)
     make_folder(begun.parent)
     with replacing(begun) as file:
@@ -226,4 +246,14 @@ def write_pictures(schema: Schema, shards: Callable[[], Iterator[Shard]], out: P
         contact_sheet(pictures, np.array([y for _, y in chosen]), schema).save(file, format="PNG")
 
 
-WRITE: dict[str, Callable[[Schema, Callable[[], Iterator[Shard]], Path, Any], None]] = {"image": write_pictures}
+def write_sentences(schema: Schema, shards: Callable[[], Iterator[Shard]], out: Path, format: Any) -> None:
+    """The samples."""
+    assert isinstance(schema, TextSchema)
+    write_texts(schema, shards(), out, format)
+
+
+Writer = Callable[[Schema, Callable[[], Iterator[Shard]], Path, Any], None]
+WRITE: dict[str, tuple[Writer, tuple[Format, ...]]] = {
+    "image": (write_pictures, ("folder", "npz")),
+    "text": (write_sentences, ("jsonl", "csv", "txt")),
+}

@@ -179,7 +179,8 @@ class GANContract:
             def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
                 if trainer.global_step == 3:
                     with torch.no_grad():
-                        next(iter(module.parameters())).fill_(float("nan"))
+                        for parameter in module.parameters():
+                            parameter.fill_(float("nan"))
 
         run = trainer(self.steps, Poison())
         with pytest.raises(DivergedError, match="step 3") as error:

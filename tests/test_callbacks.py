@@ -1,9 +1,12 @@
 """Callbacks in a run: what TensorBoard gets, the best checkpoint, and two processes."""
 
+import html
 import os
+import string
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,10 +14,81 @@ from gan_contract import trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugin_util import markdown_to_safe_html
 from test_dcgan import Squares, make
+from torch import nn
 
-from ganaug.callbacks import LastCheckpoint, Previews, Scores
-from ganaug.gan import load, read_checkpoint
+from datamodules import GANDataModule, Table, TextSchema
+from datamodules.tokens import SPECIAL
+from ganaug.callbacks import LastCheckpoint, Previews, Scores, show_sentences
+from ganaug.gan import GAN, draw_rows, load, read_checkpoint
+
+
+class Letters(GANDataModule):
+    """Rows of three to seven letters: class 0 of the first half of the alphabet, class 1 of the second."""
+
+    def __init__(self, rows: int = 300, labelled: bool = True, **options) -> None:
+        super().__init__(**{"batch_size": 16, **options})
+        self.rows = rows
+        self.schema = TextSchema(
+            classes=("early", "late") if labelled else (),
+            vocabulary=(*SPECIAL, *string.ascii_lowercase),
+            max_length=8,
+            tokenizer="char",
+        )
+
+    def load(self):
+        rng = torch.Generator().manual_seed(0)
+        y = torch.arange(self.rows) % 2
+        lengths = torch.randint(3, 8, (self.rows,), generator=rng).tolist()
+        ids = [(2 + 13 * c + torch.randint(13, (n,), generator=rng)).tolist() for c, n in zip(y, lengths, strict=True)]
+        x, length = self.schema.pad(ids)
+        return Table({"x": x, "length": length, "y": y if self.schema.labelled else torch.zeros_like(y)}), None
+
+    def template(self, sentence: str, label: str | int | None = None) -> int | None:
+        """The length of a sentence of one half of the alphabet, which the class says where there is one."""
+        early = [letter < "n" for letter in sentence]
+        halves = {"early": [True], "late": [False], None: [True, False]}[label]
+        return len(early) if early and any(all(e == half for e in early) for half in halves) else None
+
+    def is_valid(self, sentence: str, label: str | int | None = None) -> bool:
+        return self.template(sentence, label) is not None
+
+
+class Unigrams(GAN):
+    """Each token drawn by itself, by the frequencies of its class."""
+
+    schema_kind = "text"
+    optimizer_names = ("g",)
+    phases = [("likelihood", None)]
+
+    def __init__(self, schema: TextSchema, seed: int = 0) -> None:
+        super().__init__(schema, seed, None, 1)
+        self.save_hyperparameters({"seed": seed})
+        self.logits = nn.Parameter(torch.zeros(schema.num_classes, len(schema.vocabulary)))
+
+    def likelihood_step(self, batch):
+        loss = self.nll(batch).mean()
+        self.update(self.optimizers(), loss, self.step)
+        return {"loss/g": loss}
+
+    def nll(self, batch):
+        inside = torch.arange(batch["x"].shape[1]) < batch["length"][:, None]
+        each = -self.logits.log_softmax(1)[batch["y"][:, None], batch["x"]]
+        return (each * inside).sum(1) / batch["length"]
+
+    def latent(self, indices, seed):
+        return draw_rows(indices, seed, (self.schema.max_length,), uniform=True)
+
+    @torch.no_grad()
+    def sample(self, latent, labels):
+        sums = self.logits.softmax(1).cumsum(1)[labels]
+        x = torch.searchsorted(sums, latent).clamp(max=sums.shape[1] - 1)
+        length = self.schema.lengths(x)
+        return {"x": x * (torch.arange(x.shape[1]) < length[:, None]), "length": length, "y": labels}
+
+    def configure_optimizers(self):
+        return [torch.optim.Adam(self.parameters(), 0.3)]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +155,83 @@ def test_a_longer_run_goes_on_from_a_finished_one(run: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     )
+
+
+# ---- sentences ----
+
+
+def watched(root: Path, data: Letters) -> EventAccumulator:
+    """What TensorBoard has after 16 steps of sentences."""
+    model = Unigrams(data.schema)
+    trainer(
+        16,
+        Previews(every_n_steps=8, per_class=3),
+        Scores(steps=20),
+        logger=TensorBoardLogger(root, name="run", version=0),
+        limit_val_batches=1.0,
+        val_check_interval=8,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+    ).fit(model, data)
+    with torch.no_grad():
+        nll = model.nll(next(data.val.batches(1000))).mean()
+    events = EventAccumulator(str(root / "run" / "version_0"), size_guidance={"tensors": 0})
+    events.Reload()
+    assert events.Scalars("score/nll")[-1].value == pytest.approx(float(nll), rel=1e-6)
+    return events
+
+
+def test_sentences_in_tensorboard(tmp_path: Path) -> None:
+    events = watched(tmp_path, Letters(steps_per_epoch=8))
+    names = ("frechet_distance", "kernel_distance", "class_fidelity", "nll")
+    assert {f"score/{name}" for name in names} <= set(events.Tags()["scalars"])
+    assert [e.step for e in events.Scalars("score/nll")] == [7, 15]
+    assert [e.step for e in events.Tensors("samples/text_summary")] == [7, 15]
+    (real,) = events.Tensors("real/text_summary")
+    lines = real.tensor_proto.string_val[0].decode().splitlines()
+    assert [line.split("|")[1].strip() for line in lines] == ["class", "---", *["early"] * 3, *["late"] * 3]
+    assert all(word.split("|")[2].strip().isalpha() for word in lines[2:])
+
+
+def test_sentences_without_classes(tmp_path: Path) -> None:
+    tags = watched(tmp_path, Letters(labelled=False, steps_per_epoch=8)).Tags()
+    assert "score/frechet_distance" in tags["scalars"]
+    assert "score/class_fidelity" not in tags["scalars"]
+
+
+def test_sentences_are_shown_as_they_are() -> None:
+    """Nothing in them is taken for Markdown or HTML."""
+    text = "a|b `c` *d* _e_ <b>f</b> &amp; # - [x](y) \\| \n| g"
+    alphabet = "".join(sorted(set(text)))
+    schema = TextSchema(classes=("#1|2",), vocabulary=(*SPECIAL, *alphabet), max_length=60, tokenizer="char")
+    x, _ = schema.pad([[2 + alphabet.index(letter) for letter in text]])
+    shown: list[str] = []
+    writer = SimpleNamespace(add_text=lambda tag, text, step: shown.append(text))
+    show_sentences(writer, "samples", schema, {"x": x, "y": torch.tensor([0])}, 0)
+    page = str(markdown_to_safe_html(shown[0]))
+    cells = [part.split("</td>")[0] for part in page.split("<td>")[1:]]
+    assert not any("<" in cell for cell in cells)
+    assert [html.unescape(cell) for cell in cells] == ["#1|2", text.replace("\n", " ")]
+
+
+def test_scores_of_several_processes_are_of_all_rows() -> None:
+    """Each rank's rows count alike: nothing is averaged twice."""
+    rng = torch.Generator().manual_seed(0)
+    ranks = [torch.rand(12, 3, generator=rng), torch.rand(12, 3, generator=rng)]
+    logged: dict[str, float] = {}
+    module = SimpleNamespace(
+        device=torch.device("cpu"),
+        conditional=True,
+        nll=None,
+        all_gather=lambda part: torch.stack([part, part + (1 if part.ndim == 1 and part.is_floating_point() else 0)]),
+        log_dict=lambda scores, **_: logged.update(scores),
+    )
+    scores = Scores()
+    scores._seen = [(ranks[0][:8], ranks[1][:8], torch.ones(8) > 0, torch.arange(8.0))]
+    scores._seen += [(ranks[0][8:], ranks[1][8:], torch.ones(4) < 0, torch.arange(8.0, 12.0))]
+    scores.on_validation_epoch_end(None, module)
+    assert logged["score/nll"] == pytest.approx(6.0)
+    assert logged["score/class_fidelity"] == pytest.approx(2 / 3)
 
 
 def test_two_processes(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from gan_contract import trainer
 from PIL import Image
+from test_callbacks import Letters, Unigrams
 from test_dcgan import Squares
 
 from datamodules import ImageArrays, ImageFolder, InputError
@@ -255,6 +256,131 @@ def test_scores_of_what_does_not_fit_get_one_line(ckpt: Path, data: Squares, tmp
         evaluate(data, ckpt=ckpt, out=None, n=4, **QUICK | {"classifier_steps": 2})
     with pytest.raises(InputError, match="another size"):
         evaluate(Squares(size=8), ckpt=ckpt, out=None, **QUICK)
+
+
+# ---- scores of sentences ----
+
+
+@pytest.fixture(scope="module")
+def letters() -> Letters:
+    return Letters(rows=240)
+
+
+@pytest.fixture(scope="module")
+def text_ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The letters of each class and how often sentences end: right, but for lengths and repetitions."""
+    path = tmp_path_factory.mktemp("text") / "last.ckpt"
+    data = Letters(rows=240)
+    run = trainer(60)
+    run.fit(Unigrams(data.schema), data)
+    run.save_checkpoint(path, weights_only=False)
+    return path
+
+
+def write_jsonl(path: Path, texts: list[str], labels: list[str] | None) -> Path:
+    rows = [{"text": t} for t in texts] if labels is None else [
+        {"text": t, "label": c} for t, c in zip(texts, labels, strict=True)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+EVERY = {
+    "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage", "memorisation",
+    *(f"bleu_{n}" for n in (2, 3, 4, 5)), *(f"self_bleu_{n}" for n in (2, 3, 4)),
+    *(f"distinct_{n}" for n in (1, 2, 3)), "copies", "novelty",
+}  # fmt: skip
+JUDGED = {"validity", "valid_novelty", "template_coverage"}
+
+
+def test_text_scores_of_a_checkpoint(
+    text_ckpt: Path, letters: Letters, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        result = evaluate(letters, ckpt=text_ckpt, out=tmp_path / "scores.json", **QUICK)
+    assert json.loads((tmp_path / "scores.json").read_text()) == result
+    assert result["extractor"] == "textcnn-on-real-train"
+    assert result["counts"] == {"synthetic": 172, "train": 172, "test": 48}
+    scores = result["scores"]
+    assert scores.keys() == EVERY | JUDGED | {"nll_test", "nll_train", "class_fidelity", "cas"}
+    assert scores["memorisation"].keys() == {"in_features"}
+    for name in EVERY | JUDGED:
+        if "synthetic" in scores[name]:
+            assert 0 <= scores[name]["synthetic"] <= 1
+            assert 0 <= scores[name]["floor"] <= 1
+    assert scores["validity"]["floor"] == 1
+    assert 0.9 < scores["class_fidelity"]["synthetic"] <= 1
+    assert 0.9 < scores["cas"]["trained_on_synthetic"] <= 1
+    model = load(text_ckpt)
+    with torch.no_grad():
+        nll = float(model.nll(next(letters.test.batches(1000))).mean())
+    assert scores["nll_test"] == pytest.approx(nll, rel=1e-6)
+    assert 2 < scores["nll_train"] < 3  # of 13 letters and the end
+    lines = caplog.text.splitlines()
+    for label in ("frechet_distance to test", "bleu 2", "template coverage", "class fidelity", "CAS", "nll test"):
+        assert sum(line.startswith(label) for line in lines) == 1
+
+
+def test_real_sentences_score_at_the_floor_and_copies_are_found(letters: Letters, tmp_path: Path) -> None:
+    letters.setup()
+    classes = np.array(letters.schema.classes)
+    found = {}
+    for name, part in (("unseen", letters.test), ("copied", letters.train), ("mislabelled", letters.train)):
+        texts = letters.schema.decode(part.fields["x"])
+        labels = classes[part.fields["y"].numpy() ^ (name == "mislabelled")].tolist()
+        file = write_jsonl(tmp_path / f"{name}.jsonl", texts, labels)
+        found[name] = evaluate(letters, samples=file, out=None, **QUICK)["scores"]
+        assert found[name].keys() == EVERY | JUDGED | {"class_fidelity", "cas"}
+    for name, least, most in (("unseen", 0.95, 1.0), ("copied", 0.95, 1.0), ("mislabelled", 0.0, 0.05)):
+        assert least <= found[name]["class_fidelity"]["synthetic"] <= most
+        assert least <= found[name]["cas"]["trained_on_synthetic"] <= most
+        assert found[name]["validity"]["synthetic"] == (0 if name == "mislabelled" else 1)
+    for name, score in found["copied"].items():  # as many training sentences are the floor
+        if name.startswith(("bleu", "self_bleu", "distinct", "template")):
+            assert score["synthetic"] == pytest.approx(score["floor"])
+    assert found["copied"]["copies"]["synthetic"] == 1
+    assert found["copied"]["novelty"]["synthetic"] == found["copied"]["valid_novelty"]["synthetic"] == 0
+    assert found["copied"]["memorisation"]["in_features"]["copies"] == 1
+    assert found["unseen"]["copies"]["synthetic"] == found["unseen"]["copies"]["floor"] < 0.2
+    assert found["unseen"]["bleu_2"]["synthetic"] == pytest.approx(1)
+    assert found["unseen"]["template_coverage"]["synthetic"] == 1
+    assert found["mislabelled"]["valid_novelty"]["synthetic"] == 0
+
+
+def test_sentences_without_labels(tmp_path: Path) -> None:
+    data = Letters(rows=240, labelled=False)
+    texts = ["abc", "abca", "zzz", "amz", "nopq", "ab"]
+    result = evaluate(data, samples=write_jsonl(tmp_path / "a.jsonl", texts, None), out=None, **QUICK)
+    assert result["extractor"] == "corruption-textcnn-on-real-train"
+    assert result["scores"].keys() == EVERY | JUDGED
+    assert result["scores"]["validity"] == {"synthetic": pytest.approx(5 / 6), "floor": 1.0, "rows": 6}
+    assert result["scores"]["distinct_1"]["synthetic"] == 9 / 19
+
+
+def test_the_oracle_is_asked(tmp_path: Path, letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "nll_oracle", lambda self, x: float((x == 0).double().mean()), raising=False)
+    file = write_jsonl(tmp_path / "a.jsonl", ["abcd", "nopq"], ["early", "late"])
+    quick = QUICK | {"classifier_steps": 2, "cas": False}
+    scores = evaluate(letters, samples=file, out=None, **quick)["scores"]
+    floor = float((letters.test.fields["x"] == 0).double().mean())
+    assert scores["nll_oracle"] == {"synthetic": 0.5, "floor": pytest.approx(floor), "rows": 2}
+
+
+def test_sentences_that_do_not_fit_get_one_line(text_ckpt: Path, letters: Letters, tmp_path: Path) -> None:
+    early = ["early"] * 3
+    for texts, labels, options, message in (
+        (["abc", "abcdefghi", "ab"], early, {}, "sentence 2 has 9 tokens"),
+        (["abc", "def", ""], early, {}, "sentence 3 has 0 tokens"),
+        (["abc", "def", "ghi"], ["early", "up", "early"], {}, "unknown label 'up'"),
+        (["abc", "def", "ghi"], early, {"inception": True}, "inception and inception_weights are for image data"),
+        (["abc", "def", "ghi"], early, {"inception_weights": tmp_path}, "--data gives text data"),
+    ):
+        file = write_jsonl(tmp_path / "samples.jsonl", texts, labels)
+        with pytest.raises(InputError, match=message) as error:
+            evaluate(letters, samples=file, out=None, **QUICK, **options)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="another size"):
+        evaluate(Letters(labelled=False), ckpt=text_ckpt, out=None, **QUICK)
 
 
 # ---- the command line ----

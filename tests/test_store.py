@@ -1,18 +1,23 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from datamodules import ImageArrays, ImageFolder, ImageSchema, InputError
+from datamodules import ImageArrays, ImageFolder, ImageSchema, InputError, TextFile, TextSchema
 from datamodules.store import (
     contact_sheet,
     folder_names,
     read_images,
     read_manifest,
+    read_texts,
     write_images,
     write_manifest,
+    write_texts,
 )
+from datamodules.tokens import SPECIAL, build_vocabulary
 
 UNSAFE = ("猫", "Cat", "cat", "a/b", "..", "", "CON", "100%", "end ", "x:y|z", "é")
 
@@ -164,6 +169,120 @@ def test_other_picture_folders_are_read_too(tmp_path):
     np.savez(tmp_path / "s.npz", x_train=x, y_train=["u", "v"], x_test=x, y_test=["v", "u"])
     x, y, classes = read_images(tmp_path / "s.npz")
     assert (len(x), y.tolist(), classes) == (4, [0, 1, 1, 0], ("u", "v"))
+
+
+# ---- sentences -------------------------------------------------------------------------------------------------------
+
+TEXTS = [
+    'she said "no, thanks".',
+    "一入深宮裏 無由得見春",
+    "comma, comma",
+    "'",
+    "ab",
+    "<b> & \\n",
+    "x . x. 🙂",
+    "NaN",
+]
+
+
+def text_schema(tokenizer="char", classes=UNSAFE, texts=TEXTS) -> TextSchema:
+    vocabulary, _ = build_vocabulary(texts, tokenizer, 1, 0)
+    return TextSchema(classes=classes, vocabulary=tuple(vocabulary), max_length=40, tokenizer=tokenizer)
+
+
+def sentences(schema: TextSchema, texts=TEXTS):
+    """The texts as one shard, in which each class has some."""
+    texts = [text for text in texts for _ in range(3)]
+    return texts, (np.arange(len(texts)), schema.encode(texts)[0], np.arange(len(texts)) % schema.num_classes)
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "word"])
+@pytest.mark.parametrize("classes", [UNSAFE, ()])
+@pytest.mark.parametrize("format", ["jsonl", "csv", "txt"])
+def test_sentences_are_read_back(tmp_path, tokenizer, classes, format):
+    described = text_schema(tokenizer, classes)
+    expected, (index, x, ids) = sentences(described)
+    shards = [(index[i::2], x[i::2], ids[i::2]) for i in (1, 0)]
+    write_texts(described, iter(shards), tmp_path / "new" / "folder", format)
+    out = tmp_path / "new" / "folder"
+    wanted = sorted(f"{name}.txt" for name in folder_names(classes)) if format == "txt" else []
+    assert files(out) == (wanted or [f"samples.{format}"])
+    write_manifest(out, {"schema": described.to_dict()})
+    order = np.argsort(ids, kind="stable") if format == "txt" else np.arange(len(ids))
+
+    found, y, names = read_texts(out)
+    assert found == [expected[i] for i in order]
+    assert names == classes
+    if classes:
+        np.testing.assert_array_equal(y, ids[order])
+    else:
+        assert y is None
+
+    module = TextFile(out, tokenizer=tokenizer)
+    fields = module.load()[0].fields
+    assert module.schema.decode(fields["x"]) == [" ".join(expected[i].split()) for i in order]
+    assert module.schema.classes == classes
+    np.testing.assert_array_equal(fields["y"], ids[order])
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "txt"])
+def test_sentences_may_be_empty_or_begin_with_spaces(tmp_path, format):
+    described = TextSchema(vocabulary=(*SPECIAL, "a", " "), max_length=3, tokenizer="char")
+    x = torch.tensor([[0, 0, 0], [3, 2, 0], [2, 3, 0], [2, 2, 2]])
+    write_texts(described, [(np.arange(4), x, np.zeros(4, int))], tmp_path, format)
+    assert read_texts(tmp_path) == (["", " a", "a ", "aaa"], None, ())
+    with pytest.raises(InputError, match="an empty sentence"):
+        TextFile(tmp_path)
+    module = TextFile(tmp_path, skip_empty=True)
+    assert module.schema.decode(module.load()[0].fields["x"]) == ["a", "a", "aaa"]
+
+
+def test_what_is_in_the_files(tmp_path):
+    described = text_schema(classes=("猫", "b"), texts=["一, 二", 'a "b"'])
+    shard = (np.array([7, 3]), described.encode(["一, 二", 'a "b"'])[0], np.array([0, 1]))
+    for format in ("jsonl", "csv", "txt"):
+        write_texts(described, [shard], tmp_path, format)
+    contents = {name: (tmp_path / name).read_bytes().decode() for name in files(tmp_path)}
+    assert contents == {
+        "samples.jsonl": '{"text": "a \\"b\\"", "label": "b"}\n{"text": "一, 二", "label": "猫"}\n',
+        "samples.csv": 'text,label\r\n"a ""b""",b\r\n"一, 二",猫\r\n',
+        "猫.txt": "一, 二\n",
+        "b.txt": 'a "b"\n',
+    }
+    write_texts(replace(described, classes=()), [shard], tmp_path / "plain", "csv")
+    assert (tmp_path / "plain" / "samples.csv").read_bytes().startswith(b'text\r\n"a ""b"""\r\n')
+
+
+def test_of_an_index_that_comes_again_the_last_counts(tmp_path):
+    described = text_schema(classes=(), texts=["abc"])
+    shards = [(np.array([1, 0]), described.encode([first, "b"])[0], np.zeros(2, int)) for first in "ac"]
+    write_texts(described, shards, tmp_path)
+    assert read_texts(tmp_path)[0] == ["b", "c"]
+
+
+def test_a_class_without_sentences_keeps_its_id(tmp_path):
+    described = text_schema(classes=("a", "samples", "c"), texts=["x"])
+    write_texts(described, [(np.arange(2), described.encode(["x", "xx"])[0], np.array([2, 1]))], tmp_path, "txt")
+    write_manifest(tmp_path, {"schema": described.to_dict()})
+    assert files(tmp_path) == ["c.txt", "manifest.json", "samples.txt"]
+    texts, y, classes = read_texts(tmp_path)
+    assert (texts, y.tolist(), classes) == (["xx", "x"], [1, 2], ("a", "samples", "c"))
+
+
+def test_sentences_that_cannot_be_written_get_one_line(tmp_path):
+    described = TextSchema(vocabulary=(*SPECIAL, "a", "\n"), max_length=3, tokenizer="char")
+    shard = (np.arange(1), torch.tensor([[2, 3, 2]]), np.zeros(1, int))
+    for format in ("jsonl", "csv"):
+        write_texts(described, [shard], tmp_path / format, format)
+        assert read_texts(tmp_path / format)[0] == ["a\na"]
+    with pytest.raises(InputError, match=r"line break.*choose jsonl or csv") as error:
+        write_texts(described, [shard], tmp_path / "txt", "txt")
+    assert "\n" not in str(error.value)
+    assert files(tmp_path / "txt") == []
+    with pytest.raises(InputError, match="format must be jsonl, txt or csv, not xml"):
+        write_texts(described, [shard], tmp_path, "xml")
+    with pytest.raises(InputError, match="cannot make the folder"):
+        write_texts(described, [shard], tmp_path / "csv" / "samples.csv")
 
 
 # ---- half-written files ----------------------------------------------------------------------------------------------

@@ -1,0 +1,548 @@
+"""SeqGAN (Yu et al. 2017, arXiv 1609.05473): text by policy gradient, and what has been learned since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from datamodules.errors import InputError
+from datamodules.schema import Batch
+from datamodules.tokens import TextSchema
+from ganaug.decoder import DECODERS, Decoder
+from ganaug.ema import EMA
+from ganaug.gan import GAN, draw_rows
+from ganaug.losses import LOSSES
+from ganaug.rollout import Sampler, restrict, values, walk
+
+Reward = Literal["probability", "logit", "constant", "shuffled"]
+Baseline = Literal["none", "batch", "difference"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The official code's networks, schedule and loss (its epochs of 9,984 sequences are 156 batches of 64).
+    "paper": {
+        "conditional": False,
+        "embedding": 32,
+        "hidden": 32,
+        "dropout": 0.0,
+        "ema_decay": 0.0,
+        "filters": dict(
+            zip((*range(1, 11), 15, 20), (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160), strict=True)
+        ),
+        "mle_steps": 120 * 156,
+        "discriminator_steps": 50 * 3 * 156,
+        "d_steps": 5 * 3 * 156,
+        "negatives": 156,
+        "negative_epochs": 3,
+        "rollout_lag": 0.8,
+        "baseline": "none",
+        "whiten": False,
+        "reduction": "sum",
+        "mle_weight": 0.0,
+        "lr_mle": 1e-2,
+        "lr_g": 1e-2,
+        "lr_d": 1e-4,
+        "clip": 5.0,
+    },
+    # Few data: more memory and dropout in G, its average for samples, a smaller D that is never far ahead, and a
+    # gradient of less variance that goes on seeing real sentences.
+    "scarce": {
+        "conditional": True,
+        "embedding": 64,
+        "hidden": 128,
+        "dropout": 0.2,
+        "ema_decay": 0.99,
+        "filters": {1: 64, 2: 64, 3: 64, 4: 64, 5: 64, 7: 64, 10: 64},
+        "mle_steps": 2000,
+        "discriminator_steps": 500,
+        "d_steps": 5,
+        "negatives": 5,
+        "negative_epochs": 1,
+        "rollout_lag": 0.0,
+        "baseline": "difference",
+        "whiten": True,
+        "reduction": "mean",
+        "mle_weight": 1.0,
+        "lr_mle": 2e-3,
+        "lr_g": 1e-3,
+        "lr_d": 5e-4,
+        "clip": 5.0,
+    },
+}
+
+
+class Discriminator(nn.Module):
+    """A CNN over the tokens with max-over-time pooling and a highway layer (section 3.4 and appendix B) to a logit.
+
+    With classes, plus ⟨embedding of y, features⟩ (projection, Miyato and Koyama 2018, eq. 3).
+
+    Args:
+        words: size of the vocabulary, V.
+        length: T.
+        num_classes: 1 for no classes.
+        embedding: of a token.
+        filters: how many of each width.
+    """
+
+    def __init__(self, words: int, length: int, num_classes: int, embedding: int, filters: Mapping[int, int]) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, embedding)
+        # 2-d and channels_last, as whose memory (B, T, E) already lies: twice as fast on a CPU as Conv1d
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(embedding, count, (1, width)) for width, count in sorted(filters.items()) if width <= length
+        )
+        self.convolutions.to(memory_format=torch.channels_last)
+        width = sum(cast(int, convolution.out_channels) for convolution in self.convolutions)
+        self.gate, self.transform = nn.Linear(width, width), nn.Linear(width, width)
+        self.dense = nn.Linear(width, 1)
+        self.label = nn.Embedding(num_classes, width) if num_classes > 1 else None
+        nn.init.uniform_(self.embedding.weight, -1.0, 1.0)
+        for module in (*self.convolutions, self.gate, self.transform, self.dense):
+            nn.init.trunc_normal_(module.weight, 0.0, 0.1, -0.2, 0.2)
+            nn.init.constant_(module.bias, 0.1)
+        if self.label is not None:
+            nn.init.zeros_(self.label.weight)
+
+    def forward(self, x: Tensor, y: Tensor, dropout: float = 0.0) -> Tensor:
+        """Token ids x (B, T), classes y (B,) to logits (B,)."""
+        inputs = self._inputs(x)
+        return self.judge([convolution(inputs).amax((2, 3)) for convolution in self.convolutions], y, dropout)
+
+    def judge(self, pooled: list[Tensor], y: Tensor, dropout: float = 0.0) -> Tensor:
+        """The largest answer of each filter, (B, its count) for each width, and classes y (B,), to logits (B,)."""
+        features = F.relu(torch.cat(pooled, 1))  # (B, F); relu of the maximum is the maximum of the relu
+        gate = torch.sigmoid(self.gate(features))
+        features = F.dropout(torch.lerp(features, F.relu(self.transform(features)), gate), dropout)
+        logit: Tensor = self.dense(features).squeeze(1)
+        if self.label is not None:
+            logit = logit + (self.label(y) * features).sum(1)
+        return logit
+
+    def prefixes(self, x: Tensor) -> list[Tensor]:
+        """For each width w the running maximum over time of x (B, T), (B, count, T − w + 1): a rollout shares it."""
+        inputs = self._inputs(x)
+        return [convolution(inputs)[:, :, 0].cummax(2).values for convolution in self.convolutions]
+
+    def continued(self, prefixes: list[Tensor], rows: Tensor, x: Tensor, y: Tensor, start: int) -> Tensor:
+        """Logits (R,) of x (R, T), whose first ``start`` tokens are those of the given rows (R,) of ``prefixes``."""
+        inputs = self._inputs(x)
+        pooled = []
+        for convolution, known in zip(self.convolutions, prefixes, strict=True):
+            width = cast(tuple[int, int], convolution.kernel_size)[1]
+            new = convolution(inputs[..., max(0, start - width + 1) :]).amax((2, 3))
+            pooled.append(torch.maximum(new, known[:, :, start - width][rows]) if start >= width else new)
+        return self.judge(pooled, y)
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """Token ids (B, T) to (B, E, 1, T)."""
+        inputs: Tensor = self.embedding(x).transpose(1, 2)[:, :, None]
+        return inputs
+
+
+class SeqGAN(GAN):
+    """SeqGAN for sentences of up to about a hundred tokens, class-conditional where the data have classes.
+
+    Three phases: the generator by maximum likelihood (MLE), the discriminator against what it then writes, and both in
+    turn: every ``d_steps`` batches one REINFORCE step of the generator, whose reward for a token comes from rollouts.
+    Options that are left out take the preset's value.
+
+    Args:
+        schema: of the data: vocabulary, length, classes.
+        preset: ``scarce``, for few data, or ``paper``, the networks, schedule and loss of the official code.
+        generator: ``lstm``, the paper's, or ``transformer``, which looks further back and costs more a token.
+        embedding: width of a token in G (scarce: 64; paper: 32).
+        hidden: width of G (scarce: 128; paper: 32).
+        layers: of the transformer.
+        heads: of each of them.
+        dropout: in G where it learns by maximum likelihood: against learning few sentences by heart. Off where it
+            samples and where it learns by reward, which is about the policy as it acts (scarce: 0.2; paper: 0).
+        conditional: start and tokens of G and the projection in D by class (scarce: true; paper: false). Without
+            classes it has no effect.
+        d_embedding: width of a token in D.
+        filters: how many of D's filters have each width (paper: the official list, widths 1 to 20). Widths beyond the
+            longest row are left out.
+        d_dropout: in D where it learns; off where it rewards, since there it would be noise.
+        d_l2: weight of the penalty on D's output layer, half the squared norm of the pair of outputs in the official
+            code, which for one logit is a quarter of the squared norm.
+        ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.99).
+        mle_steps: batches of maximum likelihood.
+        discriminator_steps: batches of D before the adversarial phase.
+        d_steps: in the adversarial phase, batches of D for each step of G.
+        negatives: batches of samples drawn from G at once for D; drawing many costs little more than drawing few.
+        negative_epochs: times that each of them is shown.
+        rollouts: N, of each prefix. Their mean's variance falls with 1 / N.
+        rollout_every: tokens between the prefixes that are rolled out; those between share a reward. The cost of a
+            step of G falls by nearly this factor.
+        rollout_lag: decay of the average of G that rolls out (algorithm 1; 0.8 is meant and without effect in the
+            official code); 0 rolls out with G itself, whose value it is that the gradient is about.
+        reward: of D's logit: its ``probability`` (the paper), or the ``logit`` itself, which does not flatten where D
+            is sure. ``constant`` (1 for every sequence) and ``shuffled`` (that of another sequence of the batch) are
+            controls: whatever they gain, D did not teach.
+        baseline: what is taken off the value of a token. ``none`` (the paper); ``batch``, the mean of the other
+            sequences at the same place; ``difference``, the value before the token, which the rollouts of the shorter
+            prefix have estimated already: what this token has changed. It leaves the gradient's mean as it is and
+            takes most of its variance.
+        whiten: scale the advantages of a batch to mean 0 and deviation 1, so that steps do not die out as D gets sure.
+        rescale: ``rank`` replaces values by σ(12 (0.5 − rank / B)), rank by rank at each place, best first (Guo et al.
+            2018, LeakGAN, section 3.4): only the order counts.
+        reduction: of the policy loss, over tokens: ``sum`` (official code), or ``mean``, which ``mle_weight`` and
+            ``entropy_weight`` are relative to.
+        mle_weight: of the likelihood of the real batch in each step of G: what keeps it from forgetting what D does
+            not ask for (interleaved training, Guo et al. 2018).
+        entropy_weight: of the policy's entropy, as a bonus against collapse.
+        lr_mle: G's learning rate by maximum likelihood.
+        lr_g: G's learning rate by reward.
+        lr_d: D's learning rate.
+        betas: of Adam, for all of them.
+        clip: largest gradient norm per optimiser.
+        accumulate: batches whose gradients are summed before an optimiser steps.
+        seed: of the initial weights and of the noise in training.
+    """
+
+    schema: TextSchema
+    schema_kind = "text"
+    optimizer_names = ("mle", "g", "d")
+
+    def __init__(
+        self,
+        schema: TextSchema,
+        preset: Literal["scarce", "paper"] = "scarce",
+        generator: Literal["lstm", "transformer"] = "lstm",
+        embedding: int | None = None,
+        hidden: int | None = None,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float | None = None,
+        conditional: bool | None = None,
+        d_embedding: int = 64,
+        filters: dict[int, int] | None = None,
+        d_dropout: float = 0.25,
+        d_l2: float = 0.2,
+        ema_decay: float | None = None,
+        mle_steps: int | None = None,
+        discriminator_steps: int | None = None,
+        d_steps: int | None = None,
+        negatives: int | None = None,
+        negative_epochs: int | None = None,
+        rollouts: int = 16,
+        rollout_every: int = 1,
+        rollout_lag: float | None = None,
+        reward: Reward = "probability",
+        baseline: Baseline | None = None,
+        whiten: bool | None = None,
+        rescale: Literal["none", "rank"] = "none",
+        reduction: Literal["sum", "mean"] | None = None,
+        mle_weight: float | None = None,
+        entropy_weight: float = 0.0,
+        lr_mle: float | None = None,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        clip: float | None = None,
+        accumulate: int = 1,
+        seed: int = 0,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
+        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
+        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        super().__init__(schema, seed, options["clip"], accumulate)
+        self.save_hyperparameters(options | {"betas": list(betas), "filters": dict(options["filters"])})
+        self._check_options()
+
+        hp = self.hp
+        size = len(schema.vocabulary), schema.max_length, schema.num_classes if hp.conditional else 1
+        shape: dict[str, int] = {"embedding": hp.embedding, "hidden": hp.hidden}
+        if generator == "transformer":
+            shape |= {"layers": layers, "heads": heads}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator: Decoder = DECODERS[generator](*size, **shape)
+            self.discriminator = Discriminator(*size, d_embedding, hp.filters)
+        self.ema = EMA(self.generator, hp.ema_decay)
+        self.roller = EMA(self.generator, hp.rollout_lag) if hp.rollout_lag else None
+        self.negatives: tuple[Tensor, Tensor] | None = None  # (S · B, T), (S · B,): a set that D is being shown
+
+    def _check_options(self) -> None:
+        hp = self.hp
+        counts = ("embedding", "hidden", "layers", "heads", "d_embedding", "d_steps", "negatives", "negative_epochs")
+        for name in (*counts, "rollouts", "rollout_every"):
+            if hp[name] < 1:
+                raise InputError(f"{name} must be at least 1, not {hp[name]}")
+        for name in ("mle_steps", "discriminator_steps", "d_l2", "mle_weight", "entropy_weight"):
+            if not hp[name] >= 0:
+                raise InputError(f"{name} must be at least 0, not {hp[name]}")
+        for name in ("lr_mle", "lr_g", "lr_d"):
+            if not hp[name] > 0:
+                raise InputError(f"{name} must be above 0, not {hp[name]}")
+        for name in ("dropout", "d_dropout", "ema_decay", "rollout_lag"):
+            if not 0 <= hp[name] < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, not {hp[name]}")
+        if hp.generator == "transformer" and hp.hidden % hp.heads:
+            raise InputError(f"hidden {hp.hidden} must be a multiple of heads {hp.heads}")
+        if any(width < 1 or count < 1 for width, count in hp.filters.items()):
+            raise InputError(f"filters {hp.filters}: widths and counts must be at least 1")
+        if not any(width <= self.schema.max_length for width in hp.filters):
+            raise InputError(f"filters {hp.filters}: none fits into {self.schema.max_length} tokens")
+
+    # ---- set-up ----
+
+    @property
+    def phases(self) -> list[tuple[str, int | None]]:
+        """MLE, D alone, adversarial."""
+        return [("mle", self.hp.mle_steps), ("discriminator", self.hp.discriminator_steps), ("adversarial", None)]
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the data have classes and the model was not told to ignore them."""
+        return self.schema.labelled and bool(self.hp.conditional)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam: for G by likelihood, for G by reward, for D; fused but under fp16, as for DCGAN."""
+        fused = self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda")
+        hp = self.hp
+        return [
+            torch.optim.Adam(network.parameters(), rate, tuple(hp.betas), fused=fused)
+            for network, rate in (
+                (self.generator, hp.lr_mle),
+                (self.generator, hp.lr_g),
+                (self.discriminator, hp.lr_d),
+            )
+        ]
+
+    # ---- likelihood ----
+
+    def classes(self, y: Tensor) -> Tensor:
+        """Class ids (B,) as the networks take them: 0 where the model ignores them."""
+        return y if self.conditional else torch.zeros_like(y)
+
+    def nll(self, batch: Batch) -> Tensor:
+        """Negative log-likelihood of sentences under the averaged generator, in nats per token, end included, (B,).
+
+        Args:
+            batch: ``x`` (B, T), ``length`` (B,), ``y`` (B,).
+        """
+        network = cast(Decoder, self.ema.network)
+        with torch.no_grad():
+            losses = self._token_losses(network, batch)
+        return losses.sum(1) / batch["length"].to(losses.device)
+
+    def _token_losses(self, network: Decoder, batch: Batch, dropout: float = 0.0) -> Tensor:
+        """Cross-entropy of each token, (B, T), 0 on padding."""
+        x = batch["x"].to(self.device)
+        logits = network(x, self.classes(batch["y"].to(self.device)), dropout).float()  # (B, T, V)
+        targets = x.masked_fill(~self._real(x, batch["length"]), -100)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape)
+
+    @staticmethod
+    def _real(x: Tensor, length: Tensor) -> Tensor:
+        """Which places of x (B, T) are no padding, (B, T)."""
+        return torch.arange(x.shape[1], device=x.device) < length.to(x.device)[:, None]
+
+    # ---- training ----
+
+    def mle_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of G towards the real sentences: mean cross-entropy of a token."""
+        optimizer, _, _ = cast(list[LightningOptimizer], self.optimizers())
+        with self.toggled_optimizer(optimizer):
+            loss = self._token_losses(self.generator, batch, self.hp.dropout).sum() / batch["length"].sum()
+            self.update(optimizer, loss, self.step)
+        self._average(self.step, self.step)
+        return {"loss/mle": loss}
+
+    def discriminator_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of D, as in the adversarial phase."""
+        return self._step_d(batch, self.step - self.hp.mle_steps)
+
+    def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Every ``d_steps`` batches one update of G by policy gradient, and then, in each, one of D."""
+        step = self.step - self.hp.mle_steps - self.hp.discriminator_steps
+        turn, remainder = divmod(step, self.hp.d_steps)
+        losses = {}
+        if remainder == 0:
+            losses = self._step_g(batch, turn)
+            self._average(turn, self.hp.mle_steps + turn)
+        return losses | self._step_d(batch, self.hp.discriminator_steps + step)
+
+    def _average(self, turn: int, updates: int) -> None:
+        if (turn + 1) % self.accumulate == 0:
+            self.ema.update(self.generator, updates // self.accumulate)
+
+    def _step_d(self, batch: Batch, turn: int) -> dict[str, Tensor]:
+        _, _, optimizer = cast(list[LightningOptimizer], self.optimizers())
+        hp, real, y = self.hp, batch["x"], self.classes(batch["y"])
+        if self.negatives is None or turn % (hp.negatives * hp.negative_epochs) == 0:
+            labels = y.repeat(hp.negatives)
+            uniform = torch.rand(len(labels), real.shape[1], device=self.device)
+            self.negatives = walk(self.generator, labels, uniform, Sampler(self.schema.ends)).x, labels
+        rows = slice(turn % hp.negatives * len(y), (turn % hp.negatives + 1) * len(y))
+        fake, fake_y = (part[rows] for part in self.negatives)
+        with self.toggled_optimizer(optimizer):
+            x, labels = torch.cat([real, fake]), torch.cat([y, fake_y])
+            logits_real, logits_fake = self.discriminator(x, labels, hp.d_dropout).float().chunk(2)
+            adversarial = LOSSES["non_saturating"].discriminator(logits_real, logits_fake) / 2
+            dense = self.discriminator.dense
+            penalty = hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
+            self.update(optimizer, adversarial + penalty, turn)
+        if self.logging_step:
+            self.log("accuracy/real", (logits_real > 0).float().mean())
+            self.log("accuracy/fake", (logits_fake < 0).float().mean())
+        return {"loss/d": adversarial}
+
+    def _step_g(self, batch: Batch, turn: int) -> dict[str, Tensor]:
+        """One update of G by what its sequences were worth, and by the likelihood of the real batch."""
+        _, optimizer, _ = cast(list[LightningOptimizer], self.optimizers())
+        hp, y = self.hp, self.classes(batch["y"])
+        if turn == 0:
+            optimizer.zero_grad()  # what the likelihood's last batches may have left, short of a step
+        x, advantage, reward = self.play(y, turn)  # (B, T), (B, T), (B,)
+        with self.toggled_optimizer(optimizer):
+            policy, entropy = self.policy_loss(x, y, advantage, bool(hp.entropy_weight) or self.logging_step)
+            loss = policy - hp.entropy_weight * entropy
+            if hp.mle_weight:
+                likelihood = self._token_losses(self.generator, batch, hp.dropout).sum() / batch["length"].sum()
+                loss = loss + hp.mle_weight * likelihood
+            self.update(optimizer, loss, turn)
+        if self.roller is not None:
+            self.roller.update(self.generator, 10**9)  # its own decay from the first step on
+        if self.logging_step:
+            self.log("reward", reward.mean())
+            self.log("entropy", entropy.detach())
+            self.log("advantage/deviation", advantage[self._real(x, self.schema.lengths(x))].std())
+        return {"loss/g": policy}
+
+    def policy_loss(self, x: Tensor, y: Tensor, advantage: Tensor, entropy: bool = False) -> tuple[Tensor, Tensor]:
+        """REINFORCE (section 3.2, eq. 8): −Σ A log π over the tokens of sequences that G has written.
+
+        Args:
+            x: (B, T) token ids.
+            y: (B,) classes, 0 without.
+            advantage: (B, T), 0 on padding.
+            entropy: whether to compute the policy's entropy.
+
+        Returns:
+            The loss, and the entropy in nats per token, 0 where not asked for.
+        """
+        real = self._real(x, self.schema.lengths(x))
+        logits = self.generator(x, y).float()  # (B, T, V)
+        if self.schema.ends:
+            logits = restrict(logits, slice(None))
+        log_policy = logits.log_softmax(2)
+        chosen = log_policy.gather(2, x[..., None])[..., 0].masked_fill(~real, 0.0)
+        loss = -(chosen * advantage).sum() / (real.sum() if self.hp.reduction == "mean" else 1)
+        if not entropy:
+            return loss, loss.new_zeros(())
+        information = log_policy.exp() * log_policy.masked_fill(log_policy == -torch.inf, 0.0)
+        return loss, -(information.sum(2) * real).sum() / real.sum()
+
+    def play(self, y: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sequences of classes y (B,), what each token of them was worth, and D's reward of each.
+
+        Returns:
+            Token ids (B, T), advantages (B, T), 0 on padding, and rewards (B,).
+        """
+        hp, length = self.hp, self.schema.max_length
+        uniform = torch.rand(len(y), length, device=self.device)
+        past = walk(self.generator, y, uniform, Sampler(self.schema.ends), keep=self.roller is None)
+        policy = self.generator
+        if self.roller is not None:
+            if turn == 0:
+                self.roller.network.load_state_dict(self.generator.state_dict())
+            policy = cast(Decoder, self.roller.network)
+            past = walk(policy, y, past.x, keep=True)
+        first = 0 if hp.baseline == "difference" else hp.rollout_every
+        prefixes = range(first, min(length, len(past.features)), hp.rollout_every)
+        value = values(
+            policy, self.discriminator, self.reward, past, y, prefixes, hp.rollouts, self.schema.ends
+        )  # (T + 1, B)
+        if hp.reward == "shuffled":
+            value = value[:, torch.randperm(len(y), device=value.device)]
+        real = self._real(past.x, self.schema.lengths(past.x))
+        return past.x, self.advantage(value, real), value[-1]
+
+    def reward(self, logits: Tensor) -> Tensor:
+        """What D's logits (B,) are worth, (B,)."""
+        if self.hp.reward == "constant":
+            return torch.ones_like(logits)
+        return logits if self.hp.reward == "logit" else torch.sigmoid(logits)
+
+    def advantage(self, value: Tensor, real: Tensor) -> Tensor:
+        """What each token was worth.
+
+        Args:
+            value: (T + 1, B); row t that of the first t tokens. Every ``rollout_every``-th row and the last one count.
+            real: (B, T), which tokens are no padding.
+
+        Returns:
+            (B, T), 0 on padding.
+        """
+        hp, every, length = self.hp, self.hp.rollout_every, len(value) - 1
+        if hp.rescale == "rank":
+            rank = value.argsort(1, descending=True).argsort(1)  # (T + 1, B), 0 the best
+            value = torch.sigmoid(12 * (0.5 - (rank + 1) / value.shape[1]))
+        token = torch.arange(length, device=value.device)
+        after = value[((token // every + 1) * every).clamp(max=length)]  # (T, B)
+        if hp.baseline == "difference":
+            advantage = after - value[token // every * every]
+        elif hp.baseline == "batch" and value.shape[1] > 1:
+            advantage = (after - after.mean(1, keepdim=True)) * (value.shape[1] / (value.shape[1] - 1))
+        else:
+            advantage = after
+        advantage = advantage.T * real  # (B, T)
+        if hp.whiten:
+            count = real.sum()
+            mean = advantage.sum() / count
+            deviation = ((advantage - mean).square() * real).sum().div(count).sqrt()
+            advantage = (advantage - mean) / deviation.clamp(min=1e-6) * real
+        return advantage
+
+    # ---- checkpoints ----
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The samples that D is being shown, too, of every rank."""
+        super().on_save_checkpoint(checkpoint)
+        if self.negatives is not None and self._trainer is not None:
+            ranks = [cast(Tensor, self.all_gather(part)).view(-1, *part.shape) for part in self.negatives]
+            checkpoint["ganaug"]["negatives"] = [part.to("cpu", torch.int32) for part in ranks]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See :meth:`GAN.on_load_checkpoint`."""
+        super().on_load_checkpoint(checkpoint)
+        if "negatives" in checkpoint["ganaug"]:
+            x, y = (part[self.global_rank].to(self.device, torch.long) for part in checkpoint["ganaug"]["negatives"])
+            self.negatives = x, y
+
+    # ---- sampling ----
+
+    def latent(self, indices: Tensor, seed: int) -> Tensor:
+        """Uniform on [0, 1), (B, T), one a token; row i from (seed, indices[i]) alone."""
+        return draw_rows(indices, seed, (self.schema.max_length,), uniform=True).to(self.device)
+
+    def sample(  # type: ignore[override]
+        self,
+        latent: Tensor,
+        labels: Tensor,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Batch:
+        """Sentences from the averaged generator, a deterministic function of latents and labels.
+
+        Args:
+            latent: (B, T) uniform on [0, 1).
+            labels: (B,) class ids; ignored by an unconditional model.
+            temperature: below 1 likelier and less diverse, above 1 the other way.
+            top_k: only so many of the likeliest tokens at each place.
+            top_p: only the likeliest tokens that together have this probability.
+
+        Returns:
+            ``x`` (B, T) token ids, 0 after the end, ``length`` (B,), ``y`` (B,).
+        """
+        sampler = Sampler(self.schema.ends, temperature, top_k, top_p).check()
+        labels = labels.to(self.device)
+        network = cast(Decoder, self.ema.network)
+        x = walk(network, self.classes(labels), latent.to(self.device), sampler).x
+        return {"x": x, "length": self.schema.lengths(x), "y": labels}
