@@ -49,6 +49,7 @@ GANs for data augmentation: train on a little data, write labelled synthetic sam
   fit        train a model              ganaug fit --config experiments/dcgan_digits.yaml
              go on after a stop         … the same command and --ckpt_path last
              without a file             ganaug fit --model DCGAN --data MNIST --trainer.max_steps 20000
+             sentences                  ganaug fit --model SeqGAN --data TextFile --data.path sentences.jsonl
   generate   write labelled samples     ganaug generate --ckpt CHECKPOINT --out samples --per_class 100
   evaluate   score them                 ganaug evaluate --ckpt CHECKPOINT --data Digits --out scores.json
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory

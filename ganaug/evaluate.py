@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +17,13 @@ from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.store import read_images, read_texts
+from datamodules.tokens import END
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
-from ganaug.textscores import text_scores
+from ganaug.temperatures import show_figure, temperature_figure, temperature_list, temperature_rows, temperature_table
+from ganaug.textscores import LanguageScores, text_scores
 
 PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
@@ -37,6 +39,8 @@ def evaluate(
     inception_weights: Path | None = None,
     cas: bool = True,
     classifier_steps: int | None = None,
+    lm: bool = True,
+    temperatures: str | Sequence[float] | None = None,
     accelerator: Accelerator = "auto",
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -58,7 +62,13 @@ def evaluate(
             its weights).
         inception_weights: a file of its weights, instead of a download.
         cas: train a classifier on the samples too; the longest part.
-        classifier_steps: batches of 128 that each classifier is trained for; by default 300 and three passes.
+        classifier_steps: batches of 128 that each classifier and language model is trained for; by default 300 and
+            three passes.
+        lm: of sentences: train language models on the real ones and on the samples, for two more scores; false saves
+            the time.
+        temperatures: of a checkpoint that writes sentences: comma-separated, like 0.7,0.8,0.9,1.0. Quality against
+            diversity at each, for the model and for what maximum likelihood alone had reached, in the JSON file, as a
+            picture beside it, and in TensorBoard where the checkpoint lies in a run's folder.
         accelerator: auto, cpu, cuda, mps.
         progress: show progress bars.
 
@@ -78,6 +88,7 @@ def evaluate(
     if inception and schema.kind != "image":
         raise InputError(f"inception and inception_weights are for image data, --data gives {schema.kind} data")
     model = load(ckpt) if ckpt is not None else None  # first: the quickest way to be wrong
+    warmth = temperature_list(temperatures, schema.kind, model)
     data.prepare_data()
     data.setup()
     if ckpt is not None:
@@ -110,9 +121,12 @@ def evaluate(
         network = Inception(inception_weights)
         extractor, features = network.name, lambda rows: network(rows["x"])
     in_features = features(train), features(test), features(synthetic)
-    own = KINDS[schema.kind].scores(
-        data=data, train=train, test=test, synthetic=synthetic, labelled=labelled, model=model, seed=seed
-    )
+    known: dict[str, Any] = {"data": data, "train": train, "test": test, "labelled": labelled, "seed": seed}
+    if lm and isinstance(schema, TextSchema):
+        known["language"] = LanguageScores(
+            schema, train, test, steps=classifier_steps, seed=seed, device=judge.model.device, progress=progress
+        )
+    own = KINDS[schema.kind].scores(synthetic=synthetic, model=model, **known)
     scores: dict[str, Any] = distances(*in_features, seed)
     scores["memorisation"] = {
         "in_features": memorisation(*(_some(part, seed) for part in in_features)),
@@ -129,11 +143,16 @@ def evaluate(
         "counts": {"synthetic": len(synthetic["y"]), "train": len(train["y"]), "test": len(test["y"])},
         "scores": scores,
     }
+    if model is not None and warmth:
+        samples_at = lambda model, t: draw(model, data, n, seed, accelerator, temperature=t)  # noqa: E731
+        result["temperatures"] = temperature_rows(model, warmth, samples_at, **known)
     if out is not None:
         make_folder(Path(out).absolute().parent)
         with replacing(Path(out)) as file:
             file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
     rank_zero_info(table(result))
+    if ckpt is not None and warmth:
+        show_temperatures(result, Path(out) if out is not None else None, Path(ckpt))
     return result
 
 
@@ -157,8 +176,8 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
         )
 
 
-def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str) -> Batch:
-    """Samples in the class proportions of the training split."""
+def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str, **options: Any) -> Batch:
+    """Samples in the class proportions of the training split, by the model's own options."""
     if model.schema != data.schema:
         raise InputError("the checkpoint was trained on data of another size or with other classes than --data gives")
     labels = data.train.fields["y"]
@@ -170,7 +189,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     device = torch.device("cpu") if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
     model.to(device or torch.device("cpu"))
     parts = torch.split(torch.arange(count), 256)
-    drawn = (model.schema.stored(model.sample(model.latent(index, seed), y[index])) for index in parts)
+    drawn = (model.schema.stored(model.sample(model.latent(index, seed), y[index], **options)) for index in parts)
     return {**joined(drawn), "y": y}
 
 
@@ -184,13 +203,22 @@ def read_pictures(path: Path, schema: ImageSchema) -> tuple[Batch, bool]:
 
 
 def read_sentences(path: Path, schema: TextSchema) -> tuple[Batch, bool]:
-    """Samples from a file or folder of sentences, and whether they have labels, which must be among the data's."""
+    """Samples from a file or folder of sentences, and whether they have labels, which must be among the data's.
+
+    A sentence without a token, as a model of characters may write one, is left out, with a warning.
+    """
     texts, y, classes = read_texts(path)
+    blank = [END] * (1 if schema.ends else schema.max_length)  # holds the place, so that errors count every sentence
     try:
-        x, length = schema.encode(texts)
+        ids = [schema.ids(text) for text in texts]
+        x, length = schema.pad([tokens or blank for tokens in ids])
     except InputError as error:
         raise InputError(f"{path}: {error}, as in the data") from None
-    return {"x": x, "length": length, "y": _ids(schema, y, classes, len(texts))}, y is not None
+    rows = {"x": x, "length": length, "y": _ids(schema, y, classes, len(texts))}
+    full = torch.tensor([bool(tokens) for tokens in ids])
+    if not full.all():
+        rank_zero_warn(f"{path}: {int((~full).sum())} of {len(texts)} samples have no token: left out of the scores")
+    return {name: field[full] for name, field in rows.items()}, y is not None
 
 
 def _ids(schema: Schema, y: np.ndarray | None, classes: tuple[str, ...], rows: int) -> Tensor:
@@ -276,6 +304,18 @@ class Kind(NamedTuple):
 
 
 KINDS = {"image": Kind(read_pictures, picture_scores), "text": Kind(read_sentences, text_scores)}
+
+
+def show_temperatures(result: dict[str, Any], out: Path | None, ckpt: Path) -> None:
+    """The curves as a table, as a picture beside ``out``, and in TensorBoard where the checkpoint is a run's."""
+    rows = result["temperatures"]
+    rank_zero_info(temperature_table(rows))
+    real = {
+        name: score["floor"] for name, score in result["scores"].items() if isinstance(score, dict) and "floor" in score
+    }
+    picture = out.with_name(f"{out.stem}_temperatures.png") if out is not None else None
+    run = ckpt.parent.parent if ckpt.parent.name == "checkpoints" else None
+    show_figure(temperature_figure(rows, real), picture, run, read_checkpoint(ckpt)["global_step"])
 
 
 def table(result: dict[str, Any]) -> str:

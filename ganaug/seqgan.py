@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -148,6 +149,7 @@ class SeqGAN(GAN):
 
     Three phases: the generator by maximum likelihood (MLE), the discriminator against what it then writes, and both in
     turn: every ``d_steps`` batches one REINFORCE step of the generator, whose reward for a token comes from rollouts.
+    What maximum likelihood alone had reached is kept: see :meth:`pretrained`.
     Options that are left out take the preset's value.
 
     Args:
@@ -263,6 +265,7 @@ class SeqGAN(GAN):
             self.generator: Decoder = DECODERS[generator](*size, **shape)
             self.discriminator = Discriminator(*size, d_embedding, hp.filters)
         self.ema = EMA(self.generator, hp.ema_decay)
+        self.mle = EMA(self.ema.network, 0.0)  # follows to the end of the first phase and stays there
         self.roller = EMA(self.generator, hp.rollout_lag) if hp.rollout_lag else None
         self.negatives: tuple[Tensor, Tensor] | None = None  # (S · B, T), (S · B,): a set that D is being shown
 
@@ -319,21 +322,28 @@ class SeqGAN(GAN):
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""
         return y if self.conditional else torch.zeros_like(y)
 
-    def nll(self, batch: Batch) -> Tensor:
+    def nll(self, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Negative log-likelihood of sentences under the averaged generator, in nats per token, end included, (B,).
 
         Args:
             batch: ``x`` (B, T), ``length`` (B,), ``y`` (B,).
+            temperature: above 0; logits are divided by it, as in :meth:`sample`.
+
+        Raises:
+            InputError: a temperature out of its range.
         """
+        Sampler(self.schema.ends, temperature).check()
         network = cast(Decoder, self.ema.network)
         with torch.no_grad():
-            losses = self._token_losses(network, batch)
+            losses = self._token_losses(network, batch, temperature=temperature)
         return losses.sum(1) / batch["length"].to(losses.device)
 
-    def _token_losses(self, network: Decoder, batch: Batch, dropout: float = 0.0) -> Tensor:
+    def _token_losses(self, network: Decoder, batch: Batch, dropout: float = 0.0, temperature: float = 1.0) -> Tensor:
         """Cross-entropy of each token, (B, T), 0 on padding."""
         x = batch["x"].to(self.device)
         logits = network(x, self.classes(batch["y"].to(self.device)), dropout).float()  # (B, T, V)
+        if temperature != 1:
+            logits = logits / temperature
         targets = x.masked_fill(~self._real(x, batch["length"]), -100)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape)
 
@@ -351,6 +361,7 @@ class SeqGAN(GAN):
             loss = self._token_losses(self.generator, batch, self.hp.dropout).sum() / batch["length"].sum()
             self.update(optimizer, loss, self.step)
         self._average(self.step, self.step)
+        self.mle.update(self.ema.network, self.step)
         return {"loss/mle": loss}
 
     def discriminator_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -516,6 +527,17 @@ class SeqGAN(GAN):
             self.negatives = x, y
 
     # ---- sampling ----
+
+    def pretrained(self) -> SeqGAN | None:
+        """The model as maximum likelihood left it, to ``sample`` and to ask for ``nll``; None without such a phase.
+
+        Where it stands in that phase, as far as it has come. The two share their networks, nothing is copied.
+        """
+        if not self.hp.mle_steps:
+            return None
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "ema": self.mle}
+        return twin
 
     def latent(self, indices: Tensor, seed: int) -> Tensor:
         """Uniform on [0, 1), (B, T), one a token; row i from (seed, indices[i]) alone."""

@@ -1,39 +1,72 @@
-"""Run by test_callbacks.py: two processes train together, then go on from their checkpoint."""
+"""Run by test_callbacks.py: two processes train a model together, then go on from their checkpoint."""
 
 import sys
 import warnings
 from pathlib import Path
 
+import test_callbacks
+import test_dcgan
+import test_seqgan
 import torch
 from gan_contract import trainer
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from test_dcgan import Squares, make
 
+from datamodules import GANDataModule
+from ganaug import GAN, seqgan
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 
 warnings.filterwarnings("ignore")
 
 
 class Watch(Callback):
-    """The row numbers, hidden in the pictures' first pixel, and the noise of each step."""
+    """The row numbers, found by what the rows hold, and the noise that the generator in training is given."""
 
     def __init__(self) -> None:
         self.rows: list[torch.Tensor] = []
         self.noise: list[torch.Tensor] = []
 
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        table = torch.cat([part["x"] for part in trainer.datamodule.train.batches()]).flatten(1).float()
+        self.rows.append(torch.cdist(batch["x"].flatten(1).float(), table).argmin(1))
+
+
+class WatchPictures(Watch):
     def on_train_start(self, trainer, module) -> None:
         module.generator.project.register_forward_pre_hook(lambda _, args: self.noise.append(args[0][0].detach()))
 
-    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
-        table = trainer.datamodule.train.fields["x"].flatten(1).float() / 127.5 - 1
-        self.rows.append(torch.cdist(batch["x"].flatten(1), table).argmin(1))
+
+class WatchSentences(Watch):
+    def on_train_start(self, trainer, module) -> None:
+        walk = seqgan.walk
+
+        def noted(decoder, y, source, *args, **options):
+            if decoder is module.generator:
+                self.noise.append(source[0].clone())
+            return walk(decoder, y, source, *args, **options)
+
+        seqgan.walk = noted
 
 
-def main(folder: Path) -> None:
+def pictures() -> tuple[GANDataModule, GAN]:
+    data = test_dcgan.Squares(rows=60)
+    return data, test_dcgan.make(data, augment_probability="ada", ada_speed=0.5)
+
+
+def sentences() -> tuple[GANDataModule, GAN]:
+    """Two steps of likelihood, two of the discriminator, and then both in turn."""
+    data = test_callbacks.Letters(rows=60, batch_size=8)
+    return data, test_seqgan.make(data, rollout_lag=0.5)
+
+
+RUNS = {"DCGAN": (pictures, WatchPictures), "SeqGAN": (sentences, WatchSentences)}
+
+
+def main(name: str, folder: Path) -> None:
+    make, watcher = RUNS[name]
+
     def go(steps: int, ckpt: Path | None, watch: Watch):
-        data = Squares(rows=60)
-        model = make(data, augment_probability="ada", ada_speed=0.5)
+        data, model = make()
         run = trainer(
             steps,
             watch,
@@ -52,7 +85,7 @@ def main(folder: Path) -> None:
         run.fit(model, data, ckpt_path=ckpt)
         return run, model
 
-    watch = Watch()
+    watch = watcher()
     run, model = go(6, None, watch)
     result = {
         "weights": {name: p.detach() for name, p in model.named_parameters()},
@@ -60,9 +93,9 @@ def main(folder: Path) -> None:
         "noise": torch.stack(watch.noise),
         "scores": {name: float(v) for name, v in run.callback_metrics.items() if name.startswith("score")},
     }
-    run, _ = go(8, folder / "run" / "version_0" / "checkpoints" / "last.ckpt", Watch())
+    run, _ = go(8, folder / "run" / "version_0" / "checkpoints" / "last.ckpt", watcher())
     torch.save({**result, "resumed": run.global_step}, folder / f"rank{run.global_rank}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

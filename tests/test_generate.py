@@ -15,10 +15,11 @@ from gan_contract import trainer
 from PIL import Image
 from test_callbacks import Letters, Unigrams
 from test_dcgan import Squares
+from test_seqgan import make as make_seqgan
 
-from datamodules import ImageArrays, ImageFolder, InputError
-from datamodules.store import read_images
-from ganaug import DCGAN, load
+from datamodules import ImageArrays, ImageFolder, InputError, TextFile
+from datamodules.store import read_images, read_texts
+from ganaug import DCGAN, SeqGAN, load
 from ganaug.evaluate import evaluate
 from ganaug.generate import generate
 
@@ -291,6 +292,7 @@ EVERY = {
     *(f"distinct_{n}" for n in (1, 2, 3)), "copies", "novelty",
 }  # fmt: skip
 JUDGED = {"validity", "valid_novelty", "template_coverage"}
+LM = {"lm_nll", "reverse_lm_nll"}
 
 
 def test_text_scores_of_a_checkpoint(
@@ -302,7 +304,7 @@ def test_text_scores_of_a_checkpoint(
     assert result["extractor"] == "textcnn-on-real-train"
     assert result["counts"] == {"synthetic": 172, "train": 172, "test": 48}
     scores = result["scores"]
-    assert scores.keys() == EVERY | JUDGED | {"nll_test", "nll_train", "class_fidelity", "cas"}
+    assert scores.keys() == EVERY | JUDGED | LM | {"nll_test", "nll_train", "class_fidelity", "cas"}
     assert scores["memorisation"].keys() == {"in_features"}
     for name in EVERY | JUDGED:
         if "synthetic" in scores[name]:
@@ -317,7 +319,15 @@ def test_text_scores_of_a_checkpoint(
     assert scores["nll_test"] == pytest.approx(nll, rel=1e-6)
     assert 2 < scores["nll_train"] < 3  # of 13 letters and the end
     lines = caplog.text.splitlines()
-    for label in ("frechet_distance to test", "bleu 2", "template coverage", "class fidelity", "CAS", "nll test"):
+    for label in (
+        "frechet_distance to test",
+        "bleu 2",
+        "template coverage",
+        "class fidelity",
+        "CAS",
+        "nll test",
+        "lm nll",
+    ):
         assert sum(line.startswith(label) for line in lines) == 1
 
 
@@ -330,13 +340,13 @@ def test_real_sentences_score_at_the_floor_and_copies_are_found(letters: Letters
         labels = classes[part.fields["y"].numpy() ^ (name == "mislabelled")].tolist()
         file = write_jsonl(tmp_path / f"{name}.jsonl", texts, labels)
         found[name] = evaluate(letters, samples=file, out=None, **QUICK)["scores"]
-        assert found[name].keys() == EVERY | JUDGED | {"class_fidelity", "cas"}
+        assert found[name].keys() == EVERY | JUDGED | LM | {"class_fidelity", "cas"}
     for name, least, most in (("unseen", 0.95, 1.0), ("copied", 0.95, 1.0), ("mislabelled", 0.0, 0.05)):
         assert least <= found[name]["class_fidelity"]["synthetic"] <= most
         assert least <= found[name]["cas"]["trained_on_synthetic"] <= most
         assert found[name]["validity"]["synthetic"] == (0 if name == "mislabelled" else 1)
     for name, score in found["copied"].items():  # as many training sentences are the floor
-        if name.startswith(("bleu", "self_bleu", "distinct", "template")):
+        if name.startswith(("bleu", "self_bleu", "distinct", "template", "reverse_lm")):
             assert score["synthetic"] == pytest.approx(score["floor"])
     assert found["copied"]["copies"]["synthetic"] == 1
     assert found["copied"]["novelty"]["synthetic"] == found["copied"]["valid_novelty"]["synthetic"] == 0
@@ -352,7 +362,7 @@ def test_sentences_without_labels(tmp_path: Path) -> None:
     texts = ["abc", "abca", "zzz", "amz", "nopq", "ab"]
     result = evaluate(data, samples=write_jsonl(tmp_path / "a.jsonl", texts, None), out=None, **QUICK)
     assert result["extractor"] == "corruption-textcnn-on-real-train"
-    assert result["scores"].keys() == EVERY | JUDGED
+    assert result["scores"].keys() == EVERY | JUDGED | LM
     assert result["scores"]["validity"] == {"synthetic": pytest.approx(5 / 6), "floor": 1.0, "rows": 6}
     assert result["scores"]["distinct_1"]["synthetic"] == 9 / 19
 
@@ -370,7 +380,8 @@ def test_sentences_that_do_not_fit_get_one_line(text_ckpt: Path, letters: Letter
     early = ["early"] * 3
     for texts, labels, options, message in (
         (["abc", "abcdefghi", "ab"], early, {}, "sentence 2 has 9 tokens"),
-        (["abc", "def", ""], early, {}, "sentence 3 has 0 tokens"),
+        (["", "def", "abcdefghi"], early, {}, "sentence 3 has 9 tokens"),
+        (["abc", "", " "], early, {}, "at least 2 samples"),
         (["abc", "def", "ghi"], ["early", "up", "early"], {}, "unknown label 'up'"),
         (["abc", "def", "ghi"], early, {"inception": True}, "inception and inception_weights are for image data"),
         (["abc", "def", "ghi"], early, {"inception_weights": tmp_path}, "--data gives text data"),
@@ -381,6 +392,126 @@ def test_sentences_that_do_not_fit_get_one_line(text_ckpt: Path, letters: Letter
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="another size"):
         evaluate(Letters(labelled=False), ckpt=text_ckpt, out=None, **QUICK)
+
+
+def test_samples_without_a_token_are_left_out_and_counted(letters: Letters, tmp_path: Path) -> None:
+    quick = {**QUICK, "classifier_steps": 2, "cas": False, "lm": False, "out": None}
+    labels = ["late", "early", "late", "early"]
+    holes = write_jsonl(tmp_path / "holes.jsonl", [" ", "abc", "", "abcd"], labels)
+    whole = write_jsonl(tmp_path / "whole.jsonl", ["abc", "abcd"], ["early", "early"])
+    with pytest.warns(UserWarning, match="2 of 4 samples have no token"):
+        found = evaluate(letters, samples=holes, **quick)
+    assert found["counts"]["synthetic"] == 2
+    assert found["scores"] == evaluate(letters, samples=whole, **quick)["scores"]
+
+
+# ---- sentences of SeqGAN ----
+
+
+@pytest.fixture(scope="module")
+def seqgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seqgan") / "last.ckpt"
+    data = Letters(rows=240)
+    model = make_seqgan(data, mle_steps=150, lr_mle=0.02, hidden=16)
+    run = trainer(155)
+    run.fit(model, data)
+    run.save_checkpoint(path, weights_only=False)
+    return path
+
+
+def lines(path: Path) -> list[tuple[str, str]]:
+    texts, y, classes = read_texts(path)
+    return sorted((classes[c], text) for c, text in zip(y, texts, strict=True))
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "txt"])
+def test_sentences_are_read_back(format: str, seqgan: Path, letters: Letters, tmp_path: Path) -> None:
+    out = make(seqgan, tmp_path / "out", n=30, format=format, temperature=0.8)
+    names = ["early.txt", "late.txt"] if format == "txt" else [f"samples.{format}"]
+    assert sorted(p.name for p in out.iterdir()) == sorted([*names, "manifest.json"])
+    model = load(seqgan)
+    y = torch.arange(30) % 2
+    drawn = model.schema.decode(model.sample(model.latent(torch.arange(30), 0), y, temperature=0.8)["x"])
+    assert lines(out) == sorted((("early", "late")[c], text) for c, text in zip(y, drawn, strict=True))
+    data = TextFile(out, tokenizer="char")
+    data.setup()
+    assert data.schema.classes == ("early", "late")
+    assert sum(len(part) for part in (data.train, data.val, data.test)) == 30
+    result = evaluate(letters, samples=out, out=None, lm=False, cas=False, **QUICK)
+    assert result["counts"]["synthetic"] == 30
+    assert result["scores"]["class_fidelity"]["synthetic"] > 0.7
+
+
+def test_sentences_go_on_where_they_stopped(seqgan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make(seqgan, tmp_path / "whole", n=10, batch_size=2, format="csv")
+    drawn: list[int] = []
+    sample = SeqGAN.sample
+
+    def dies(self, latent, labels, temperature=1.0, top_k=None, top_p=None):
+        if len(drawn) == 6:
+            raise KeyboardInterrupt
+        drawn.extend(labels.tolist())
+        return sample(self, latent, labels, temperature, top_k, top_p)
+
+    monkeypatch.setattr(SeqGAN, "sample", dies)
+    with pytest.raises(SystemExit):
+        make(seqgan, tmp_path / "out", n=10, batch_size=2, format="csv")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".partial"]
+    drawn.clear()
+    out = make(seqgan, tmp_path / "out", n=10, batch_size=2, format="csv")
+    assert len(drawn) == 4
+    assert (out / "samples.csv").read_bytes() == (whole / "samples.csv").read_bytes()
+
+
+def test_another_format_leaves_no_stale_file(seqgan: Path, tmp_path: Path) -> None:
+    for format in ("jsonl", "csv", "txt", "jsonl"):
+        out = make(seqgan, tmp_path / "out", n=8, format=format, overwrite=True)
+        names = {"early.txt", "late.txt"} if format == "txt" else {f"samples.{format}"}
+        assert {p.name for p in out.iterdir()} == names | {"manifest.json"}
+
+
+def test_options_of_another_kind_get_one_line(ckpt: Path, seqgan: Path, tmp_path: Path) -> None:
+    for path, options, message in (
+        (seqgan, {"format": "npz"}, "text samples are written as jsonl or csv or txt, not as npz"),
+        (seqgan, {"truncation": 1.0}, "truncation is no option of SeqGAN"),
+        (seqgan, {"temperature": 0.0}, "temperature must be above 0"),
+        (ckpt, {"format": "jsonl"}, "image samples are written as folder or npz, not as jsonl"),
+        (ckpt, {"temperature": 0.8}, "temperature is no option of DCGAN"),
+    ):
+        with pytest.raises(InputError, match=message) as error:
+            make(path, tmp_path / "out", **options)
+        assert "\n" not in str(error.value)
+
+
+def test_sentences_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """fit on made and on own sentences, generate, evaluate the checkpoint and what it wrote."""
+    from ganaug.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"{a} {b} .", a) for a in ("red", "blue") for b in "abcdefghijklmnopqrst"]
+    write_jsonl(tmp_path / "own.jsonl", *map(list, zip(*rows, strict=True)))
+    quiet = ["--accelerator", "cpu", "--progress", "false"]
+    small = [
+        "--model.mle_steps", "3", "--model.discriminator_steps", "1", "--model.rollouts", "2", "--trainer.max_steps",
+        "5", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.limit_val_batches",
+        "0", "--data.batch_size", "8",
+    ]  # fmt: skip
+    own = ["--data", "TextFile", "--data.path", "own.jsonl"]
+    for data in (["--data", "Grammar"], own):
+        main(["fit", "--model", "SeqGAN", *data, *small])
+    run = Path("lightning_logs", "seqgan_textfile", "version_0")
+    last = run / "checkpoints" / "last.ckpt"
+    main(["generate", "--ckpt", str(last), "--out", "made", "--format", "csv", "--temperature", "0.8", *quiet])
+    assert (tmp_path / "made" / "samples.csv").read_text().startswith("text,label\n")
+    quick = ["--classifier_steps", "2", "--cas", "false", "--lm", "false", *quiet]
+    main(["evaluate", "--samples", "made", *own, "--out", "made.json", *quick])
+    main(["evaluate", "--ckpt", str(last), *own, "--out", "drawn.json", "--temperatures", "0.8,1", *quick])
+    assert len(json.loads((tmp_path / "drawn.json").read_text())["temperatures"]) == 4
+    assert (tmp_path / "drawn_temperatures.png").is_file()
+    assert sum("tfevents" in p.name for p in run.iterdir()) == 2
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--samples", "made", *own, "--temperatures", "1", *quick])
+    assert capsys.readouterr().err.splitlines()[-1].startswith("ganaug evaluate: error: temperatures need ckpt")
 
 
 # ---- the command line ----

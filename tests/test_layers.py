@@ -23,6 +23,7 @@ RANK = {
     "ganaug.dcgan": 3,
     "ganaug.seqgan": 3,
     "ganaug.callbacks": 3,
+    "ganaug.temperatures": 4,
     "ganaug": 4,
     "ganaug.generate": 5,
     "ganaug.evaluate": 5,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules import GANDataModule, InputError, Table, TextSchema
 from datamodules.tokens import END, SPECIAL, UNKNOWN
+from ganaug.gan import load
 from ganaug.rollout import Sampler, walk
 from ganaug.seqgan import SeqGAN
 
@@ -77,7 +78,7 @@ def batch(data: Letters) -> dict[str, Tensor]:
 
 
 def changed(before: dict[str, Tensor], model: SeqGAN) -> set[str]:
-    """Which of generator, discriminator, ema and roller have other weights than before."""
+    """Which of generator, discriminator, ema, roller and mle have other weights than before."""
     return {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
 
 
@@ -97,7 +98,7 @@ def test_each_phase_trains_its_own_networks() -> None:
             seen.append(changed(self.before, module))
 
     trainer(8, Watch()).fit(model, data)
-    mle, d, both = {"generator", "ema"}, {"discriminator"}, {"generator", "ema", "roller", "discriminator"}
+    mle, d, both = {"generator", "ema", "mle"}, {"discriminator"}, {"generator", "ema", "roller", "discriminator"}
     assert seen == [mle, mle, d, d, both, d, both, d]
 
 
@@ -172,6 +173,19 @@ def test_padding_enters_no_loss(data: Letters) -> None:
         model._token_losses(model.generator, part).sum().backward()
         part["gradient"] = model.generator.head.weight.grad.clone()
     assert torch.equal(rows["gradient"], other["gradient"])
+
+
+def test_nll_at_a_temperature_is_that_of_the_sharpened_model(data: Letters) -> None:
+    model = make(data)
+    rows = batch(data)
+    logits = model.ema.network(rows["x"], rows["y"])
+    each = -(logits / 0.5).log_softmax(2).gather(2, rows["x"][..., None])[..., 0]
+    inside = torch.arange(7) < rows["length"][:, None]
+    expected = (each * inside).sum(1) / rows["length"]
+    torch.testing.assert_close(model.nll(rows, temperature=0.5), expected)
+    assert not torch.allclose(model.nll(rows), expected)
+    with pytest.raises(InputError, match="temperature"):
+        model.nll(rows, temperature=0.0)
 
 
 # ---- what D sees, and what it rewards
@@ -451,3 +465,33 @@ def test_resuming_in_the_middle_of_a_set_of_negatives(tmp_path: Path) -> None:
     resumed = make(Letters(), **options)
     trainer(9).fit(resumed, Letters(), ckpt_path=tmp_path / "a.ckpt")
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
+
+
+# ---- what maximum likelihood alone had reached
+
+
+def written(model: SeqGAN, **options) -> Tensor:
+    return model.sample(model.latent(torch.arange(30), 0), torch.arange(30) % 2, **options)["x"]
+
+
+def test_what_likelihood_has_reached_is_kept(tmp_path: Path) -> None:
+    """The average, as it was sampled from after the last step of the phase; the checkpoint holds it."""
+    options = {"mle_steps": 3, "discriminator_steps": 1, "lr_mle": 0.05, "lr_g": 0.05, "ema_decay": 0.9}
+    short, whole = make(Letters(), **options), make(Letters(), **options)
+    trainer(3).fit(short, Letters())
+    run = trainer(9)
+    run.fit(whole, Letters())
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    kept = whole.pretrained()
+    rows = batch(run.datamodule)
+    for temperature in (1.0, 0.5):
+        assert torch.equal(written(kept, temperature=temperature), written(short, temperature=temperature))
+        assert torch.equal(kept.nll(rows, temperature), short.nll(rows, temperature))
+    assert not torch.equal(kept.nll(rows), whole.nll(rows))
+    assert torch.equal(load(tmp_path / "a.ckpt").pretrained().nll(rows), kept.nll(rows))
+    assert torch.equal(short.pretrained().nll(rows), short.nll(rows))
+    assert not any(p.requires_grad for p in whole.mle.parameters())
+
+
+def test_without_a_phase_of_likelihood_nothing_is_kept(data: Letters) -> None:
+    assert make(data, mle_steps=0).pretrained() is None
