@@ -1,7 +1,8 @@
-"""How fast ganaug's DCGAN trains and samples, against the loop that most people would write.
+"""How fast ganaug's models train and sample, against the loops that most people would write.
 
     python experiments/benchmark.py --help
     python experiments/benchmark.py --sections [step] --width 64 --kernel_size 4
+    python experiments/benchmark.py --sections [rollout,cache,negatives,scaling]
 
 Every comparison is made of pairs: one step of the one, one step of the other, and again. What else the machine is doing
 then disturbs both, and the ratios can be trusted where the seconds cannot. Data are random tensors in memory.
@@ -30,6 +31,7 @@ from typing import Any, Literal
 
 import lightning
 import torch
+from benchmark_seqgan import section_cache, section_negatives, section_rollout, section_scaling
 from jsonargparse import auto_cli
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -38,7 +40,7 @@ from torch import nn
 from datamodules.schema import Batch, ImageSchema
 from ganaug.dcgan import DCGAN, stage_channels
 
-Section = Literal["step", "overhead", "sampling", "memory"]
+Section = Literal["step", "overhead", "sampling", "memory", "rollout", "cache", "negatives", "scaling"]
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 LATENT = 100  # the paper's
@@ -441,10 +443,13 @@ def benchmark(
     seconds: float = 1.0,
     out: Path | None = None,
 ) -> None:
-    """How fast ganaug's DCGAN trains and samples at 64×64, against the loop that most people would write.
+    """How fast ganaug's models train and sample, against the loops that most people would write.
 
-    Sections: step, a training step against PyTorch's DCGAN tutorial with the same network; overhead, the Trainer
-    against a bare loop of the same arithmetic; sampling, pictures a second by batch size; memory, the peak of training.
+    Sections of DCGAN at 64×64: step, a training step against PyTorch's DCGAN tutorial with the same network; overhead,
+    the Trainer against a bare loop of the same arithmetic; sampling, pictures a second by batch size; memory, the peak
+    of training. Of SeqGAN with the paper's networks: rollout, a generator step against rollouts one by one; cache, the
+    transformer with its cache against without; negatives, sequences drawn a second; scaling, what a step costs by
+    vocabulary, length and rollouts.
 
     Args:
         sections: which to run, e.g. [step,memory].
@@ -465,9 +470,14 @@ def benchmark(
         "overhead": lambda: section_overhead(width, kernel_size, batch_size, pairs),
         "sampling": lambda: section_sampling(width, kernel_size, seconds),
         "memory": lambda: section_memory(width, kernel_size, batch_size, threads),
+        "rollout": lambda: section_rollout(pairs, batch_size),
+        "cache": lambda: section_cache(pairs, batch_size),
+        "negatives": lambda: section_negatives(seconds),
+        "scaling": lambda: section_scaling(pairs, batch_size),
     }
     for name in sections:
-        print(f"\n**{name}**: width {width}, kernel {kernel_size}, batch {batch_size}\n", flush=True)
+        of = f"width {width}, kernel {kernel_size}, " if name in ("step", "overhead", "sampling", "memory") else ""
+        print(f"\n**{name}**: {of}batch {batch_size}\n", flush=True)
         report[name] = runs[name]()
         print(table(report[name]), flush=True)
     if out:

@@ -31,6 +31,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden": 32,
         "dropout": 0.0,
         "ema_decay": 0.0,
+        "d_embedding": 64,
+        "d_dropout": 0.25,
+        "d_l2": 0.2,
+        "d_weight_decay": 0.0,
         "filters": dict(
             zip((*range(1, 11), 15, 20), (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160), strict=True)
         ),
@@ -39,6 +43,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "d_steps": 5 * 3 * 156,
         "negatives": 156,
         "negative_epochs": 3,
+        "rollouts": 16,
+        "rollout_every": 1,
         "rollout_lag": 0.8,
         "baseline": "none",
         "whiten": False,
@@ -56,21 +62,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "embedding": 64,
         "hidden": 128,
         "dropout": 0.2,
-        "ema_decay": 0.99,
+        "ema_decay": 0.998,
+        "d_embedding": 16,
+        "d_dropout": 0.5,
+        "d_l2": 0.0,
+        "d_weight_decay": 0.5,
         "filters": {1: 64, 2: 64, 3: 64, 4: 64, 5: 64, 7: 64, 10: 64},
         "mle_steps": 2000,
-        "discriminator_steps": 500,
-        "d_steps": 5,
-        "negatives": 5,
+        "discriminator_steps": 1500,
+        "d_steps": 2,
+        "negatives": 2,
         "negative_epochs": 1,
+        "rollouts": 8,
+        "rollout_every": 2,
         "rollout_lag": 0.0,
         "baseline": "difference",
         "whiten": True,
         "reduction": "mean",
         "mle_weight": 1.0,
-        "lr_mle": 2e-3,
-        "lr_g": 1e-3,
-        "lr_d": 5e-4,
+        "lr_mle": 5e-3,
+        "lr_g": 3e-3,
+        "lr_d": 4e-3,
         "clip": 5.0,
     },
 }
@@ -164,21 +176,23 @@ class SeqGAN(GAN):
             samples and where it learns by reward, which is about the policy as it acts (scarce: 0.2; paper: 0).
         conditional: start and tokens of G and the projection in D by class (scarce: true; paper: false). Without
             classes it has no effect.
-        d_embedding: width of a token in D.
+        d_embedding: width of a token in D (scarce: 16; paper: 64).
         filters: how many of D's filters have each width (paper: the official list, widths 1 to 20). Widths beyond the
             longest row are left out.
-        d_dropout: in D where it learns; off where it rewards, since there it would be noise.
+        d_dropout: in D where it learns; off where it rewards, since there it would be noise (scarce: 0.5; paper: 0.25).
         d_l2: weight of the penalty on D's output layer, half the squared norm of the pair of outputs in the official
-            code, which for one logit is a quarter of the squared norm.
-        ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.99).
+            code, which for one logit is a quarter of the squared norm (scarce: 0; paper: 0.2).
+        d_weight_decay: of AdamW for D. Without it D soon knows the real sentences by heart, and its reward says whether
+            a sentence is one of them and no longer whether it is a good one (scarce: 0.5; paper: 0).
+        ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.998).
         mle_steps: batches of maximum likelihood.
         discriminator_steps: batches of D before the adversarial phase.
         d_steps: in the adversarial phase, batches of D for each step of G.
         negatives: batches of samples drawn from G at once for D; drawing many costs little more than drawing few.
         negative_epochs: times that each of them is shown.
-        rollouts: N, of each prefix. Their mean's variance falls with 1 / N.
+        rollouts: N, of each prefix. Their mean's variance falls with 1 / N (scarce: 8; paper: 16).
         rollout_every: tokens between the prefixes that are rolled out; those between share a reward. The cost of a
-            step of G falls by nearly this factor.
+            step of G falls by nearly this factor (scarce: 2; paper: 1).
         rollout_lag: decay of the average of G that rolls out (algorithm 1; 0.8 is meant and without effect in the
             official code); 0 rolls out with G itself, whose value it is that the gradient is about.
         reward: of D's logit: its ``probability`` (the paper), or the ``logit`` itself, which does not flatten where D
@@ -220,18 +234,19 @@ class SeqGAN(GAN):
         heads: int = 4,
         dropout: float | None = None,
         conditional: bool | None = None,
-        d_embedding: int = 64,
+        d_embedding: int | None = None,
         filters: dict[int, int] | None = None,
-        d_dropout: float = 0.25,
-        d_l2: float = 0.2,
+        d_dropout: float | None = None,
+        d_l2: float | None = None,
+        d_weight_decay: float | None = None,
         ema_decay: float | None = None,
         mle_steps: int | None = None,
         discriminator_steps: int | None = None,
         d_steps: int | None = None,
         negatives: int | None = None,
         negative_epochs: int | None = None,
-        rollouts: int = 16,
-        rollout_every: int = 1,
+        rollouts: int | None = None,
+        rollout_every: int | None = None,
         rollout_lag: float | None = None,
         reward: Reward = "probability",
         baseline: Baseline | None = None,
@@ -263,7 +278,7 @@ class SeqGAN(GAN):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator: Decoder = DECODERS[generator](*size, **shape)
-            self.discriminator = Discriminator(*size, d_embedding, hp.filters)
+            self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
         self.ema = EMA(self.generator, hp.ema_decay)
         self.mle = EMA(self.ema.network, 0.0)  # follows to the end of the first phase and stays there
         self.roller = EMA(self.generator, hp.rollout_lag) if hp.rollout_lag else None
@@ -275,7 +290,7 @@ class SeqGAN(GAN):
         for name in (*counts, "rollouts", "rollout_every"):
             if hp[name] < 1:
                 raise InputError(f"{name} must be at least 1, not {hp[name]}")
-        for name in ("mle_steps", "discriminator_steps", "d_l2", "mle_weight", "entropy_weight"):
+        for name in ("mle_steps", "discriminator_steps", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight"):
             if not hp[name] >= 0:
                 raise InputError(f"{name} must be at least 0, not {hp[name]}")
         for name in ("lr_mle", "lr_g", "lr_d"):
@@ -305,15 +320,15 @@ class SeqGAN(GAN):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam: for G by likelihood, for G by reward, for D; fused but under fp16, as for DCGAN."""
-        fused = self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda")
         hp = self.hp
+        options: dict[str, Any] = {
+            "betas": tuple(hp.betas),
+            "fused": self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda"),
+        }
         return [
-            torch.optim.Adam(network.parameters(), rate, tuple(hp.betas), fused=fused)
-            for network, rate in (
-                (self.generator, hp.lr_mle),
-                (self.generator, hp.lr_g),
-                (self.discriminator, hp.lr_d),
-            )
+            torch.optim.Adam(self.generator.parameters(), hp.lr_mle, **options),
+            torch.optim.Adam(self.generator.parameters(), hp.lr_g, **options),
+            torch.optim.AdamW(self.discriminator.parameters(), hp.lr_d, weight_decay=hp.d_weight_decay, **options),
         ]
 
     # ---- likelihood ----
@@ -395,9 +410,10 @@ class SeqGAN(GAN):
             x, labels = torch.cat([real, fake]), torch.cat([y, fake_y])
             logits_real, logits_fake = self.discriminator(x, labels, hp.d_dropout).float().chunk(2)
             adversarial = LOSSES["non_saturating"].discriminator(logits_real, logits_fake) / 2
-            dense = self.discriminator.dense
-            penalty = hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
-            self.update(optimizer, adversarial + penalty, turn)
+            loss, dense = adversarial, self.discriminator.dense
+            if hp.d_l2:
+                loss = loss + hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
+            self.update(optimizer, loss, turn)
         if self.logging_step:
             self.log("accuracy/real", (logits_real > 0).float().mean())
             self.log("accuracy/fake", (logits_fake < 0).float().mean())

@@ -44,6 +44,7 @@ SMALL = {
     "d_steps": 2,
     "negatives": 3,
     "rollouts": 3,
+    "rollout_every": 1,
 }
 
 
