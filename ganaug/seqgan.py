@@ -74,12 +74,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "negatives": 2,
         "negative_epochs": 1,
         "rollouts": 8,
-        "rollout_every": 2,
+        "rollout_every": 3,
         "rollout_lag": 0.0,
         "baseline": "difference",
-        "whiten": True,
+        "whiten": False,
         "reduction": "mean",
-        "mle_weight": 1.0,
+        "mle_weight": 0.2,
         "lr_mle": 5e-3,
         "lr_g": 3e-3,
         "lr_d": 4e-3,
@@ -192,7 +192,7 @@ class SeqGAN(GAN):
         negative_epochs: times that each of them is shown.
         rollouts: N, of each prefix. Their mean's variance falls with 1 / N (scarce: 8; paper: 16).
         rollout_every: tokens between the prefixes that are rolled out; those between share a reward. The cost of a
-            step of G falls by nearly this factor (scarce: 2; paper: 1).
+            step of G falls by nearly this factor (scarce: 3; paper: 1).
         rollout_lag: decay of the average of G that rolls out (algorithm 1; 0.8 is meant and without effect in the
             official code); 0 rolls out with G itself, whose value it is that the gradient is about.
         reward: of D's logit: its ``probability`` (the paper), or the ``logit`` itself, which does not flatten where D
@@ -203,6 +203,9 @@ class SeqGAN(GAN):
             prefix have estimated already: what this token has changed. It leaves the gradient's mean as it is and
             takes most of its variance.
         whiten: scale the advantages of a batch to mean 0 and deviation 1, so that steps do not die out as D gets sure.
+            Off in both presets: where D cannot tell, differences of its reward vanish, and so should the step; whitened,
+            they are noise at full size (a grammar's valid sentences: 91.0 % after maximum likelihood, 89.5 % after 250
+            whitened steps).
         rescale: ``rank`` replaces values by σ(12 (0.5 − rank / B)), rank by rank at each place, best first (Guo et al.
             2018, LeakGAN, section 3.4): only the order counts.
         reduction: of the policy loss, over tokens: ``sum`` (official code), or ``mean``, which ``mle_weight`` and

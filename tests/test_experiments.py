@@ -82,6 +82,8 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for i in range(12):
             Image.fromarray(rng.integers(0, 255, (20, 16, 3), dtype=np.uint8)).save(f"photos/{name}/{i}.png")
     np.savez("arrays.npz", x=rng.integers(0, 255, (400, 8, 8), dtype=np.uint8), y=np.arange(400) % 5)
+    rows = [{"text": f"how many legs has animal {i} ?", "label": "ab"[i % 2]} for i in range(200)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("ganaug ")]
     assert {shlex.split(c)[1] for c in commands} == {"fit", "generate", "evaluate"}
     ran = 0
@@ -102,6 +104,8 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran == len(commands) - 1
     assert (tmp_path / "samples" / "grid.png").is_file()
     assert (tmp_path / "scores.json").is_file()
+    assert (tmp_path / "sentences" / "samples.jsonl").is_file()
+    assert (tmp_path / "sentences.json").is_file()
     space: dict = {}
     for block in blocks("python"):
         exec(block, space)
