@@ -68,20 +68,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "d_l2": 0.0,
         "d_weight_decay": 0.5,
         "filters": {1: 64, 2: 64, 3: 64, 4: 64, 5: 64, 7: 64, 10: 64},
-        "mle_steps": 2000,
-        "discriminator_steps": 1500,
-        "d_steps": 2,
-        "negatives": 2,
+        "mle_steps": 1000,
+        "discriminator_steps": 1000,
+        "d_steps": 1,
+        "negatives": 4,
         "negative_epochs": 1,
-        "rollouts": 8,
-        "rollout_every": 3,
+        "rollouts": 4,
+        "rollout_every": 4,
         "rollout_lag": 0.0,
         "baseline": "difference",
         "whiten": False,
         "reduction": "mean",
         "mle_weight": 0.2,
         "lr_mle": 5e-3,
-        "lr_g": 3e-3,
+        "lr_g": 5e-3,
         "lr_d": 4e-3,
         "clip": 5.0,
     },
@@ -190,9 +190,9 @@ class SeqGAN(GAN):
         d_steps: in the adversarial phase, batches of D for each step of G.
         negatives: batches of samples drawn from G at once for D; drawing many costs little more than drawing few.
         negative_epochs: times that each of them is shown.
-        rollouts: N, of each prefix. Their mean's variance falls with 1 / N (scarce: 8; paper: 16).
+        rollouts: N, of each prefix. Their mean's variance falls with 1 / N (scarce: 4; paper: 16).
         rollout_every: tokens between the prefixes that are rolled out; those between share a reward. The cost of a
-            step of G falls by nearly this factor (scarce: 3; paper: 1).
+            step of G falls by nearly this factor (scarce: 4; paper: 1).
         rollout_lag: decay of the average of G that rolls out (algorithm 1; 0.8 is meant and without effect in the
             official code); 0 rolls out with G itself, whose value it is that the gradient is about.
         reward: of D's logit: its ``probability`` (the paper), or the ``logit`` itself, which does not flatten where D
@@ -203,9 +203,9 @@ class SeqGAN(GAN):
             prefix have estimated already: what this token has changed. It leaves the gradient's mean as it is and
             takes most of its variance.
         whiten: scale the advantages of a batch to mean 0 and deviation 1, so that steps do not die out as D gets sure.
-            Off in both presets: where D cannot tell, differences of its reward vanish, and so should the step; whitened,
-            they are noise at full size (a grammar's valid sentences: 91.0 % after maximum likelihood, 89.5 % after 250
-            whitened steps).
+            Off in both presets: where D cannot tell, differences of its reward vanish, and so should the step;
+            whitened, they are noise at full size (a grammar's valid sentences: 91.0 % after maximum likelihood, 89.5 %
+            after 250 whitened steps).
         rescale: ``rank`` replaces values by σ(12 (0.5 − rank / B)), rank by rank at each place, best first (Guo et al.
             2018, LeakGAN, section 3.4): only the order counts.
         reduction: of the policy loss, over tokens: ``sum`` (official code), or ``mean``, which ``mle_weight`` and
