@@ -14,6 +14,7 @@ RANK = {
     "ganaug.ema": 1,
     "ganaug.diffaug": 1,
     "ganaug.metrics": 1,
+    "ganaug.critic": 1,
     "ganaug.decoder": 1,
     "ganaug.classifiers": 1,
     "ganaug.gan": 2,

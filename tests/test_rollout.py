@@ -4,9 +4,9 @@ from torch import Tensor
 
 from datamodules.errors import InputError
 from datamodules.tokens import END, UNKNOWN
+from ganaug.critic import Discriminator
 from ganaug.decoder import DECODERS, Decoder
 from ganaug.rollout import Sampler, complete, draw, restrict, values, walk
-from ganaug.seqgan import Discriminator
 
 V, T, B, N, CLASSES = 23, 7, 6, 5, 3
 Y = torch.arange(B) % CLASSES
