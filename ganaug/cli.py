@@ -241,6 +241,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except (InputError, DivergedError, MisconfigurationException) as error:
         fail(f"ganaug {arguments[0]}", one_line(str(error)))
     except ValueError as error:  # a constructor's, as jsonargparse passes it on
+        if found := re.search(r"Not a valid subclass of (\w+)Schema\. Got value: (\w+)Schema\(", str(error)):
+            wanted, given = (kind.lower() for kind in found.groups())
+            fail(f"ganaug {arguments[0]}", f"--model learns from {wanted} data, --data gives {given} data")
         if not isinstance(deepest(error), InputError):
             raise
         fail(f"ganaug {arguments[0]}", one_line(str(deepest(error))))

@@ -605,6 +605,8 @@ def test_a_run_told_to_stop_goes_on_with_the_same_command(tmp_path: Path) -> Non
         (["fit", "--model", "DCGAN", "--data", "Digits", "--model.loss", "cubist"], "cubist"),
         (["fit", "--model", "DCGAN", "--data", "Digits", "--data.per_class", "5000"], "per_class"),
         (["fit", "--model", "DCGAN", "--data", "ImageFolder", "--data.path", "nowhere"], "nowhere"),
+        (["fit", "--model", "DCGAN", "--data", "Grammar"], "learns from image data, --data gives text data"),
+        (["fit", "--model", "SeqGAN", "--data", "Digits"], "learns from text data, --data gives image data"),
         (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
         (["fit", "--model", "DCGAN", "--data", "Digits", "--trainer.accelerator", "abacus"], "abacus"),
         (["fit", "--model", "DCGAN", "--data", "Digits", "--trainer.devices", "0"], "devices"),
