@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_d": 1e-4,
         "clip": 5.0,
     },
-    # Few data: more memory and dropout in G, its average for samples, a smaller D that is never far ahead, and a
+    # Few data: more memory and dropout in G, its average for samples, a smaller D that forgets by weight decay, and a
     # gradient of less variance that goes on seeing real sentences.
     "scarce": {
         "conditional": True,
