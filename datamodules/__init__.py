@@ -7,6 +7,7 @@ from datamodules.folder import ImageFolder
 from datamodules.grammar import Grammar
 from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
 from datamodules.oracle import OracleText
+from datamodules.scales import SeriesSchema
 from datamodules.schema import ImageSchema, Schema
 from datamodules.text import TextFile
 from datamodules.tokens import TextSchema
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "OracleText",
     "Schema",
+    "SeriesSchema",
     "Table",
     "TextFile",
     "TextSchema",

@@ -186,25 +186,50 @@ class GANDataModule(LightningDataModule):
         self.train: Table
         self.val: Table
         self.test: Table
+        self._parts: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._ready = False
 
     def load(self) -> tuple[Table, Table | None]:
         """All rows, and the source's own test rows or None. Called once, by ``setup``."""
         raise NotImplementedError
 
+    def hold_out(self, rows: np.ndarray, y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to keep and rows to hold out: :func:`stratified_split`, unless a source has a better reason.
+
+        Args:
+            rows: (N,) their numbers in the source.
+            y: (N,) their classes.
+            fraction: share to hold out.
+            seed: of the choice.
+        """
+        keep, held = stratified_split(y, fraction, seed)
+        return rows[keep], rows[held]
+
+    def partition(self, y: np.ndarray, own_test: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers of the training, validation and test rows among those of classes y (N,).
+
+        A function of the classes and the options alone, so that a source may ask before it loads. There are no test
+        rows among them where the source has a test split of its own.
+        """
+        if self._parts is None:
+            rows, test = np.arange(len(y)), np.empty(0, dtype=np.int64)
+            if not own_test:
+                rows, test = self.hold_out(rows, y, self.test_fraction, self.seed)
+            keep, val = self.hold_out(rows, y[rows], self.val_fraction, self.seed + 1)
+            train = keep[self._chosen(y[keep])]
+            if not len(train):
+                raise InputError(f"{type(self).__name__}: no training rows: the source is empty")
+            self._parts = train, val, test
+        return self._parts
+
     def setup(self, stage: str | None = None) -> None:
         """Load and split. The splits depend on ``seed`` alone, never on the stage, rank or batch size."""
         if self._ready:
             return
-        rows, test = self.load()
-        if test is None:
-            keep, held = stratified_split(_classes(rows), self.test_fraction, self.seed)
-            rows, test = rows.subset(keep), rows.subset(held)
-        keep, held = stratified_split(_classes(rows), self.val_fraction, self.seed + 1)
-        self.val, self.test = rows.subset(held), test
-        self.train = rows.subset(keep[self._chosen(_classes(rows)[keep])])
-        if not len(self.train):
-            raise InputError(f"{type(self).__name__}: no training rows: the source is empty")
+        rows, own = self.load()
+        train, val, test = self.partition(_classes(rows), own is not None)
+        self.train, self.val = rows.subset(train), rows.subset(val)
+        self.test = rows.subset(test) if own is None else own
         self._ready = True
 
     def _chosen(self, y: np.ndarray) -> np.ndarray:

@@ -73,8 +73,7 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values (str, int, float, list, dict), fit for JSON and for ``torch.load(weights_only=True)``."""
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"kind": self.kind, **plain}
+        return {"kind": self.kind, **{name: _thawed(value) for name, value in asdict(self).items()}}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Schema:
@@ -87,11 +86,21 @@ class Schema:
         kind = fields.pop("kind", None)
         try:
             cls = Schema._kinds[kind]
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            return cls(**{name: _frozen(value) for name, value in fields.items()})
         except (KeyError, TypeError):
             raise InputError(
                 f"unknown schema {kind!r} with fields {sorted(fields)}: written by another version?"
             ) from None
+
+
+def _thawed(value: Any) -> Any:
+    """Tuples as lists, however deep."""
+    return [_thawed(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, however deep."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, kw_only=True)

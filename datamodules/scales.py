@@ -1,0 +1,222 @@
+"""SeriesSchema: measurements in their own units to numbers of one scale, and back to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from datamodules.errors import InputError
+from datamodules.schema import Schema
+
+Scaler = Literal["min_max", "standard", "robust"]
+STEP = "step"  # column of a table that says where in its series a row stands, where there is no time
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSchema(Schema):
+    """Series as rows ``x`` (T, F) of scaled numbers, ``length`` steps of which count, and attributes beside them.
+
+    A batch holds ``x`` float32 (B, T, F), 0 from ``length`` on; ``length`` int64 (B,); ``y`` int64 (B,); where there
+    are static attributes ``static`` float32 (B, S); and where values are missing ``observed`` float32 (B, T, F), 1 for
+    what was measured and 0 for what was filled in and for padding. Rows are stored as the model sees them.
+
+    Args:
+        columns: names of the F measurements.
+        dtypes: of each, as numpy calls it; samples are written in it, integers as integers.
+        offset, scale: of each: ``x = (value - offset) / scale``. Fitted on the training split alone, so that values of
+            other splits may lie beyond those of its range.
+        scaler: that they come from: ``min_max`` (training values in [0, 1]), ``standard`` (mean 0, deviation 1),
+            ``robust`` (median 0, distance between quartiles 1).
+        length: T, the longest series or the window.
+        fixed: whether every series has T steps.
+        time: name of the time column; without one, samples are written with a number, ``step``.
+        start: first time of the source: a number, or a date in ISO format.
+        frequency: time from step to step: a number, or for dates an alias of pandas such as ``h`` or ``5min``.
+        intervals: whether the first of the columns is the time since the step before (0 at the first), from which the
+            time column is made: irregular sampling.
+        static: names of the attributes that a series has one value of.
+        static_dtypes: of each.
+        static_offset, static_scale: of each that is a number: in [0, 1] in the training split.
+        static_categories: of each: its values as text, or none where it is a number.
+        id_column, label_column: their names in the source.
+    """
+
+    kind: ClassVar[str] = "series"
+
+    columns: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    length: int
+    scaler: Scaler = "min_max"
+    fixed: bool = True
+    time: str = ""
+    start: str = "0"
+    frequency: str = "1"
+    intervals: bool = False
+    static: tuple[str, ...] = ()
+    static_dtypes: tuple[str, ...] = ()
+    static_offset: tuple[float, ...] = ()
+    static_scale: tuple[float, ...] = ()
+    static_categories: tuple[tuple[str, ...], ...] = ()
+    id_column: str = "series_id"
+    label_column: str = "label"
+
+    @property
+    def features(self) -> int:
+        """F, the number of columns."""
+        return len(self.columns)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the training values lie in [0, 1], so that a sigmoid reaches all of them."""
+        return self.scaler == "min_max"
+
+    @property
+    def static_width(self) -> int:
+        """S: a place for each number, and for each category of the others."""
+        return sum(len(categories) or 1 for categories in self.static_categories)
+
+    # ---- values to numbers ----
+
+    def encode(self, values: np.ndarray, length: np.ndarray) -> Tensor:
+        """Values (N, T, F) in their own units to ``x`` float32 (N, T, F); whatever lies beyond ``length`` becomes 0."""
+        x = (values.astype(np.float64) - np.array(self.offset)) / np.array(self.scale)
+        inside = np.arange(values.shape[1]) < length[:, None]
+        return torch.from_numpy(np.where(inside[:, :, None], x, 0.0).astype(np.float32))
+
+    def decode(self, x: Tensor) -> np.ndarray:
+        """``x`` (N, T, F) to values float64 (N, T, F) in their own units; integer columns hold whole numbers."""
+        values: np.ndarray = x.detach().cpu().double().numpy() * np.array(self.scale) + np.array(self.offset)
+        for column, dtype in enumerate(self.dtypes):
+            values[..., column] = _as(values[..., column], dtype)
+        return values
+
+    def encode_static(self, values: Sequence[np.ndarray]) -> Tensor:
+        """Attributes, an array (N,) for each, to ``static`` float32 (N, S): numbers scaled, categories as one of many.
+
+        Raises:
+            InputError: a category that is not among the known ones.
+        """
+        parts = []
+        for k, (column, categories) in enumerate(zip(values, self.static_categories, strict=True)):
+            if not categories:
+                parts.append((column.astype(np.float64)[:, None] - self.static_offset[k]) / self.static_scale[k])
+                continue
+            index = {name: i for i, name in enumerate(categories)}
+            unknown = next((str(name) for name in column if str(name) not in index), None)
+            if unknown is not None:
+                raise InputError(f"{self.static[k]} {unknown!r} is not one of {', '.join(categories[:20])}")
+            parts.append(np.eye(len(categories))[[index[str(name)] for name in column]])
+        return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))
+
+    def decode_static(self, static: Tensor) -> list[np.ndarray]:
+        """The inverse of :meth:`encode_static`, for ``static`` (N, S): of categories the one that stands out most."""
+        array, columns, first = static.detach().cpu().double().numpy(), [], 0
+        for k, categories in enumerate(self.static_categories):
+            part = array[:, first : first + (len(categories) or 1)]
+            first += part.shape[1]
+            if categories:
+                named = np.array(categories)[part.argmax(1)]
+                numeric = np.issubdtype(np.dtype(self.static_dtypes[k]), np.number)
+                columns.append(named.astype(self.static_dtypes[k]) if numeric else named.astype(object))
+            else:
+                value = part[:, 0] * self.static_scale[k] + self.static_offset[k]
+                columns.append(_as(value, self.static_dtypes[k]).astype(self.static_dtypes[k]))
+        return columns
+
+    # ---- numbers to a table ----
+
+    def times(self, steps: int) -> np.ndarray:
+        """The times of a series of so many steps, at the source's frequency from the source's start."""
+        try:
+            interval = float(self.frequency)
+        except ValueError:
+            dates: np.ndarray = pd.date_range(self.start, periods=steps, freq=self.frequency).to_numpy()
+            return dates
+        times = float(self.start) + interval * np.arange(steps)
+        return times.astype(np.int64) if np.array_equal(times, np.round(times)) else times
+
+    def frame(self, index: np.ndarray, batch: dict[str, Tensor]) -> pd.DataFrame:
+        """Series as a table in long form: a row a step.
+
+        Args:
+            index: (N,) their numbers.
+            batch: ``x`` (N, T, F), ``length`` (N,), ``y`` (N,) and, where there are static attributes, ``static``.
+
+        Returns:
+            Columns ``id_column``; the time, or ``step``; the measurements in their units and types; then the static
+            attributes and, where there are classes, ``label_column``.
+        """
+        length = batch["length"].cpu().numpy()
+        values = self.decode(batch["x"])
+        inside = np.arange(values.shape[1]) < length[:, None]
+        row, step = np.nonzero(inside)
+        table: dict[str, Any] = {self.id_column: index[row]}
+        first = 0
+        if self.intervals:
+            first, gaps = 1, np.where(inside, values[..., 0], 0.0)
+            gaps[:, 0] = 0.0
+            passed = np.cumsum(np.maximum(gaps, 0.0), axis=1)[inside]
+            table[self.time or "time"] = self._after(passed)
+        elif self.time:
+            table[self.time] = self.times(values.shape[1])[step]
+        else:
+            table[STEP] = step
+        for column in range(first, self.features):
+            table[self.columns[column]] = values[..., column][inside].astype(self.dtypes[column])
+        if self.static:
+            for name, value in zip(self.static, self.decode_static(batch["static"]), strict=True):
+                table[name] = value[row]
+        if self.labelled:
+            table[self.label_column] = np.array(self.classes, dtype=object)[batch["y"].cpu().numpy()][row]
+        return pd.DataFrame(table)
+
+    def _after(self, passed: np.ndarray) -> np.ndarray:
+        """Times that lie so far after the start: for dates in seconds, to the millisecond."""
+        try:
+            return float(self.start) + passed
+        except ValueError:
+            dates = pd.Timestamp(self.start) + pd.to_timedelta(np.round(passed, 3), unit="s")
+            return np.asarray(dates)
+
+
+def _as(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Values as far as a type can hold them: rounded and kept in its range where it is of integers."""
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return np.clip(np.round(values), 0, 1)
+    if kind.kind not in "iu":
+        return values
+    limits = np.iinfo(kind)
+    return np.clip(np.round(values), float(limits.min), np.nextafter(float(limits.max), 0))
+
+
+def fit_scaler(values: np.ndarray, scaler: Scaler) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Offset and scale of each column.
+
+    Args:
+        values: (N, F), NaN where there is none; at least one number in each column.
+        scaler: see :class:`SeriesSchema`.
+
+    Returns:
+        Two tuples of F; the scale of a constant column is 1, so that it becomes 0 and comes back as it was.
+    """
+    values = values.astype(np.float64)
+    if scaler == "min_max":
+        offset = np.nanmin(values, axis=0)
+        scale = np.nanmax(values, axis=0) - offset
+    elif scaler == "standard":
+        offset, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    else:
+        low, offset, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
+        # Where more than half of the values are equal, the quartiles say nothing of how far the others lie.
+        scale = np.where(high > low, high - low, np.nanstd(values, axis=0))
+    scale = np.where(scale > np.abs(offset) * 1e-12, scale, 1.0)
+    return tuple(float(o) for o in offset), tuple(float(s) for s in scale)
