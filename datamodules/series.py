@@ -1,0 +1,116 @@
+"""SeriesModule: series in memory, scaled by what the training rows are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from datamodules.base import GANDataModule, Table
+from datamodules.errors import InputError
+from datamodules.scales import Scaler, SeriesSchema, fit_scaler
+from datamodules.schema import Batch
+
+
+@dataclass
+class SeriesRows:
+    """Series in their own units.
+
+    Args:
+        values: float64 (N, T, F), finite up to ``length``; whatever lies beyond it does not count.
+        length: int64 (N,), at least 1 and at most T.
+        y: class ids int64 (N,), 0 without classes.
+        static: an array (N,) for each static attribute.
+        observed: bool (N, T, F), False for what was filled in; None where nothing was.
+    """
+
+    values: np.ndarray
+    length: np.ndarray
+    y: np.ndarray
+    static: list[np.ndarray] = field(default_factory=list)
+    observed: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def inside(self) -> np.ndarray:
+        """Which steps count, bool (N, T)."""
+        return np.arange(self.values.shape[1]) < self.length[:, None]
+
+
+class SeriesModule(GANDataModule):
+    """Base of the sources of series. A subclass hands its rows to :meth:`describe` at the end of ``__init__``.
+
+    Args:
+        scaler: of each column, fitted on the training rows: ``min_max`` to [0, 1]; ``standard`` to mean 0 and deviation
+            1; ``robust`` to median 0 and 1 between the quartiles, for columns with outliers.
+        **options: of :class:`GANDataModule`.
+
+    Raises:
+        InputError: there is no such scaler.
+    """
+
+    schema: SeriesSchema
+
+    def __init__(self, scaler: Scaler = "min_max", **options: Any) -> None:
+        super().__init__(**options)
+        if scaler not in ("min_max", "standard", "robust"):
+            raise InputError(f"scaler must be min_max, standard or robust, not {scaler}")
+        self.scaler = scaler
+
+    def describe(self, rows: SeriesRows, test: SeriesRows | None, columns: tuple[str, ...], **fields: Any) -> None:
+        """Take the rows, and make the schema: split, then fit the scalers on the training rows.
+
+        Args:
+            rows: all of them; or, where the source has a test split of its own, the others.
+            test: that split.
+            columns: names of the F measurements.
+            **fields: of :class:`SeriesSchema`, but those that are known from the rows.
+        """
+        self._rows, self._test = rows, test
+        steps = max(part.values.shape[1] for part in (rows, test) if part is not None)
+        unscaled = (0.0,) * len(columns), (1.0,) * len(columns)
+        known: dict[str, Any] = {
+            "columns": columns,
+            "dtypes": ("float64",) * len(columns),
+            "offset": unscaled[0],
+            "scale": unscaled[1],
+            "length": steps,
+            "fixed": all((part.length == steps).all() for part in (rows, test) if part is not None),
+            "scaler": self.scaler,
+        }
+        self.schema = SeriesSchema(**known | fields)  # the classes are needed to split
+        train, _, _ = self.partition(rows.y, test is not None)
+        counts = rows.inside()[train][:, :, None] & (True if rows.observed is None else rows.observed[train])
+        values = np.where(counts, rows.values[train], np.nan)  # (N, T, F)
+        empty = np.flatnonzero(np.isnan(values).all(axis=(0, 1)))
+        if len(empty):
+            raise InputError(f"the column {columns[empty[0]]} has no value in the training split: leave it out")
+        offset, scale = fit_scaler(values.reshape(-1, len(columns)), self.scaler)
+        self.schema = replace(self.schema, offset=offset, scale=scale)
+        numbers = [k for k, categories in enumerate(self.schema.static_categories) if not categories]
+        static_offset, static_scale = [0.0] * len(self.schema.static), [1.0] * len(self.schema.static)
+        for k in numbers:
+            (static_offset[k],), (static_scale[k],) = fit_scaler(rows.static[k][train][:, None], "min_max")
+        self.schema = replace(self.schema, static_offset=tuple(static_offset), static_scale=tuple(static_scale))
+
+    def load(self) -> tuple[Table, Table | None]:
+        """The rows as the model sees them."""
+        return Table(self._encoded(self._rows)), None if self._test is None else Table(self._encoded(self._test))
+
+    def _encoded(self, rows: SeriesRows) -> Batch:
+        missing = self.schema.length - rows.values.shape[1]
+        values = np.pad(rows.values, ((0, 0), (0, missing), (0, 0)))
+        batch = {
+            "x": self.schema.encode(values, rows.length),
+            "length": torch.from_numpy(rows.length.astype(np.int64)),
+            "y": torch.from_numpy(rows.y.astype(np.int64)),
+        }
+        if self.schema.static:
+            batch["static"] = self.schema.encode_static(rows.static)
+        if rows.observed is not None:
+            observed = np.pad(rows.observed & rows.inside()[:, :, None], ((0, 0), (0, missing), (0, 0)))
+            batch["observed"] = torch.from_numpy(observed.astype(np.float32))
+        return batch
