@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -150,6 +151,17 @@ class GANDataModule(LightningDataModule):
     """
 
     schema: Schema
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember what a module was made from: see :meth:`again`."""
+        self = super().__new__(cls)
+        signature = inspect.signature(cls.__init__)
+        self._arguments = {}
+        for name, value in list(signature.bind_partial(self, *args, **kwargs).arguments.items())[1:]:
+            rest = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+            self._arguments |= value if rest else {name: value}
+        return self
 
     def __init__(
         self,
@@ -188,6 +200,12 @@ class GANDataModule(LightningDataModule):
         self.test: Table
         self._parts: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._ready = False
+
+    def again(self, **changes: Any) -> Self:
+        """The same source anew with some of its options changed, such as ``seed`` or ``per_class``: split again, and
+        whatever is learnt from the training rows (scalers, vocabularies) learnt again.
+        """
+        return type(self)(**{**self._arguments, **changes})
 
     def load(self) -> tuple[Table, Table | None]:
         """All rows, and the source's own test rows or None. Called once, by ``setup``."""

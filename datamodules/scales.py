@@ -24,7 +24,8 @@ class SeriesSchema(Schema):
 
     A batch holds ``x`` float32 (B, T, F), 0 from ``length`` on; ``length`` int64 (B,); ``y`` int64 (B,); where there
     are static attributes ``static`` float32 (B, S); and where values are missing ``observed`` float32 (B, T, F), 1 for
-    what was measured and 0 for what was filled in and for padding. Rows are stored as the model sees them.
+    what was measured and 0 for what was filled in and for padding. Batches of a source have also ``row`` int64 (B,),
+    their numbers in it. Rows are stored as the model sees them.
 
     Args:
         columns: names of the F measurements.

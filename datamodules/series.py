@@ -107,6 +107,7 @@ class SeriesModule(GANDataModule):
             "x": self.schema.encode(values, rows.length),
             "length": torch.from_numpy(rows.length.astype(np.int64)),
             "y": torch.from_numpy(rows.y.astype(np.int64)),
+            "row": torch.arange(len(rows)),
         }
         if self.schema.static:
             batch["static"] = self.schema.encode_static(rows.static)

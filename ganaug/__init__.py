@@ -3,5 +3,6 @@
 from ganaug.dcgan import DCGAN
 from ganaug.gan import GAN, DivergedError, load
 from ganaug.seqgan import SeqGAN
+from ganaug.timegan import TimeGAN
 
-__all__ = ["DCGAN", "GAN", "DivergedError", "SeqGAN", "load"]
+__all__ = ["DCGAN", "GAN", "DivergedError", "SeqGAN", "TimeGAN", "load"]

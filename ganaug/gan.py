@@ -259,8 +259,9 @@ class GAN(LightningModule):
             for name, value in self.hparams.items()
             if name not in self.runtime_options and theirs.get(name) != value
         ]
-        if ours["schema"] != self.schema.to_dict():
-            differ.append("the data's shape or classes")
+        here = self.schema.to_dict()
+        if fields := [name for name in here if ours["schema"].get(name) != here[name]]:
+            differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
         if differ:
             raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
         self._gradients = ours["gradients"]

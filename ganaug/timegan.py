@@ -1,0 +1,509 @@
+"""TimeGAN (Yoon et al., NeurIPS 2019): time series by adversarial and supervised learning in a latent space."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from datamodules.base import Table
+from datamodules.errors import InputError
+from datamodules.scales import SeriesSchema
+from datamodules.schema import Batch
+from ganaug.ema import EMA
+from ganaug.frames import Frames
+from ganaug.gan import GAN, draw_rows
+from ganaug.moments import autocorrelation_loss, correlation_loss, mean, moment_loss, root
+from ganaug.recurrent import Cell, Recurrent
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The official code's networks, weights and schedule; a joint step of its is three batches here.
+    "paper": {
+        "conditional": False,
+        "hidden": 24,
+        "layers": 3,
+        "autoencoder_steps": 50_000,
+        "supervisor_steps": 50_000,
+        "g_steps": 2,
+        "d_batch": "fresh",
+        "d_threshold": 0.15,
+        "correlation_weight": 0.0,
+        "autocorrelation_weight": 0.0,
+        "matching_weight": 0.0,
+        "ema_decay": 0.0,
+        "lr": 1e-3,
+        "lr_g": 1e-3,
+        "lr_d": 1e-3,
+        "decay_steps": 0,
+    },
+    # Few data and few steps: a wider latent space, shorter phases, more of the data's statistics to go by, and samples
+    # from averaged weights.
+    "scarce": {
+        "conditional": True,
+        "hidden": None,
+        "layers": 2,
+        "autoencoder_steps": 1500,
+        "supervisor_steps": 500,
+        "g_steps": 1,
+        "d_batch": "same",
+        "d_threshold": 0.0,
+        "correlation_weight": 10.0,
+        "autocorrelation_weight": 10.0,
+        "matching_weight": 1.0,
+        "ema_decay": 0.995,
+        "lr": 3e-3,
+        "lr_g": 1e-3,
+        "lr_d": 1e-3,
+        "decay_steps": 5000,
+    },
+}
+
+
+class Latents(NamedTuple):
+    """What the networks make of a batch on the way to its losses.
+
+    Args:
+        real: H = E(X), (B, T, hidden), with the embedder's graph.
+        free: Ê = G(Z), (B, T, hidden).
+        led: Ĥ = S(Ê), (B, T, hidden).
+    """
+
+    real: Tensor
+    free: Tensor
+    led: Tensor
+
+
+class TimeGAN(GAN):
+    """TimeGAN for series of up to a few hundred steps, class-conditional where the data have classes.
+
+    Three phases: embedder and recovery learn to encode series and to bring them back; the supervisor learns to tell
+    the next step of an encoded series; and then all five networks together: the generator makes sequences of codes,
+    the supervisor leads them, the discriminator judges them at every step.
+    Options that are left out take the preset's value.
+
+    Args:
+        schema: of the data: columns, length, classes, static attributes.
+        preset: ``scarce``, for few data, or ``paper``, the networks, losses and schedule of the official code.
+        hidden: width of the recurrent layers and of the latent space (paper: 24; scarce: 4 times the features, at
+            least 24 and at most 128: with fewer than features, the autoencoder loses what it should keep).
+        layers: of each network but the supervisor, which has one less (paper: 3; scarce: 2).
+        cell: ``gru``, the paper's, or ``lstm``.
+        latent_features: of the noise at each step; by default as many as the data have (official code).
+        conditional: whether networks are told the class (scarce: true; paper: false). Without classes no effect.
+        static: what to do with static attributes: ``condition``: the networks are told them, and samples get those of
+            real series of their class; ``generate``: they are generated along, as measurements that do not change.
+        autoencoder_steps: batches of the first phase (paper: 50,000).
+        supervisor_steps: batches of the second (paper: 50,000).
+        g_steps: batches of the generator for each of the discriminator (paper: 2).
+        d_batch: where D's batch comes from: ``fresh``: every ``g_steps`` batches of the generator, one of its own
+            (paper); ``same``: it learns from what the generator has just made, and no network runs again for it.
+        d_threshold: D learns where its loss is above this, so that it does not run ahead (paper: 0.15); 0: always.
+        gamma: weight of D's judgement of what the supervisor has not led, γ in the official code.
+        supervised_weight: of √ of the supervisor's error on real series in the generator's loss (official code: 100).
+        moment_weight: of the differences of means and deviations (official code: 100).
+        correlation_weight: of the differences of correlations between features, which the moments do not see and
+            where the paper's model is farthest from its rivals (scarce: 10).
+        autocorrelation_weight: of those of the autocorrelations (scarce: 10).
+        matching_weight: of the difference between the means of D's states on real and on generated series (feature
+            matching, Salimans et al. 2016, section 3.1): a goal that does not move with D's last layer (scarce: 1).
+        reconstruction_weight: of √ of the reconstruction error (official code: 10).
+        consistency_weight: of the supervisor's error in the embedder's loss (official code: 0.1).
+        ema_decay: of the averages of generator, supervisor and recovery that samples are drawn from; 0 samples from
+            the networks themselves (scarce: 0.995).
+        lr: Adam's learning rate of the first two phases, and of embedder and recovery in the third.
+        lr_g: of generator and supervisor in the third.
+        lr_d: of the discriminator.
+        decay_steps: batches of the third phase over which its learning rates fall to a twentieth, by a cosine; 0 keeps
+            them. Give it the length of the phase (scarce: 5,000).
+        betas: of Adam, for all of them.
+        clip: largest gradient norm per optimiser.
+        accumulate: batches whose gradients are summed before an optimiser steps.
+        seed: of the initial weights and of the noise in training.
+    """
+
+    schema: SeriesSchema
+    schema_kind = "series"
+    optimizer_names = ("autoencoder", "supervisor", "embedder", "generator", "discriminator")
+
+    def __init__(
+        self,
+        schema: SeriesSchema,
+        preset: Literal["scarce", "paper"] = "scarce",
+        hidden: int | None = None,
+        layers: int | None = None,
+        cell: Cell = "gru",
+        latent_features: int | None = None,
+        conditional: bool | None = None,
+        static: Literal["condition", "generate"] = "condition",
+        autoencoder_steps: int | None = None,
+        supervisor_steps: int | None = None,
+        g_steps: int | None = None,
+        d_batch: Literal["fresh", "same"] | None = None,
+        d_threshold: float | None = None,
+        gamma: float = 1.0,
+        supervised_weight: float = 100.0,
+        moment_weight: float = 100.0,
+        correlation_weight: float | None = None,
+        autocorrelation_weight: float | None = None,
+        matching_weight: float | None = None,
+        reconstruction_weight: float = 10.0,
+        consistency_weight: float = 0.1,
+        ema_decay: float | None = None,
+        lr: float | None = None,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        decay_steps: int | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        clip: float | None = None,
+        accumulate: int = 1,
+        seed: int = 0,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
+        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
+        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        super().__init__(schema, seed, clip, accumulate)
+        if options["hidden"] is None:
+            options["hidden"] = min(128, max(24, 4 * schema.features))
+        options["latent_features"] = options["latent_features"] or schema.features
+        self.save_hyperparameters(options | {"betas": list(betas)})
+        self._check_options()
+
+        hp = self.hp
+        told = schema.static_width if static == "condition" else 0
+        self.channels = schema.features + (schema.static_width if static == "generate" else 0)
+        classes = schema.num_classes if self.conditional else 1
+        shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell}
+        shape["condition"] = (classes if classes > 1 else 0) + told
+        fewer = shape | {"layers": max(1, hp.layers - 1)}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embedder = Recurrent(self.channels, hp.hidden, **shape)
+            self.recovery = Recurrent(hp.hidden, self.channels, **shape | {"condition": 0}, sigmoid=schema.bounded)
+            self.generator = Recurrent(hp.latent_features, hp.hidden, **shape)
+            self.supervisor = Recurrent(hp.hidden, hp.hidden, **fewer)
+            self.discriminator = Recurrent(hp.hidden, 1, **shape, sigmoid=False)
+        self.ema = nn.ModuleDict(
+            {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
+        )
+        self.frames = None if schema.fixed and not told else Frames(schema, classes)
+        self._encoded: Tensor | None = None  # (N, T, hidden), what the embedder makes of every training row
+        self._place: Tensor  # of a row among them, by its number
+
+    def _check_options(self) -> None:
+        hp = self.hp
+        for name in ("hidden", "layers", "latent_features", "g_steps"):
+            if hp[name] < 1:
+                raise InputError(f"{name} must be at least 1, not {hp[name]}")
+        weights = [name for name in hp if name.endswith("_weight")]
+        for name in (*weights, "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma"):
+            if not hp[name] >= 0:
+                raise InputError(f"{name} must be at least 0, not {hp[name]}")
+        for name in ("lr", "lr_g", "lr_d"):
+            if not hp[name] > 0:
+                raise InputError(f"{name} must be above 0, not {hp[name]}")
+        if not 0 <= hp.ema_decay < 1:
+            raise InputError(f"ema_decay must be at least 0 and below 1, not {hp.ema_decay}")
+        if hp.d_threshold and hp.accumulate > 1:
+            raise InputError("d_threshold judges single batches: set it to 0, or accumulate to 1")
+
+    # ---- set-up ----
+
+    @property
+    def phases(self) -> list[tuple[str, int | None]]:
+        """Autoencoder, supervisor, joint."""
+        return [("autoencoder", self.hp.autoencoder_steps), ("supervisor", self.hp.supervisor_steps), ("joint", None)]
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the data have classes and the model was not told to ignore them."""
+        return self.schema.labelled and bool(self.hp.conditional)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam for embedder and recovery, for the supervisor, and in the third phase for three pairs of networks."""
+        hp = self.hp
+        options: dict[str, Any] = {
+            "betas": tuple(hp.betas),
+            "fused": self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda"),
+        }
+        coder = [*self.embedder.parameters(), *self.recovery.parameters()]
+        maker = [*self.generator.parameters(), *self.supervisor.parameters()]
+        return [
+            torch.optim.Adam(coder, hp.lr, **options),
+            torch.optim.Adam(self.supervisor.parameters(), hp.lr, **options),
+            torch.optim.Adam(coder, hp.lr, **options),
+            torch.optim.Adam(maker, hp.lr_g, **options),
+            torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, **options),
+        ]
+
+    # ---- a batch as the networks see it ----
+
+    def classes(self, y: Tensor) -> Tensor:
+        """Class ids (B,) as the networks take them: 0 where the model ignores them."""
+        return y if self.conditional else torch.zeros_like(y)
+
+    def condition(self, y: Tensor, static: Tensor | None) -> Tensor | None:
+        """What the networks are told of series of classes y (B,), (B, C + S); None where it is nothing."""
+        parts = []
+        if self.conditional and self.schema.num_classes > 1:
+            parts.append(F.one_hot(y, self.schema.num_classes).float())
+        if self.schema.static and self.hp.static == "condition":
+            assert static is not None
+            parts.append(static)
+        return torch.cat(parts, dim=1) if parts else None
+
+    def _told(self, batch: Batch) -> Tensor | None:
+        return self.condition(batch["y"], batch.get("static"))
+
+    def _inside(self, batch: Batch) -> Tensor | None:
+        """Which steps count, (B, T, 1); None where all do."""
+        if self.schema.fixed:
+            return None
+        x = batch["x"]
+        return (torch.arange(x.shape[1], device=x.device) < batch["length"][:, None]).float()[:, :, None]
+
+    def _channels(self, batch: Batch) -> Tensor:
+        """Measurements, and with them the static attributes that are generated along, (B, T, channels)."""
+        if self.channels == self.schema.features:
+            return batch["x"]
+        return torch.cat([batch["x"], batch["static"][:, None].expand(-1, batch["x"].shape[1], -1)], dim=2)
+
+    def _code(self, batch: Batch) -> Tensor:
+        """H = E(X), (B, T, hidden)."""
+        codes: Tensor = self.embedder(self._channels(batch), self._told(batch))
+        return codes
+
+    def _error(self, batch: Batch, recovered: Tensor, inside: Tensor | None) -> Tensor:
+        """Mean squared error of what was measured."""
+        weight = inside
+        if "observed" in batch:
+            extra = self.channels - self.schema.features
+            weight = F.pad(batch["observed"], (0, extra), value=1.0) * (1.0 if inside is None else inside)
+        return mean((recovered - self._channels(batch)).square(), weight)
+
+    @staticmethod
+    def _ahead(latents: Tensor, led: Tensor, inside: Tensor | None) -> Tensor:
+        """Mean squared error of the supervisor's next step: its output at t against the code at t + 1 (eq. 9)."""
+        weight = None if inside is None else inside[:, 1:]
+        return mean((latents[:, 1:] - led[:, :-1]).square(), weight) if latents.shape[1] > 1 else led.sum() * 0.0
+
+    # ---- training ----
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Take note of lengths and static attributes, for samples."""
+        if self.frames is not None:
+            self.frames.see(batch, self.classes(batch["y"]))
+
+    def autoencoder_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of embedder and recovery: 10 √MSE of what comes back (official code; eq. 7 is its square)."""
+        optimizer = self._optimizer("autoencoder")
+        with self.toggled_optimizer(optimizer):
+            error = self._error(batch, self.recovery(self._code(batch)), self._inside(batch))
+            self.update(optimizer, self.hp.reconstruction_weight * root(error), self.step)
+        self._average(("recovery",), self.step)
+        return {"loss/reconstruction": error}
+
+    def supervisor_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of the supervisor alone, on codes of real series."""
+        optimizer, turn = self._optimizer("supervisor"), self.step - self.hp.autoencoder_steps
+        codes = self._codes(batch)
+        with self.toggled_optimizer(optimizer):
+            error = self._ahead(codes, self.supervisor(codes, self._told(batch)), self._inside(batch))
+            self.update(optimizer, error, turn)
+        self._average(("supervisor",), turn)
+        return {"loss/supervised": error}
+
+    def joint_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Generator and supervisor, embedder and recovery, and in its turn the discriminator."""
+        hp = self.hp
+        self._encoded = None
+        step = self.step - hp.autoencoder_steps - hp.supervisor_steps
+        self._decay(step)
+        if hp.d_batch == "fresh":
+            turn, place = divmod(step, hp.g_steps + 1)
+            if place == hp.g_steps:
+                with torch.no_grad():
+                    made = self._make(batch)
+                return self._step_d(batch, made, turn)
+            losses, _ = self._step_g(batch, turn * hp.g_steps + place)
+            return losses
+        losses, made = self._step_g(batch, step)
+        if (step + 1) % hp.g_steps == 0:
+            losses |= self._step_d(batch, made, step // hp.g_steps)
+        return losses
+
+    def _make(self, batch: Batch) -> Latents:
+        """Codes of the batch and of as many generated series, of the same classes and lengths."""
+        told, x = self._told(batch), batch["x"]
+        real = self._code(batch)
+        free = self.generator(self._noise(x), told)
+        return Latents(real, free, self.supervisor(free, told))
+
+    def _noise(self, x: Tensor) -> Tensor:
+        return torch.rand(len(x), x.shape[1], self.hp.latent_features, device=x.device)
+
+    def _step_g(self, batch: Batch, turn: int) -> tuple[dict[str, Tensor], Latents]:
+        """One update of generator and supervisor, then one of embedder and recovery, with the codes shared."""
+        hp, told, inside = self.hp, self._told(batch), self._inside(batch)
+        optimizer, coder = self._optimizer("generator"), self._optimizer("embedder")
+        real = self._code(batch)  # its graph is for the embedder's own update
+        codes, both = real.detach(), None if told is None else told.repeat(2, 1)
+        with self.toggled_optimizer(optimizer):
+            free = self.generator(self._noise(codes), told)
+            next_real, led = self.supervisor(torch.cat([codes, free]), both).chunk(2)
+            made = Latents(codes, free.detach(), led.detach())
+            judged = torch.cat([led, free, codes] if hp.matching_weight else [led, free])
+            states = self.discriminator.states(
+                judged, None if told is None else told.repeat(len(judged) // len(codes), 1)
+            )
+            logits_led, logits_free, *_ = torch.split(self.discriminator.out(states), len(codes))
+            recovered = self.recovery(led)
+            adversarial = mean(F.softplus(-logits_led), inside)
+            supervised = self._ahead(codes, next_real, inside)
+            moments = moment_loss(self._channels(batch), recovered, inside)
+            loss = adversarial + hp.gamma * mean(F.softplus(-logits_free), inside)
+            loss = loss + hp.supervised_weight * root(supervised) + hp.moment_weight * moments
+            if hp.correlation_weight:
+                loss = loss + hp.correlation_weight * correlation_loss(self._channels(batch), recovered, inside)
+            if hp.autocorrelation_weight:
+                loss = loss + hp.autocorrelation_weight * autocorrelation_loss(self._channels(batch), recovered, inside)
+            if hp.matching_weight:
+                loss = loss + hp.matching_weight * self._matching(states, inside)
+            self.update(optimizer, loss, turn)
+        with self.toggled_optimizer(coder):
+            error = self._error(batch, self.recovery(real), inside)
+            consistency = self._ahead(real, self.supervisor(real, told), inside)  # with the supervisor as it is now
+            self.update(coder, hp.reconstruction_weight * root(error) + hp.consistency_weight * consistency, turn)
+        self._average(("generator",), turn)
+        self._average(("supervisor",), hp.supervisor_steps + turn)
+        self._average(("recovery",), hp.autoencoder_steps + turn)
+        losses = {"loss/g": adversarial, "loss/moments": moments, "loss/supervised": supervised}
+        return losses | {"loss/reconstruction": error}, made
+
+    @staticmethod
+    def _matching(states: Tensor, inside: Tensor | None) -> Tensor:
+        """Squared distance between the means of D's states on real codes and on those that the supervisor led."""
+        led, _, real = states.chunk(3)
+        if inside is None:
+            return (led.mean((0, 1)) - real.mean((0, 1))).square().mean()
+        count = inside.sum()
+        return (((led - real) * inside).sum((0, 1)) / count).square().mean()
+
+    def _step_d(self, batch: Batch, made: Latents, turn: int) -> dict[str, Tensor]:
+        """One update of D, where its loss is above the threshold."""
+        hp, told, inside = self.hp, self._told(batch), self._inside(batch)
+        optimizer = self._optimizer("discriminator")
+        with self.toggled_optimizer(optimizer):
+            logits = self.discriminator(torch.cat(made), None if told is None else told.repeat(3, 1))
+            real, free, led = logits.chunk(3)
+            loss = mean(F.softplus(-real), inside) + mean(F.softplus(led), inside)
+            loss = loss + hp.gamma * mean(F.softplus(free), inside)
+            if hp.d_threshold:
+                self._update_above(optimizer, loss)
+            else:
+                self.update(optimizer, loss, turn)
+        if self.logging_step:
+            self.log("accuracy/real", mean((real > 0).float(), inside))
+            self.log("accuracy/fake", mean((led < 0).float(), inside))
+        return {"loss/d": loss}
+
+    def _update_above(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
+        """A step where the loss, on average over the processes, is above the threshold."""
+        seen = cast(Tensor, self.all_gather(loss.detach())).mean()
+        adam = optimizer.optimizer
+        if not adam.defaults["fused"]:
+            if float(seen) > self.hp.d_threshold:
+                self.update(optimizer, loss, 0)
+            return
+        # Asking a GPU which it is would stall it. Fused Adam leaves everything as it is, its count too, where it is
+        # told of an infinite gradient: that is how torch's gradient scaler skips a step.
+        adam.found_inf = (seen <= self.hp.d_threshold).float()  # type: ignore[attr-defined]
+        self.update(optimizer, loss, 0)
+        del adam.found_inf  # type: ignore[attr-defined]
+
+    def _optimizer(self, name: str) -> LightningOptimizer:
+        return cast(list[LightningOptimizer], self.optimizers())[self.optimizer_names.index(name)]
+
+    def _average(self, names: tuple[str, ...], turn: int) -> None:
+        if (turn + 1) % self.accumulate == 0:
+            for name in names:
+                cast(EMA, self.ema[name]).update(getattr(self, name), turn // self.accumulate)
+
+    def _decay(self, step: int) -> None:
+        """Learning rates of the third phase at its step number ``step``."""
+        hp = self.hp
+        if not hp.decay_steps:
+            return
+        share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / hp.decay_steps)))
+        for name, rate in (("embedder", hp.lr), ("generator", hp.lr_g), ("discriminator", hp.lr_d)):
+            for group in self._optimizer(name).param_groups:
+                group["lr"] = rate * share
+
+    def _codes(self, batch: Batch) -> Tensor:
+        """What the embedder makes of the batch; looked up where every training row's is known (the second phase)."""
+        table = getattr(self.trainer.train_dataloader, "dataset", None)
+        with torch.no_grad():
+            if "row" not in batch or not isinstance(table, Table) or "row" not in table.fields:
+                return self._code(batch)
+            if self._encoded is None:
+                rows = ({name: field.to(self.device) for name, field in part.items()} for part in table.batches())
+                self._encoded = torch.cat([self._code(part) for part in rows])
+                number = table.fields["row"]
+                self._place = torch.zeros(int(number.max()) + 1, dtype=torch.long)
+                self._place[number] = torch.arange(len(number))
+                self._place = self._place.to(self.device)
+            return self._encoded[self._place[batch["row"]]]
+
+    # ---- sampling ----
+
+    def latent(self, indices: Tensor, seed: int, length: int | None = None) -> Tensor:
+        """Uniform on [0, 1), (B, 1 + T, Z); row i from (seed, indices[i]) alone.
+
+        The first step of each chooses a length and static attributes among those of real series; the others are noise.
+
+        Args:
+            indices: (B,) int64.
+            seed: at least 0.
+            length: T of the series wanted; by default that of the data. A longer one begins as the shorter does.
+        """
+        steps = self.schema.length if length is None else length
+        if steps < 1:
+            raise InputError(f"length must be at least 1, not {steps}")
+        return draw_rows(indices, seed, (1 + steps, self.hp.latent_features), uniform=True).to(self.device)
+
+    @torch.no_grad()
+    def sample(self, latent: Tensor, labels: Tensor, length: int | None = None) -> Batch:  # type: ignore[override]
+        """Series from the averaged networks, a deterministic function of latents and labels.
+
+        Args:
+            latent: (B, 1 + T, Z) uniform on [0, 1).
+            labels: (B,) class ids; ignored by an unconditional model.
+            length: of every series, at most T; by default drawn, where those of the data differ.
+
+        Returns:
+            ``x`` (B, T, F), 0 beyond the length; ``length`` (B,); ``y`` (B,); where there are any, ``static`` (B, S).
+        """
+        latent, labels = latent.to(self.device), labels.to(self.device)
+        steps = latent.shape[1] - 1
+        if length is not None and not 1 <= length <= steps:
+            raise InputError(f"length {length}: these latents are for 1 to {steps} steps")
+        lengths = torch.full_like(labels, steps if length is None else length)
+        static = latent.new_zeros(len(labels), self.schema.static_width)
+        if self.frames is not None:
+            drawn, static = self.frames.draw(latent[:, 0, 0], self.classes(labels))
+            lengths = drawn.clamp(max=steps) if length is None else lengths
+        generator, supervisor, recovery = (
+            cast(Recurrent, cast(EMA, self.ema[name]).network) for name in ("generator", "supervisor", "recovery")
+        )
+        told = self.condition(labels, static)
+        made = recovery(supervisor(generator(latent[:, 1:], told), told))  # (B, T, channels)
+        made = made * (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]
+        batch = {"x": made[:, :, : self.schema.features], "length": lengths, "y": labels}
+        if self.schema.static:
+            if self.hp.static == "generate":
+                static = made[:, :, self.schema.features :].sum(1) / lengths[:, None]
+            batch["static"] = static
+        return batch
