@@ -9,6 +9,9 @@ from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
 from datamodules.oracle import OracleText
 from datamodules.scales import SeriesSchema
 from datamodules.schema import ImageSchema, Schema
+from datamodules.seriesarrays import SeriesArrays
+from datamodules.seriesfile import SeriesFile
+from datamodules.simulated import Signals, Sines
 from datamodules.text import TextFile
 from datamodules.tokens import TextSchema
 
@@ -25,7 +28,11 @@ __all__ = [
     "InputError",
     "OracleText",
     "Schema",
+    "SeriesArrays",
+    "SeriesFile",
     "SeriesSchema",
+    "Signals",
+    "Sines",
     "Table",
     "TextFile",
     "TextSchema",

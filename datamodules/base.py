@@ -129,7 +129,23 @@ def stratified_split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndar
     return np.setdiff1d(np.arange(len(y)), out), out
 
 
-class GANDataModule(LightningDataModule):
+class Remembering(type):
+    """Of a class whose objects know what they were made from.
+
+    By its call, and not in ``__new__`` or ``__init__``, whose signatures the command line reads.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        made._arguments = {}
+        for name, value in list(signature.bind(made, *args, **kwargs).arguments.items())[1:]:
+            rest = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+            made._arguments |= value if rest else {name: value}
+        return made
+
+
+class GANDataModule(LightningDataModule, metaclass=Remembering):
     """What every data module here offers.
 
     - ``schema``: right after construction, without touching more of the source than it needs.
@@ -152,16 +168,6 @@ class GANDataModule(LightningDataModule):
 
     schema: Schema
     _arguments: dict[str, Any]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remember what a module was made from: see :meth:`again`."""
-        self = super().__new__(cls)
-        signature = inspect.signature(cls.__init__)
-        self._arguments = {}
-        for name, value in list(signature.bind_partial(self, *args, **kwargs).arguments.items())[1:]:
-            rest = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-            self._arguments |= value if rest else {name: value}
-        return self
 
     def __init__(
         self,

@@ -1,50 +1,55 @@
-"""Writes samples, reads them back, and lays pictures out on a contact sheet."""
+"""Writes samples, and reads them back: pictures, sentences, series."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+import torch
+from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn.functional import pad
 
 from datamodules.arrays import ImageSource
 from datamodules.errors import InputError
 from datamodules.folder import MODES, PictureFolder, cropped_side, read_picture
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
-from datamodules.schema import ImageSchema
+from datamodules.scales import SeriesSchema
+from datamodules.schema import Batch, ImageSchema
+from datamodules.seriesarrays import SeriesSource
+from datamodules.seriestable import Roles, SeriesTable, find
+from datamodules.sheet import as_image
+from datamodules.tables import no_parquet
 from datamodules.text import LABEL, TEXT, TextSource
 from datamodules.tokens import TextSchema
 
 __all__ = [
-    "contact_sheet",
     "folder_names",
     "read_images",
     "read_manifest",
+    "read_series",
     "read_texts",
     "write_images",
     "write_manifest",
+    "write_series",
     "write_texts",
 ]
 
-Shard = tuple[np.ndarray, Tensor, np.ndarray]
-
 
 def write_images(
-    schema: ImageSchema, shards: Iterable[Shard], out: Path, format: Literal["folder", "npz"] = "folder"
+    schema: ImageSchema, shards: Iterable[Batch], out: Path, format: Literal["folder", "npz"] = "folder"
 ) -> None:
     """Write samples in the size of the source's pictures, without loss; every file appears whole or not at all.
 
     Args:
         schema: of the model that made them.
-        shards: any number of ``(index (n,), x float (n, C, S, S) in [-1, 1], y (n,))``; an index written before is
-            written over.
+        shards: any number of batches of ``index`` int64 (n,), ``x`` float (n, C, S, S) in [-1, 1] and ``y`` (n,); an
+            index written before is written over.
         out: folder to write in, made where it is missing.
         format: ``folder`` writes ``<class>/<index>.png``, grey, RGB or RGBA, and without classes ``<index>.png``;
             ``npz`` writes one ``samples.npz`` with ``x`` uint8 (N, H, W, C), or (N, H, W) where C is 1, ``y`` int64,
@@ -61,21 +66,22 @@ def write_images(
     if format == "npz":
         return _write_npz(schema, shards, out / "samples.npz")
     folders = [out / name for name in folder_names(schema.classes)] or [out]
-    for index, x, y in shards:
-        for c in np.unique(y):
+    for batch in shards:
+        index, y = batch["index"].tolist(), batch["y"].tolist()
+        for c in sorted(set(y)):
             make_folder(folders[c])
-        for i, picture, c in zip(index, schema.decode(x), y, strict=True):
+        for i, picture, c in zip(index, schema.decode(batch["x"]), y, strict=True):
             with replacing(folders[c] / f"{i:08d}.png") as file:
-                _image(picture).save(file, format="PNG")
+                as_image(picture).save(file, format="PNG")
 
 
-def _write_npz(schema: ImageSchema, shards: Iterable[Shard], path: Path) -> None:
+def _write_npz(schema: ImageSchema, shards: Iterable[Batch], path: Path) -> None:
     index, pictures, y = [np.empty(0, np.int64)], [], [np.empty(0, np.int64)]
     pictures.append(np.empty((0, schema.height, schema.width, schema.channels), np.uint8))
-    for shard_index, x, shard_y in shards:
-        index.append(np.asarray(shard_index, np.int64))
-        pictures.append(schema.decode(x))
-        y.append(np.asarray(shard_y, np.int64))
+    for batch in shards:
+        index.append(batch["index"].cpu().numpy())
+        pictures.append(schema.decode(batch["x"]))
+        y.append(batch["y"].cpu().numpy())
     order = np.argsort(np.concatenate(index), kind="stable")  # the same file however the work was shared out
     x_all = np.concatenate(pictures)[order]  # (N, H, W, C)
     with replacing(path) as file:
@@ -129,13 +135,14 @@ def read_images(
 
 
 def write_texts(
-    schema: TextSchema, shards: Iterable[Shard], out: Path, format: Literal["jsonl", "txt", "csv"] = "jsonl"
+    schema: TextSchema, shards: Iterable[Batch], out: Path, format: Literal["jsonl", "txt", "csv"] = "jsonl"
 ) -> None:
     """Write sentences in the order of their indices, in UTF-8; every file appears whole or not at all.
 
     Args:
         schema: of the model that made them.
-        shards: any number of ``(index (n,), x int64 (n, T), y (n,))``; of an index that comes again the last counts.
+        shards: any number of batches of ``index`` int64 (n,), ``x`` int64 (n, T) and ``y`` (n,); of an index that comes
+            again the last counts.
         out: folder to write in, made where it is missing.
         format: ``jsonl`` writes ``samples.jsonl``, an object a line with ``text`` and, where there are classes,
             ``label``; ``csv`` writes ``samples.csv`` with the same columns; ``txt`` writes ``samples.txt``, a sentence
@@ -148,19 +155,20 @@ def write_texts(
         raise InputError(f"format must be jsonl, txt or csv, not {format}")
     make_folder(out)
     samples: dict[int, tuple[str, int]] = {}
-    for index, x, y in shards:
-        samples.update((int(i), (text, int(c))) for i, text, c in zip(index, schema.decode(x), y, strict=True))
+    for batch in shards:
+        rows = zip(batch["index"].tolist(), schema.decode(batch["x"]), batch["y"].tolist(), strict=True)
+        samples.update((i, (text, c)) for i, text, c in rows)
     ordered = [samples[i] for i in sorted(samples)]
     if format == "txt":
         return _write_txt(schema, ordered, out)
-    rows = [{TEXT: text, **({LABEL: schema.class_name(c)} if schema.labelled else {})} for text, c in ordered]
+    table = [{TEXT: text, **({LABEL: schema.class_name(c)} if schema.labelled else {})} for text, c in ordered]
     content = io.StringIO(newline="")
     if format == "jsonl":
-        content.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        content.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table)
     else:
         writer = csv.DictWriter(content, [TEXT, LABEL] if schema.labelled else [TEXT])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(table)
     with replacing(out / f"samples.{format}") as file:
         file.write(content.getvalue().encode())
 
@@ -193,106 +201,142 @@ def read_texts(path: str | Path) -> tuple[list[str], np.ndarray | None, tuple[st
     return source.texts, source.y if source.classes else None, source.classes
 
 
-# ---- the contact sheet -----------------------------------------------------------------------------------------------
-
-GAP = 4
-FONT_SIZE = 12
-
-
-def contact_sheet(
-    pictures: np.ndarray, y: np.ndarray, schema: ImageSchema, columns: int = 10, rows: int = 40
-) -> Image.Image:
-    """The first samples of each class at a size that can be seen, one row a class, its name in the left margin.
-
-    Up to ten pictures make a single strip, each under the name of its class; without classes more make a square.
-    Small pictures are enlarged by a whole factor, pixel by pixel; those above 128 pixels are reduced.
+def write_series(
+    schema: SeriesSchema,
+    shards: Iterable[Batch],
+    out: Path,
+    format: Literal["csv", "parquet", "npz"] = "csv",
+) -> None:
+    """Write series in their own units, in the order of their indices; the file appears whole or not at all.
 
     Args:
-        pictures: uint8 (N, H, W, C). Of channel numbers other than 1, 3 and 4 the first channel is drawn, as grey.
-        y: class ids (N,).
-        schema: gives the classes their names.
-        columns: most pictures of a class; without classes, of the square's side.
-        rows: most classes; a line at the end says how many more there are.
+        schema: of the model that made them.
+        shards: any number of batches of ``index`` int64 (n,), ``x`` float (n, T, F) as scaled, ``length`` (n,), ``y``
+            (n,) and, where there are static attributes, ``static`` (n, S); of an index that comes again the last
+            counts.
+        out: folder to write in, made where it is missing.
+        format: ``csv`` and ``parquet`` write ``samples.csv`` and ``samples.parquet``, a row a step, as
+            :meth:`SeriesSchema.frame` says; ``npz`` writes ``samples.npz`` as :class:`SeriesArrays` reads it, ``x``
+            float64 (N, T, F) with NaN beyond the length of a series.
 
     Raises:
-        InputError: there are no pictures.
+        InputError: there are no samples, pyarrow is missing, or ``out`` cannot be a folder.
     """
-    if not len(pictures):
-        raise InputError("no pictures to lay out on a contact sheet")
-    longest = max(pictures.shape[1:3])
-    scale = max(1, 64 // longest) if longest <= 128 else 128 / longest
-    height, width = (max(1, round(side * scale)) for side in pictures.shape[1:3])
-    method = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-
-    def tile(row: int) -> Image.Image:
-        return _image(pictures[row]).resize((width, height), method)
-
-    if len(pictures) <= 10 or not schema.labelled:
-        count = min(len(pictures), columns**2)
-        across = count if count <= 10 else math.ceil(math.sqrt(count))
-        names = [_legible(schema, c) for c in y[:count]] if schema.labelled else []
-        return _grid([tile(row) for row in range(count)], across, names)
-
-    present = np.unique(y)
-    shown = [np.flatnonzero(y == c)[:columns] for c in present[:rows]]
-    names = [_legible(schema, c) for c in present[:rows]]
-    margin = max(_width(name) for name in names) + 2 * GAP
-    more = f"and {len(present) - rows} more classes" if len(present) > rows else ""
-    across = max(map(len, shown))
-    sheet = _canvas(
-        max(margin + across * (width + GAP), _width(more) + 2 * GAP),
-        len(shown) * (max(height, _line()) + GAP) + GAP + (_line() + GAP if more else 0),
-    )
-    draw = ImageDraw.Draw(sheet)
-    top = GAP
-    for name, members in zip(names, shown, strict=True):
-        draw.text((GAP, top + (max(height, _line()) - _line()) // 2), name, fill="black", font=_font())
-        for column, row in enumerate(members):
-            sheet.paste(tile(row), (margin + column * (width + GAP), top))
-        top += max(height, _line()) + GAP
-    draw.text((GAP, top), more, fill="black", font=_font())
-    return sheet
+    if format not in ("csv", "parquet", "npz"):
+        raise InputError(f"format must be csv, parquet or npz, not {format}")
+    make_folder(out)
+    index, batch = _gathered(shards)
+    path = out / f"samples.{format}"
+    with replacing(path) as file:
+        if format == "csv":
+            schema.frame(index, batch).to_csv(file, index=False)
+        elif format == "parquet":
+            try:
+                schema.frame(index, batch).to_parquet(file, index=False)
+            except ImportError:
+                raise no_parquet(path) from None
+        else:
+            np.savez(file, **_series_arrays(schema, index, batch))  # type: ignore[arg-type]
 
 
-def _grid(tiles: Sequence[Image.Image], across: int, names: Sequence[str]) -> Image.Image:
-    """Tiles in rows of ``across``, each under its name where there are names."""
-    width, height = tiles[0].size
-    above = _line() if names else 0
-    cell = max([width, *(_width(name) for name in names)]) + GAP
-    sheet = _canvas(across * cell + GAP, -(-len(tiles) // across) * (height + above + GAP) + GAP)
-    draw = ImageDraw.Draw(sheet)
-    for number, tile in enumerate(tiles):
-        left, top = number % across * cell + GAP, number // across * (height + above + GAP) + GAP
-        if names:
-            draw.text((left, top), names[number], fill="black", font=_font())
-        sheet.paste(tile, (left, top + above))
-    return sheet
+def _gathered(shards: Iterable[Batch]) -> tuple[np.ndarray, Batch]:
+    """The indices in order, and all rows as one batch."""
+    parts = list(shards)
+    if not parts:
+        raise InputError("no samples to write")
+    steps = max(part["x"].shape[1] for part in parts)
+    parts = [{**part, "x": pad(part["x"], (0, 0, 0, steps - part["x"].shape[1]))} for part in parts]
+    batch = {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+    index, last = np.unique(batch.pop("index").numpy()[::-1], return_index=True)
+    chosen = torch.from_numpy(len(batch["y"]) - 1 - last)
+    return index, {name: field[chosen] for name, field in batch.items()}
 
 
-def _image(picture: np.ndarray) -> Image.Image:
-    """A picture uint8 (H, W, C); of channel numbers that no picture file has, the first channel."""
-    return Image.fromarray(picture if picture.shape[-1] in (3, 4) else np.ascontiguousarray(picture[..., 0]))
+def _series_arrays(schema: SeriesSchema, index: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
+    values, length = schema.decode(batch["x"]), batch["length"].numpy()
+    if schema.intervals:  # as in a table
+        values[..., 0] = np.maximum(values[..., 0], 0.0)
+        values[:, 0, 0] = 0.0
+    values[np.arange(values.shape[1]) >= length[:, None]] = np.nan
+    arrays = {
+        "x": values,
+        "lengths": length,
+        "y": batch["y"].numpy(),
+        "classes": np.array(schema.classes, dtype=str),
+        "columns": np.array(schema.columns),
+        "dtypes": np.array(schema.dtypes),
+        "layout": np.array("NTF"),
+        "index": index,
+    }
+    if schema.static:
+        static = schema.decode_static(batch["static"])
+        arrays["static_columns"] = np.array(schema.static)
+        arrays |= {f"static_{k}": col.astype(str) if col.dtype == object else col for k, col in enumerate(static)}
+    return arrays
 
 
-def _legible(schema: ImageSchema, class_id: int) -> str:
-    """The class's name, cut short, or its number where the font that comes with Pillow lacks the script."""
-    name = schema.class_name(int(class_id))
-    if not name.isprintable() or any(ord(letter) > 255 for letter in name):
-        return f"class {class_id}"
-    return name if len(name) <= 20 else f"{name[:17]}..."
+def read_series(path: str | Path, schema: SeriesSchema) -> tuple[Batch, bool]:
+    """Read series that :func:`write_series` wrote, or tables and arrays of the same columns, scaled as by a schema.
+
+    Args:
+        path: of a ``.csv`` or ``.parquet`` in long form, of an ``.npz`` as :class:`SeriesArrays` reads it, both splits
+            of which are joined, or of a folder that holds ``samples.csv``, ``.parquet`` or ``.npz``.
+        schema: of the data that they are like: it names the columns of tables.
+
+    Returns:
+        Rows as the data's are stored: ``x`` float32 (N, T, F), ``length``, ``y`` in the data's class ids, 0 where
+        either has no classes, and ``static`` where the data have it; and whether the samples have labels.
+
+    Raises:
+        InputError: they cannot be read, have other columns or classes than the data, or are longer.
+    """
+    path = Path(path)
+    if path.is_dir() and (path / "samples.npz").is_file():
+        path = path / "samples.npz"
+    if path.suffix.lower() == ".npz" and not path.is_dir():
+        source = SeriesSource(path)
+        columns, classes, static = source.columns, source.classes, source.static
+        parts = [source.rows[split] for split in source.splits]
+    else:
+        path, _ = find(path)
+        table = SeriesTable(path, Roles.of(schema))
+        columns, classes, static = table.columns, table.classes, table.roles.static
+        known = {table.roles.id, table.roles.time, table.label_column, *columns, *static}
+        more = [name for name in table.table.names if name not in known]
+        if more:
+            raise InputError(f"{path}: the samples have a column {more[0]}, the data have none: leave it out")
+        parts = [table.cut(None, 1)[0]]
+    for found, wanted, what in ((columns, schema.columns, "columns"), (static, schema.static, "attributes")):
+        if found != wanted:
+            raise InputError(
+                f"{path}: the samples have the {what} {', '.join(found) or '(none)'}, the data"
+                f" {', '.join(wanted) or '(none)'}"
+            )
+    batches: list[Batch] = []
+    for rows in parts:
+        if rows.length.max() > schema.length:
+            k = int(rows.length.argmax())
+            raise InputError(
+                f"{path}: series {k} has {rows.length[k]} steps, the data's longest {schema.length}: cut it, or choose"
+                " other samples"
+            )
+        x = schema.encode(rows.values[:, : schema.length], rows.length)
+        batch = {
+            "x": pad(x, (0, 0, 0, schema.length - x.shape[1])),
+            "length": torch.from_numpy(rows.length.astype(np.int64)),
+            "y": _known(schema, rows.y, classes, path),
+        }
+        if static:
+            batch["static"] = schema.encode_static(rows.static)
+        batches.append(batch)
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, bool(classes)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(FONT_SIZE)
-
-
-def _width(text: str) -> int:
-    return math.ceil(_font().getlength(text))
-
-
-def _line() -> int:
-    return FONT_SIZE + 4
-
-
-def _canvas(width: int, height: int) -> Image.Image:
-    return Image.new("RGB", (width, height), "white")
+def _known(schema: SeriesSchema, y: np.ndarray, classes: tuple[str, ...], path: Path) -> Tensor:
+    """The data's ids of class ids that belong to other names."""
+    if not classes or not schema.labelled:
+        return torch.zeros(len(y), dtype=torch.long)
+    unknown = [name for name in classes if name not in schema.classes]
+    if unknown:
+        raise InputError(f"{path}: the class {unknown[0]} is not among those of the data")
+    return torch.tensor([schema.class_id(name) for name in classes])[torch.from_numpy(y)]

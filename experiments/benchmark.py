@@ -3,6 +3,7 @@
     python experiments/benchmark.py --help
     python experiments/benchmark.py --sections [step] --width 64 --kernel_size 4
     python experiments/benchmark.py --sections [rollout,cache,negatives,scaling]
+    python experiments/benchmark.py --sections [timegan,timegan_sampling,timegan_scaling]
 
 Every comparison is made of pairs: one step of the one, one step of the other, and again. What else the machine is doing
 then disturbs both, and the ratios can be trusted where the seconds cannot. Data are random tensors in memory.
@@ -32,6 +33,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from benchmark_seqgan import section_cache, section_negatives, section_rollout, section_scaling
+from benchmark_timegan import section_timegan, section_timegan_sampling, section_timegan_scaling
 from jsonargparse import auto_cli
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -40,7 +42,11 @@ from torch import nn
 from datamodules.schema import Batch, ImageSchema
 from ganaug.dcgan import DCGAN, stage_channels
 
-Section = Literal["step", "overhead", "sampling", "memory", "rollout", "cache", "negatives", "scaling"]
+Section = Literal[
+    "step", "overhead", "sampling", "memory",
+    "rollout", "cache", "negatives", "scaling",
+    "timegan", "timegan_sampling", "timegan_scaling",
+]  # fmt: skip
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 LATENT = 100  # the paper's
@@ -436,7 +442,7 @@ def benchmark(
     sections: list[Section] = ["step", "overhead", "sampling", "memory"],  # noqa: B006
     width: int = 128,
     kernel_size: Literal[4, 5] = 5,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     pairs: int = 5,
     compile: bool = False,
     threads: int = 2,
@@ -449,14 +455,16 @@ def benchmark(
     the Trainer against a bare loop of the same arithmetic; sampling, pictures a second by batch size; memory, the peak
     of training. Of SeqGAN with the paper's networks: rollout, a generator step against rollouts one by one; cache, the
     transformer with its cache against without; negatives, sequences drawn a second; scaling, what a step costs by
-    vocabulary, length and rollouts.
+    vocabulary, length and rollouts. Of TimeGAN with the paper's networks: timegan, a step of each phase against the
+    official arrangement; timegan_sampling, series a second; timegan_scaling, what a joint round costs by length,
+    features and batch size.
 
     Args:
         sections: which to run, e.g. [step,memory].
         width: channels at half the picture's side: 128 in the paper, 64 in the tutorial.
         kernel_size: 5 in the paper, 4 in the tutorial.
-        batch_size: of a training step.
-        pairs: how many steps of each side are timed, in turns; small models take 40 times as many.
+        batch_size: of a training step; by default 64, and of TimeGAN 128, the papers'.
+        pairs: how many steps of each side are timed, in turns; small models take up to 40 times as many.
         compile: add a row with torch.compile (on a GPU there is one anyway).
         threads: of torch on the CPU.
         seconds: how long each batch size is sampled.
@@ -465,19 +473,23 @@ def benchmark(
     quiet(threads)
     report: dict[str, Any] = {"machine": machine(threads), "width": width, "kernel_size": kernel_size}
     print(", ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    size = batch_size or 64
     runs: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "step": lambda: section_step(width, kernel_size, batch_size, pairs, compile),
-        "overhead": lambda: section_overhead(width, kernel_size, batch_size, pairs),
+        "step": lambda: section_step(width, kernel_size, size, pairs, compile),
+        "overhead": lambda: section_overhead(width, kernel_size, size, pairs),
         "sampling": lambda: section_sampling(width, kernel_size, seconds),
-        "memory": lambda: section_memory(width, kernel_size, batch_size, threads),
-        "rollout": lambda: section_rollout(pairs, batch_size),
-        "cache": lambda: section_cache(pairs, batch_size),
+        "memory": lambda: section_memory(width, kernel_size, size, threads),
+        "rollout": lambda: section_rollout(pairs, size),
+        "cache": lambda: section_cache(pairs, size),
         "negatives": lambda: section_negatives(seconds),
-        "scaling": lambda: section_scaling(pairs, batch_size),
+        "scaling": lambda: section_scaling(pairs, size),
+        "timegan": lambda: section_timegan(pairs, batch_size or 128),
+        "timegan_sampling": lambda: section_timegan_sampling(seconds),
+        "timegan_scaling": lambda: section_timegan_scaling(pairs, batch_size or 128),
     }
     for name in sections:
         of = f"width {width}, kernel {kernel_size}, " if name in ("step", "overhead", "sampling", "memory") else ""
-        print(f"\n**{name}**: {of}batch {batch_size}\n", flush=True)
+        print(f"\n**{name}**: {of}batch {batch_size or (128 if name.startswith('timegan') else 64)}\n", flush=True)
         report[name] = runs[name]()
         print(table(report[name]), flush=True)
     if out:

@@ -22,12 +22,15 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule, TextSchema
+from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.store import contact_sheet
+from datamodules.sheet import contact_sheet
 from ganaug.classifiers import CLASSIFIERS
 from ganaug.downstream import ClassifierFeatures, fit_features, stored_rows
+from ganaug.figures import add_figure
 from ganaug.gan import GAN, stream_seed
 from ganaug.metrics.distance import frechet_distance, kernel_distance
+from ganaug.seriesplots import sample_figure
 
 
 def show_pictures(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
@@ -51,9 +54,16 @@ def plain(text: str) -> str:
     return re.sub(r"[!-/:-@\[-`{-~]", lambda found: f"&#{ord(found[0])};", re.sub(r"[\r\n]+", " ", text))
 
 
+def show_series(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
+    """Curves by class of the series of a batch."""
+    assert isinstance(schema, SeriesSchema)
+    add_figure(writer, tag, sample_figure(schema, batch), step)
+
+
 SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {
     "image": show_pictures,
     "text": show_sentences,
+    "series": show_series,
 }
 
 

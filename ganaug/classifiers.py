@@ -9,8 +9,12 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.tokens import END, UNKNOWN, TextSchema
+from datamodules.tokens import TextSchema
+from ganaug.series_classifier import InceptionTime
+from ganaug.seriesaug import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
+from ganaug.textaug import forgotten, word_counts
 
 PRETEXTS = 4  # classes of each pretext task
 
@@ -209,8 +213,8 @@ class TextClassifier(Classifier):
     learnt from the rows. Batches are ``x`` int64 (B, T), ``length`` int64 (B,) and ``y`` int64 (B,); what stands beyond
     a sentence's length is never looked at.
 
-    Classical augmentation forgets one word in ten: see :func:`forgotten`. The pretext task is to tell what was done to
-    a sentence: nothing, neighbours swapped, words replaced, halves exchanged: see :func:`corrupted`.
+    Classical augmentation forgets one word in ten: see :func:`~ganaug.textaug.forgotten`. The pretext task is to tell
+    what was done to a sentence: nothing, neighbours swapped, words replaced, halves exchanged: see :func:`corrupted`.
 
     Args:
         schema: of the sentences.
@@ -278,17 +282,7 @@ class TextClassifier(Classifier):
 
     def _words(self, batch: Batch) -> Tensor:
         """Tokens of each sentence (B,) without its end."""
-        x, length = batch["x"], batch["length"]
-        return length - (x.gather(1, length[:, None] - 1)[:, 0] == END).long() if self.ends else length
-
-
-def forgotten(x: Tensor, words: Tensor, share: float = 0.1) -> Tensor:
-    """Tokens (B, T) with a share of each row's first ``words`` (B,) tokens replaced by the one for what is unknown.
-
-    Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic Methods for Text Classification", section 2.3.
-    """
-    inside = torch.arange(x.shape[1], device=x.device) < words[:, None]
-    return x.masked_fill((torch.rand(x.shape).to(x.device) < share) & inside, UNKNOWN)
+        return word_counts(batch["x"], batch["length"], self.ends)
 
 
 def corrupted(x: Tensor, words: Tensor) -> list[Tensor]:
@@ -317,4 +311,76 @@ def corrupted(x: Tensor, words: Tensor) -> list[Tensor]:
     return [x, swapped, replaced, x.gather(1, turned)]
 
 
-CLASSIFIERS: dict[str, type[Any]] = {"image": ImageClassifier, "text": TextClassifier}
+# ---- series ----------------------------------------------------------------------------------------------------------
+
+
+class SeriesClassifier(Classifier):
+    """A small InceptionTime: see :class:`~ganaug.series_classifier.InceptionTime`.
+
+    Batches are ``x`` float32 (B, T, F), ``length`` int64 (B,) and ``y`` int64 (B,); what stands beyond a series' length
+    is never looked at.
+
+    Classical augmentation is of five sorts, each done to half of the series: see :mod:`ganaug.seriesaug`. The pretext
+    task is to tell what was done to a series: nothing, turned backwards, turned upside down, pieces permuted: see
+    :func:`~ganaug.seriesaug.transformed`.
+
+    Args:
+        schema: of the series.
+        num_classes: of the answer; by default those of the schema.
+        steps, learning_rate, weight_decay, label_smoothing, augment: see :class:`Classifier`.
+        width: channels of each convolution; there are 4 × width features where T ≥ 19.
+        depth: number of modules.
+        kernels: widths of the convolutions, odd numbers; those longer than T are left out.
+        dropout: share of the features left out in training, in [0, 1).
+    """
+
+    bf16 = False
+    title = "inceptiontime"
+    pretext_title = "transformation-inceptiontime"
+
+    def __init__(
+        self,
+        schema: SeriesSchema,
+        num_classes: int | None = None,
+        steps: int = 1000,
+        width: int = 16,
+        depth: int = 2,
+        kernels: tuple[int, ...] = (5, 9, 19),
+        dropout: float = 0.3,
+        learning_rate: float = 1e-2,
+        weight_decay: float = 0.05,
+        label_smoothing: float = 0.0,
+        augment: bool = False,
+    ) -> None:
+        super().__init__(schema, steps, learning_rate, weight_decay, label_smoothing, augment)
+        self.save_hyperparameters(ignore="schema")
+        kernels = tuple(k for k in kernels if k <= schema.length) or (1,)
+        self.body = InceptionTime(schema.features, width, depth, kernels)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.body.features, num_classes or schema.num_classes))
+
+    @staticmethod
+    def fields(schema: SeriesSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """Scaled numbers and the number of steps."""
+        return {"x": (torch.float32, (schema.length, schema.features)), "length": (torch.int64, ())}
+
+    def features(self, batch: Batch) -> Tensor:
+        """(B, 4 × width), at least 0."""
+        features: Tensor = self.body(batch["x"], batch["length"])
+        return features
+
+    def augmented(self, batch: Batch) -> Batch:
+        """Each sort of change in half of the series."""
+        x, length = batch["x"], batch["length"]
+        for change in (sliced, time_warped, magnitude_warped, scaled, jitter):
+            chosen = torch.rand(len(x), 1, 1).to(x.device) < 0.5
+            x = torch.where(chosen, change(x, length), x)
+        return {**batch, "x": x}
+
+    def pretext(self, batch: Batch) -> Batch:
+        """Every series four times, ``y`` what was done to it."""
+        x = torch.cat(transformed(batch["x"], batch["length"]))
+        y = torch.arange(PRETEXTS, device=x.device).repeat_interleave(len(batch["x"]))
+        return {"x": x, "length": batch["length"].repeat(PRETEXTS), "y": y}
+
+
+CLASSIFIERS: dict[str, type[Any]] = {"image": ImageClassifier, "text": TextClassifier, "series": SeriesClassifier}

@@ -23,6 +23,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import datamodules
 from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
+from ganaug.augment import augment
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.evaluate import evaluate
 from ganaug.gan import AtomicCheckpointIO
@@ -31,7 +32,7 @@ from ganaug.generate import generate
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
 
-VERBS: dict[str, Callable[..., Any]] = {"generate": generate, "evaluate": evaluate}
+VERBS: dict[str, Callable[..., Any]] = {"generate": generate, "evaluate": evaluate, "augment": augment}
 
 KNOWN = {
     "model": list(GAN.models),
@@ -42,9 +43,10 @@ KNOWN = {
     ],
 }
 
-HELP = """usage: ganaug {fit,generate,evaluate,validate,test,predict} …
+HELP = """usage: ganaug {fit,generate,evaluate,augment,validate,test,predict} …
 
-GANs for data augmentation: train on a little data, write labelled synthetic samples, measure them.
+GANs for data augmentation: train on a little data, write labelled synthetic samples, measure them, and
+find out whether they help.
 
   fit        train a model              ganaug fit --config experiments/dcgan_digits.yaml
              go on after a stop         … the same command and --ckpt_path last
@@ -52,6 +54,7 @@ GANs for data augmentation: train on a little data, write labelled synthetic sam
              sentences                  ganaug fit --model SeqGAN --data TextFile --data.path sentences.jsonl
   generate   write labelled samples     ganaug generate --ckpt CHECKPOINT --out samples --per_class 100
   evaluate   score them                 ganaug evaluate --ckpt CHECKPOINT --data Digits --out scores.json
+  augment    do they help?              ganaug augment --config experiments/augment_digits.yaml --out study
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
 
 ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.
@@ -70,6 +73,8 @@ class Parser(LightningArgumentParser):
         reason = str(deepest(ex) if ex else message)
         if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
             reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
+        if unknown := re.search(r"Option '\S+' is not accepted", message):  # where a value may be of several types
+            reason = unknown[0]
         raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
 
 
@@ -212,11 +217,13 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     function = VERBS[name]
     parser = Parser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
     parser.add_function_arguments(function, fail_untyped=True)
+    parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before.")
     switches = {f"--{key}" for key, p in inspect.signature(function).parameters.items() if isinstance(p.default, bool)}
     following = [*args[1:], "--"]  # a switch may stand alone: jsonargparse wants --overwrite=true
     given = [f"{a}=true" if a in switches and b.startswith("--") else a for a, b in zip(args, following, strict=True)]
-    config = parser.instantiate_classes(parser.parse_args(given))
-    function(**config.as_dict())
+    parsed = parser.parse_args(given)
+    parsed.pop("config")
+    function(**parser.instantiate_classes(parsed).as_dict())
 
 
 def main(args: Sequence[str] | None = None) -> None:

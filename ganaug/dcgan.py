@@ -408,6 +408,12 @@ class DCGAN(GAN):
         network = self.ema.network.eval()  # Lightning puts every submodule into training mode
         return {"x": network(latent.to(self.device), labels), "y": labels}
 
+    @torch.no_grad()
+    def logits(self, batch: Batch) -> Tensor:
+        """D's logits (B,) of pictures as the model sees them, none of them augmented: higher is more real."""
+        logits: Tensor = self.discriminator.eval()(batch["x"].to(self.device), batch["y"].to(self.device))
+        return logits
+
     @staticmethod
     def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
         """Latents on the great circle from start to end (White 2016, arXiv 1609.04468).

@@ -10,19 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from matplotlib.figure import Figure
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
-from datamodules import GANDataModule, TextSchema
+from datamodules import GANDataModule, SeriesSchema, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.store import read_images, read_texts
+from datamodules.store import read_images, read_series, read_texts
 from datamodules.tokens import END
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
+from ganaug.figures import add_figure, save_figure
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
-from ganaug.temperatures import show_figure, temperature_figure, temperature_list, temperature_rows, temperature_table
+from ganaug.seriesplots import compare_figure, sample_figure
+from ganaug.seriesscores import series_scores
+from ganaug.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
 from ganaug.textscores import LanguageScores, text_scores
 
 PAIRS = 10_000  # rows at most where every pair of rows is looked at
@@ -41,6 +46,7 @@ def evaluate(
     classifier_steps: int | None = None,
     lm: bool = True,
     temperatures: str | Sequence[float] | None = None,
+    repeats: int = 10,
     accelerator: Accelerator = "auto",
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -53,7 +59,7 @@ def evaluate(
     Args:
         data: the real data; its training split is what the GAN was trained on.
         ckpt: checkpoint to draw samples from.
-        samples: folder or .npz of pictures, folder or file of sentences, instead of a checkpoint.
+        samples: folder or .npz of pictures, folder or file of sentences or series, instead of a checkpoint.
         out: JSON file for the scores.
         n: number of samples to draw from the checkpoint, in the training split's class proportions; by default as many
             as there are training rows.
@@ -69,6 +75,8 @@ def evaluate(
         temperatures: of a checkpoint that writes sentences: comma-separated, like 0.7,0.8,0.9,1.0. Quality against
             diversity at each, for the model and for what maximum likelihood alone had reached, in the JSON file, as a
             picture beside it, and in TensorBoard where the checkpoint lies in a run's folder.
+        repeats: of series: judges of each kind that are trained side by side for the discriminative and the predictive
+            score; 0 saves the time. Of series there are also pictures beside the JSON file, and in TensorBoard.
         accelerator: auto, cpu, cuda, mps.
         progress: show progress bars.
 
@@ -84,6 +92,8 @@ def evaluate(
     schema = data.schema
     if schema.kind not in KINDS:
         raise InputError(f"there are no scores for {schema.kind} data yet")
+    if repeats < 0:
+        raise InputError(f"repeats must be at least 0, not {repeats}")
     inception = inception or inception_weights is not None
     if inception and schema.kind != "image":
         raise InputError(f"inception and inception_weights are for image data, --data gives {schema.kind} data")
@@ -126,7 +136,8 @@ def evaluate(
         known["language"] = LanguageScores(
             schema, train, test, steps=classifier_steps, seed=seed, device=judge.model.device, progress=progress
         )
-    own = KINDS[schema.kind].scores(synthetic=synthetic, model=model, **known)
+    trained = {"steps": classifier_steps, "repeats": repeats, "device": str(judge.model.device)}
+    own = KINDS[schema.kind].scores(synthetic=synthetic, model=model, **known, **trained)
     scores: dict[str, Any] = distances(*in_features, seed)
     scores["memorisation"] = {
         "in_features": memorisation(*(_some(part, seed) for part in in_features)),
@@ -151,8 +162,11 @@ def evaluate(
         with replacing(Path(out)) as file:
             file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
     rank_zero_info(table(result))
+    figures = KINDS[schema.kind].figures(schema, test, synthetic)
     if ckpt is not None and warmth:
-        show_temperatures(result, Path(out) if out is not None else None, Path(ckpt))
+        figures["temperatures"] = temperatures_of(result)
+    for name, figure in figures.items():
+        show_figure(name, figure, Path(out) if out is not None else None, Path(ckpt) if ckpt is not None else None)
     return result
 
 
@@ -290,32 +304,52 @@ def picture_scores(*, train: Batch, test: Batch, synthetic: Batch, seed: int, **
     return {"memorisation": {"in_pixels": memorisation(*pixels)}}
 
 
+def series_figures(schema: SeriesSchema, real: Batch, synthetic: Batch) -> dict[str, Figure]:
+    """Samples by class; where they lie among real series, what values they take and how they go on."""
+    return {"samples": sample_figure(schema, synthetic), "comparison": compare_figure(schema, real, synthetic)}
+
+
 class Kind(NamedTuple):
     """What differs between kinds of data.
 
     Args:
         read: samples from a path, as they are stored, and whether they have labels.
         scores: beyond those of every kind, by name; of ``memorisation`` beyond that in features. It is given what
-            :func:`~ganaug.textscores.text_scores` takes.
+            :func:`~ganaug.textscores.text_scores` and :func:`~ganaug.seriesscores.series_scores` take.
+        figures: of test rows and samples, by name.
     """
 
     read: Callable[[Path, Any], tuple[Batch, bool]]
     scores: Callable[..., dict[str, Any]]
+    figures: Callable[[Any, Batch, Batch], dict[str, Figure]] = lambda *_: {}
 
 
-KINDS = {"image": Kind(read_pictures, picture_scores), "text": Kind(read_sentences, text_scores)}
+KINDS = {
+    "image": Kind(read_pictures, picture_scores),
+    "text": Kind(read_sentences, text_scores),
+    "series": Kind(read_series, series_scores, series_figures),
+}
 
 
-def show_temperatures(result: dict[str, Any], out: Path | None, ckpt: Path) -> None:
-    """The curves as a table, as a picture beside ``out``, and in TensorBoard where the checkpoint is a run's."""
-    rows = result["temperatures"]
-    rank_zero_info(temperature_table(rows))
+# ---- what is shown ----
+
+
+def temperatures_of(result: dict[str, Any]) -> Figure:
+    """The curves as a picture; as a table they are printed."""
+    rank_zero_info(temperature_table(result["temperatures"]))
     real = {
         name: score["floor"] for name, score in result["scores"].items() if isinstance(score, dict) and "floor" in score
     }
-    picture = out.with_name(f"{out.stem}_temperatures.png") if out is not None else None
-    run = ckpt.parent.parent if ckpt.parent.name == "checkpoints" else None
-    show_figure(temperature_figure(rows, real), picture, run, read_checkpoint(ckpt)["global_step"])
+    return temperature_figure(result["temperatures"], real)
+
+
+def show_figure(name: str, figure: Figure, out: Path | None, ckpt: Path | None) -> None:
+    """A figure as a PNG beside ``out``, and in TensorBoard where the checkpoint lies in a run's folder."""
+    if out is not None:
+        save_figure(figure, out.with_name(f"{out.stem}_{name}.png"))
+    if ckpt is not None and ckpt.parent.name == "checkpoints":
+        with SummaryWriter(str(ckpt.parent.parent)) as writer:
+            add_figure(writer, name, figure, read_checkpoint(ckpt)["global_step"])
 
 
 def table(result: dict[str, Any]) -> str:

@@ -96,6 +96,7 @@ class GAN(LightningModule):
         self.clip = clip
         self.accumulate = accumulate
         self.sample_seed = 0
+        self.latent_options: dict[str, Any] = {}
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
 
@@ -226,8 +227,8 @@ class GAN(LightningModule):
     test_step = validation_step
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """Samples for requests: ``index`` (B,) and ``y`` (B,), by ``sample_seed`` and ``sample_options``."""
-        latent = self.latent(batch["index"], self.sample_seed)
+        """Samples for requests: ``index`` (B,) and ``y`` (B,), by ``sample_seed`` and the options of either method."""
+        latent = self.latent(batch["index"], self.sample_seed, **self.latent_options)
         return {"index": batch["index"], **self.sample(latent, batch["y"], **self.sample_options)}
 
     # ---- checkpoints ----

@@ -11,25 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
 
 from datamodules.base import requests
 from datamodules.errors import InputError
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.store import contact_sheet, write_images, write_texts
+from datamodules.sheet import contact_sheet
+from datamodules.store import write_images, write_series, write_texts
 from datamodules.tokens import TextSchema
+from ganaug.figures import save_figure
 from ganaug.gan import GAN, Accelerator, load, serialised
+from ganaug.seriesplots import sample_figure
 
-Shard = tuple[np.ndarray, Tensor, np.ndarray]
-Format = Literal["folder", "npz", "jsonl", "txt", "csv"]
+Format = Literal["folder", "npz", "jsonl", "txt", "csv", "parquet"]
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
 
 
@@ -46,6 +48,7 @@ def generate(
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
+    length: int | None = None,
     overwrite: bool = False,
     accelerator: Accelerator = "auto",
     devices: str | int = "auto",
@@ -56,7 +59,7 @@ def generate(
 
     Sample i depends on the seed, i and its label, not on the batch size, the number of devices or what else is drawn.
     Interrupted, the same command goes on where it stopped. Beside the samples stands ``manifest.json`` (where they come
-    from, how many of each class), and beside pictures ``grid.png`` (a look at them).
+    from, how many of each class), and for a look ``grid.png`` beside pictures and ``plot.png`` beside series.
 
     Args:
         ckpt: checkpoint that ``ganaug fit`` wrote.
@@ -66,12 +69,14 @@ def generate(
         labels: the classes to draw, by name or number, comma-separated; all by default.
         seed: of the latents; another seed gives other samples.
         format: of pictures folder (a PNG each, in a folder a class) or npz (one file of arrays); of sentences jsonl
-            ({"text": …, "label": …} a line), csv or txt (a line each, a file a class). The first is the default.
+            ({"text": …, "label": …} a line), csv or txt (a line each, a file a class); of series csv or parquet (a row
+            a step) or npz. The first is the default.
         batch_size: samples drawn at a time on each device.
         truncation: of pictures: squeeze the latents into [-t, t]; smaller is cleaner and less diverse.
         temperature: of sentences: below 1 is cleaner and less diverse.
         top_k: of sentences: draw from so many of the likeliest tokens.
         top_p: of sentences: draw from the likeliest tokens that together have this probability.
+        length: of series: steps of each, also more than the data have; by default as long as those.
         overwrite: replace what another generation has written to ``out``.
         accelerator: auto, cpu, cuda, mps.
         devices: number of devices to share the work.
@@ -94,10 +99,14 @@ def generate(
         raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
     schema = model.schema if model.conditional else replace(model.schema, classes=())
     model.sample_seed = seed
-    given = {"truncation": truncation, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    model.sample_options = {name: value for name, value in given.items() if value is not None}
-    for name in model.sample_options:
-        if name not in inspect.signature(model.sample).parameters:
+    options = {"truncation": truncation, "temperature": temperature, "top_k": top_k, "top_p": top_p, "length": length}
+    given = {name: value for name, value in options.items() if value is not None}
+    model.latent_options, model.sample_options = (
+        {name: value for name, value in given.items() if name in inspect.signature(method).parameters}
+        for method in (model.latent, model.sample)
+    )
+    for name in given:
+        if name not in model.latent_options | model.sample_options:
             raise InputError(f"{name} is no option of {type(model).__name__}: leave --{name} out")
     write, formats = WRITE[schema.kind]
     format = format or formats[0]
@@ -110,7 +119,7 @@ def generate(
         "seed": seed,
         "format": format,
         "precision": precision,
-        **model.sample_options,
+        **given,
     }
     if not _claim(out, request, overwrite):
         rank_zero_info(f"{out} is complete already: the same {count} samples of the same checkpoint")
@@ -120,8 +129,8 @@ def generate(
     # Cyclic, so that sample i has the same label and the same latent whether 100 or 100,000 are asked for.
     y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
     drawn = np.zeros(count, dtype=bool)
-    for index, _, _ in _shards(parts):
-        drawn[index] = True
+    for part in _shards(parts):
+        drawn[part["index"]] = True
     pending = torch.from_numpy(np.flatnonzero(~drawn))
     trainer = Trainer(
         accelerator=accelerator,
@@ -206,7 +215,7 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
         names = folder_names((manifest or {}).get("schema", {}).get("classes", ()))
         for name in (*names, PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
-        ours_too = ("manifest.json", "grid.png", *(f"samples.{suffix}" for suffix in ("npz", "jsonl", "txt", "csv")))
+        ours_too = ("manifest.json", "grid.png", "plot.png", *(f"samples.{suffix}" for suffix in get_args(Format)))
         for old in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
             old.unlink(missing_ok=True)
     make_folder(begun.parent)
@@ -226,34 +235,44 @@ class _Parts(Callback):
             file.write(serialised({name: field.cpu() for name, field in outputs.items()}))
 
 
-def _shards(folder: Path) -> Iterator[Shard]:
+def _shards(folder: Path) -> Iterator[Batch]:
     for file in sorted(folder.glob("*.pt")):
-        part = torch.load(file, weights_only=True)
-        yield part["index"].numpy(), part["x"], part["y"].numpy()
+        yield torch.load(file, weights_only=True)
 
 
-def write_pictures(schema: Schema, shards: Callable[[], Iterator[Shard]], out: Path, format: Any) -> None:
+def write_pictures(schema: Schema, shards: Callable[[], Iterator[Batch]], out: Path, format: Any) -> None:
     """The samples and ``grid.png``, a contact sheet of the first of each class."""
     assert isinstance(schema, ImageSchema)
     write_images(schema, shards(), out, format)
-    first: dict[int, tuple[Tensor, int]] = {}
-    wanted = 10 * min(40, schema.num_classes) if schema.labelled else 100
-    for index, x, y in shards():
-        first |= {int(i): (x[k], int(y[k])) for k, i in enumerate(index) if i < wanted}
-    chosen = [first[i] for i in sorted(first)]
-    pictures = schema.decode(torch.stack([x for x, _ in chosen]))
+    first = _first(shards(), 10 * min(40, schema.num_classes) if schema.labelled else 100)
     with replacing(out / "grid.png") as file:
-        contact_sheet(pictures, np.array([y for _, y in chosen]), schema).save(file, format="PNG")
+        contact_sheet(schema.decode(first["x"]), first["y"].numpy(), schema).save(file, format="PNG")
 
 
-def write_sentences(schema: Schema, shards: Callable[[], Iterator[Shard]], out: Path, format: Any) -> None:
+def write_sentences(schema: Schema, shards: Callable[[], Iterator[Batch]], out: Path, format: Any) -> None:
     """The samples."""
     assert isinstance(schema, TextSchema)
     write_texts(schema, shards(), out, format)
 
 
-Writer = Callable[[Schema, Callable[[], Iterator[Shard]], Path, Any], None]
+def write_measurements(schema: Schema, shards: Callable[[], Iterator[Batch]], out: Path, format: Any) -> None:
+    """The samples and ``plot.png``, the first of each class."""
+    assert isinstance(schema, SeriesSchema)
+    write_series(schema, shards(), out, format)
+    save_figure(sample_figure(schema, _first(shards(), 10 * schema.num_classes)), out / "plot.png")
+
+
+def _first(shards: Iterator[Batch], count: int) -> Batch:
+    """The samples numbered below ``count``, in order."""
+    parts = [{name: field[part["index"] < count] for name, field in part.items()} for part in shards]
+    rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    order = rows["index"].argsort()
+    return {name: field[order] for name, field in rows.items()}
+
+
+Writer = Callable[[Schema, Callable[[], Iterator[Batch]], Path, Any], None]
 WRITE: dict[str, tuple[Writer, tuple[Format, ...]]] = {
     "image": (write_pictures, ("folder", "npz")),
     "text": (write_sentences, ("jsonl", "csv", "txt")),
+    "series": (write_measurements, ("csv", "parquet", "npz")),
 }

@@ -78,18 +78,48 @@ def correlation_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tenso
 def autocorrelation_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     """Mean |Δ| of the autocorrelations of each feature at lags of 1, 2, 4, … steps, up to half of T; 0 for T = 1.
 
+    About each series' own mean: what differs between series says nothing of how one goes on.
+
     Args:
         real, fake, weight: see :func:`moment_loss`.
     """
     steps = real.shape[1]
     lags = [2**k for k in range(steps.bit_length()) if 2**k <= max(1, steps // 2) and 2**k < steps]
     if not lags:
-        return fake.new_zeros(())
-    series = [standardised(part, weight) for part in (real, fake)]
+        return fake.sum() * 0.0
+    parts = [_autocorrelations(part.float(), weight, lags) for part in (real, fake)]
+    return (parts[0] - parts[1]).abs().mean()
 
-    def at(x: Tensor, lag: int) -> Tensor:
-        product = x[:, lag:] * x[:, :-lag]
-        count = product.shape[0] * product.shape[1] if weight is None else weight[:, lag:].sum().clamp(min=1)
-        return product.sum((0, 1)) / count  # (F,)
 
-    return torch.stack([(at(series[0], lag) - at(series[1], lag)).abs().mean() for lag in lags]).mean()
+def _autocorrelations(x: Tensor, weight: Tensor | None, lags: list[int]) -> Tensor:
+    """(lags, F)."""
+    if weight is None:
+        centred = x - x.mean(1, keepdim=True)
+    else:
+        centred = (x - (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)) * weight
+    power = centred.square().sum((0, 1)) + 1e-6
+    return torch.stack([(centred[:, lag:] * centred[:, :-lag]).sum((0, 1)) / power for lag in lags])
+
+
+def change_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
+    """:func:`moment_loss` of the changes from step to step, in units of their deviation in the real batch; 0 for T = 1.
+
+    Where values range widely between series and change little within one, the moments of the values do not see how
+    rough a series is.
+
+    Args:
+        real, fake, weight: see :func:`moment_loss`.
+    """
+    if real.shape[1] == 1:
+        return fake.sum() * 0.0
+    weight = None if weight is None else weight[:, 1:]
+    of_real, of_fake = (part[:, 1:].float() - part[:, :-1].float() for part in (real, fake))
+    scale = _size(of_real, weight)
+    return moment_loss(of_real / scale, of_fake / scale, weight)
+
+
+def _size(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Root mean square of each feature over batch and steps, (F,), above 0."""
+    if weight is None:
+        return (x.square().mean((0, 1)) + 1e-8).sqrt()
+    return ((x.square() * weight).sum((0, 1)) / weight.sum().clamp(min=1) + 1e-8).sqrt()

@@ -519,3 +519,10 @@ class SeqGAN(GAN):
         network = cast(Decoder, self.ema.network)
         x = walk(network, self.classes(labels), latent.to(self.device), sampler).x
         return {"x": x, "length": self.schema.lengths(x), "y": labels}
+
+    @torch.no_grad()
+    def logits(self, batch: Batch) -> Tensor:
+        """D's logits (B,) of sentences as the model sees them: higher is more real."""
+        x, y = batch["x"].to(self.device), self.classes(batch["y"].to(self.device))
+        logits: Tensor = self.discriminator(x, y).float()
+        return logits

@@ -9,21 +9,17 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
-from datamodules.manifest import replacing
 from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
+from ganaug.figures import blank_figure
 from ganaug.gan import GAN
 from ganaug.metrics.text import bleu, self_bleu
 from ganaug.textscores import LanguageScores, equal_numbers, grammar, model_nll, oracle_nll
@@ -155,8 +151,7 @@ def temperature_figure(rows: Sequence[Row], real: dict[str, float]) -> Figure:
         real: what real sentences score, by name; a pair of which one is missing gets no star.
     """
     panels = [panel for panel in PANELS if panel[0] in rows[0] and panel[1] in rows[0]]
-    figure = Figure(figsize=(4.4 * len(panels), 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(4.4 * len(panels), 4.2, layout="constrained")
     for axes, (across, up, better) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in dict.fromkeys(row["model"] for row in rows):
             _curve(axes, name, sorted((r["temperature"], r[across], r[up]) for r in rows if r["model"] == name))
@@ -178,22 +173,3 @@ def _curve(axes: Axes, name: str, points: Sequence[tuple[float, float, float]]) 
         axes.annotate(
             f"{temperature:g}", (x, y), (0, above), textcoords="offset points", color=colour, fontsize=8, ha="center"
         )
-
-
-def show_figure(figure: Figure, picture: Path | None, run: Path | None, step: int) -> None:
-    """Write a figure to a PNG and to a run's TensorBoard, where there are such.
-
-    Args:
-        picture: file to write.
-        run: folder of the run.
-        step: that the checkpoint is of.
-    """
-    if picture is not None:
-        with replacing(picture) as file:
-            figure.savefig(file, format="png", dpi=120)
-    if run is not None:
-        canvas = cast(Any, figure.canvas)  # of Agg, whose methods matplotlib gives no types
-        canvas.draw()
-        writer = SummaryWriter(str(run))
-        writer.add_image("temperatures", np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")
-        writer.close()

@@ -42,6 +42,7 @@ def text_scores(
     model: GAN | None,
     seed: int,
     language: LanguageScores | None = None,
+    **_: Any,
 ) -> Scores:
     """Every score of sentences, each a dict of ``synthetic``, its ``floor`` by real sentences, and ``rows``.
 

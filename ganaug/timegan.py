@@ -17,7 +17,7 @@ from datamodules.schema import Batch
 from ganaug.ema import EMA
 from ganaug.frames import Frames
 from ganaug.gan import GAN, draw_rows
-from ganaug.moments import autocorrelation_loss, correlation_loss, mean, moment_loss, root
+from ganaug.moments import autocorrelation_loss, change_loss, correlation_loss, mean, moment_loss, root
 from ganaug.recurrent import Cell, Recurrent
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -33,6 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "d_threshold": 0.15,
         "correlation_weight": 0.0,
         "autocorrelation_weight": 0.0,
+        "change_weight": 0.0,
         "matching_weight": 0.0,
         "ema_decay": 0.0,
         "lr": 1e-3,
@@ -53,6 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "d_threshold": 0.0,
         "correlation_weight": 10.0,
         "autocorrelation_weight": 10.0,
+        "change_weight": 10.0,
         "matching_weight": 1.0,
         "ema_decay": 0.995,
         "lr": 3e-3,
@@ -60,6 +62,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_d": 1e-3,
         "decay_steps": 5000,
     },
+}
+
+# What else the batches' statistics should agree in, by the option that weighs it.
+STATISTICS = {
+    "correlation_weight": correlation_loss,
+    "autocorrelation_weight": autocorrelation_loss,
+    "change_weight": change_loss,
 }
 
 
@@ -108,6 +117,8 @@ class TimeGAN(GAN):
         correlation_weight: of the differences of correlations between features, which the moments do not see and
             where the paper's model is farthest from its rivals (scarce: 10).
         autocorrelation_weight: of those of the autocorrelations (scarce: 10).
+        change_weight: of those of the moments of the changes from step to step, in units of their own size: without it
+            samples of slow series are rough, which no moment of the values shows (scarce: 10).
         matching_weight: of the difference between the means of D's states on real and on generated series (feature
             matching, Salimans et al. 2016, section 3.1): a goal that does not move with D's last layer (scarce: 1).
         reconstruction_weight: of √ of the reconstruction error (official code: 10).
@@ -149,6 +160,7 @@ class TimeGAN(GAN):
         moment_weight: float = 100.0,
         correlation_weight: float | None = None,
         autocorrelation_weight: float | None = None,
+        change_weight: float | None = None,
         matching_weight: float | None = None,
         reconstruction_weight: float = 10.0,
         consistency_weight: float = 0.1,
@@ -366,10 +378,9 @@ class TimeGAN(GAN):
             moments = moment_loss(self._channels(batch), recovered, inside)
             loss = adversarial + hp.gamma * mean(F.softplus(-logits_free), inside)
             loss = loss + hp.supervised_weight * root(supervised) + hp.moment_weight * moments
-            if hp.correlation_weight:
-                loss = loss + hp.correlation_weight * correlation_loss(self._channels(batch), recovered, inside)
-            if hp.autocorrelation_weight:
-                loss = loss + hp.autocorrelation_weight * autocorrelation_loss(self._channels(batch), recovered, inside)
+            for name, statistic in STATISTICS.items():
+                if hp[name]:
+                    loss = loss + hp[name] * statistic(self._channels(batch), recovered, inside)
             if hp.matching_weight:
                 loss = loss + hp.matching_weight * self._matching(states, inside)
             self.update(optimizer, loss, turn)
@@ -456,6 +467,14 @@ class TimeGAN(GAN):
                 self._place[number] = torch.arange(len(number))
                 self._place = self._place.to(self.device)
             return self._encoded[self._place[batch["row"]]]
+
+    def logits(self, batch: Batch) -> Tensor:
+        """D's logits of series as the model sees them, (B,): the mean over their steps, of their codes."""
+        batch = {name: field.to(self.device) for name, field in batch.items()}
+        inside = self._inside(batch)
+        with torch.no_grad():
+            steps = self.discriminator(self._code(batch), self._told(batch))[:, :, 0]  # (B, T)
+        return steps.mean(1) if inside is None else (steps * inside[:, :, 0]).sum(1) / inside[:, :, 0].sum(1)
 
     # ---- sampling ----
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from datamodules import ImageArrays, ImageFolder, ImageSchema, InputError, TextFile, TextSchema
+from datamodules.sheet import contact_sheet
 from datamodules.store import (
-    contact_sheet,
     folder_names,
     read_images,
     read_manifest,
@@ -22,6 +22,11 @@ from datamodules.tokens import SPECIAL, build_vocabulary
 UNSAFE = ("猫", "Cat", "cat", "a/b", "..", "", "CON", "100%", "end ", "x:y|z", "é")
 
 
+def batch(index, x, y) -> dict[str, torch.Tensor]:
+    """A shard of samples."""
+    return {"index": torch.as_tensor(index), "x": x, "y": torch.as_tensor(y)}
+
+
 def schema(height=28, width=28, channels=1, classes=UNSAFE, image_size=32) -> ImageSchema:
     return ImageSchema(classes=classes, height=height, width=width, channels=channels, image_size=image_size)
 
@@ -31,7 +36,7 @@ def samples(schema: ImageSchema, n=22, seed=0):
     shape = (n, schema.height, schema.width, schema.channels)
     pictures = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     y = np.arange(n) % schema.num_classes
-    return pictures, (np.arange(n), schema.prepare({"x": schema.encode(pictures)})["x"], y), y
+    return pictures, batch(np.arange(n), schema.prepare({"x": schema.encode(pictures)})["x"], y), y
 
 
 def files(folder) -> list[str]:
@@ -64,9 +69,9 @@ def test_a_folder_is_read_back_pixel_by_pixel(tmp_path, height, width, channels)
 
     module = ImageFolder(tmp_path)
     assert module.schema == described
-    batch = module.load()[0].__getitems__(list(range(len(y))))
-    np.testing.assert_array_equal(module.schema.decode(batch["x"]), expected)
-    np.testing.assert_array_equal(batch["y"], ids)
+    rows = module.load()[0].__getitems__(list(range(len(y))))
+    np.testing.assert_array_equal(module.schema.decode(rows["x"]), expected)
+    np.testing.assert_array_equal(rows["y"], ids)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9])
@@ -83,8 +88,8 @@ def test_an_npz_is_read_back_pixel_by_pixel(tmp_path, height, width, channels):
         assert classes == UNSAFE
     module = ImageArrays(tmp_path / "samples.npz", image_size=32)
     assert module.schema == described
-    batch = module.load()[0].__getitems__(list(range(len(y))))
-    np.testing.assert_array_equal(module.schema.decode(batch["x"]), pictures)
+    rows = module.load()[0].__getitems__(list(range(len(y))))
+    np.testing.assert_array_equal(module.schema.decode(rows["x"]), pictures)
 
 
 @pytest.mark.parametrize("format", ["folder", "npz"])
@@ -113,8 +118,8 @@ def test_without_a_manifest_the_folders_name_the_classes(tmp_path):
 
 def test_a_class_without_samples_keeps_its_id(tmp_path):
     described = schema(classes=("a", "b", "c"))
-    pictures, (index, x, _), _ = samples(described, n=4)
-    write_images(described, [(index, x, np.array([2, 2, 0, 2]))], tmp_path, "folder")
+    pictures, shard, _ = samples(described, n=4)
+    write_images(described, [shard | {"y": torch.tensor([2, 2, 0, 2])}], tmp_path, "folder")
     write_manifest(tmp_path, {"schema": described.to_dict()})
     assert {path.name for path in tmp_path.iterdir()} == {"a", "c", "manifest.json"}
     found, y, classes = read_images(tmp_path)
@@ -133,8 +138,9 @@ def test_a_folder_that_the_manifest_does_not_know_is_refused(tmp_path):
 
 def test_shards_arrive_in_any_number_and_indices_are_kept(tmp_path):
     described = schema(classes=())
-    pictures, (index, x, y), _ = samples(described, n=6)
-    shards = [(index[i : i + 2] + 100, x[i : i + 2], y[i : i + 2]) for i in (4, 0, 2)]
+    pictures, shard, _ = samples(described, n=6)
+    shard["index"] += 100
+    shards = [{name: field[i : i + 2] for name, field in shard.items()} for i in (4, 0, 2)]
     write_images(described, iter(shards), tmp_path / "new" / "folder", "folder")
     np.testing.assert_array_equal(read_images(tmp_path / "new" / "folder")[0], pictures)
     assert files(tmp_path / "new" / "folder")[-1] == "00000105.png"
@@ -193,7 +199,7 @@ def text_schema(tokenizer="char", classes=UNSAFE, texts=TEXTS) -> TextSchema:
 def sentences(schema: TextSchema, texts=TEXTS):
     """The texts as one shard, in which each class has some."""
     texts = [text for text in texts for _ in range(3)]
-    return texts, (np.arange(len(texts)), schema.encode(texts)[0], np.arange(len(texts)) % schema.num_classes)
+    return texts, batch(np.arange(len(texts)), schema.encode(texts)[0], np.arange(len(texts)) % schema.num_classes)
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "word"])
@@ -201,8 +207,9 @@ def sentences(schema: TextSchema, texts=TEXTS):
 @pytest.mark.parametrize("format", ["jsonl", "csv", "txt"])
 def test_sentences_are_read_back(tmp_path, tokenizer, classes, format):
     described = text_schema(tokenizer, classes)
-    expected, (index, x, ids) = sentences(described)
-    shards = [(index[i::2], x[i::2], ids[i::2]) for i in (1, 0)]
+    expected, shard = sentences(described)
+    ids = shard["y"]
+    shards = [{name: field[i::2] for name, field in shard.items()} for i in (1, 0)]
     write_texts(described, iter(shards), tmp_path / "new" / "folder", format)
     out = tmp_path / "new" / "folder"
     wanted = sorted(f"{name}.txt" for name in folder_names(classes)) if format == "txt" else []
@@ -229,7 +236,7 @@ def test_sentences_are_read_back(tmp_path, tokenizer, classes, format):
 def test_sentences_may_be_empty_or_begin_with_spaces(tmp_path, format):
     described = TextSchema(vocabulary=(*SPECIAL, "a", " "), max_length=3, tokenizer="char")
     x = torch.tensor([[0, 0, 0], [3, 2, 0], [2, 3, 0], [2, 2, 2]])
-    write_texts(described, [(np.arange(4), x, np.zeros(4, int))], tmp_path, format)
+    write_texts(described, [batch(np.arange(4), x, np.zeros(4, int))], tmp_path, format)
     assert read_texts(tmp_path) == (["", " a", "a ", "aaa"], None, ())
     with pytest.raises(InputError, match="an empty sentence"):
         TextFile(tmp_path)
@@ -239,7 +246,7 @@ def test_sentences_may_be_empty_or_begin_with_spaces(tmp_path, format):
 
 def test_what_is_in_the_files(tmp_path):
     described = text_schema(classes=("猫", "b"), texts=["一, 二", 'a "b"'])
-    shard = (np.array([7, 3]), described.encode(["一, 二", 'a "b"'])[0], np.array([0, 1]))
+    shard = batch(np.array([7, 3]), described.encode(["一, 二", 'a "b"'])[0], np.array([0, 1]))
     for format in ("jsonl", "csv", "txt"):
         write_texts(described, [shard], tmp_path, format)
     contents = {name: (tmp_path / name).read_bytes().decode() for name in files(tmp_path)}
@@ -255,14 +262,14 @@ def test_what_is_in_the_files(tmp_path):
 
 def test_of_an_index_that_comes_again_the_last_counts(tmp_path):
     described = text_schema(classes=(), texts=["abc"])
-    shards = [(np.array([1, 0]), described.encode([first, "b"])[0], np.zeros(2, int)) for first in "ac"]
+    shards = [batch(np.array([1, 0]), described.encode([first, "b"])[0], np.zeros(2, int)) for first in "ac"]
     write_texts(described, shards, tmp_path)
     assert read_texts(tmp_path)[0] == ["b", "c"]
 
 
 def test_a_class_without_sentences_keeps_its_id(tmp_path):
     described = text_schema(classes=("a", "samples", "c"), texts=["x"])
-    write_texts(described, [(np.arange(2), described.encode(["x", "xx"])[0], np.array([2, 1]))], tmp_path, "txt")
+    write_texts(described, [batch(np.arange(2), described.encode(["x", "xx"])[0], np.array([2, 1]))], tmp_path, "txt")
     write_manifest(tmp_path, {"schema": described.to_dict()})
     assert files(tmp_path) == ["c.txt", "manifest.json", "samples.txt"]
     texts, y, classes = read_texts(tmp_path)
@@ -271,7 +278,7 @@ def test_a_class_without_sentences_keeps_its_id(tmp_path):
 
 def test_sentences_that_cannot_be_written_get_one_line(tmp_path):
     described = TextSchema(vocabulary=(*SPECIAL, "a", "\n"), max_length=3, tokenizer="char")
-    shard = (np.arange(1), torch.tensor([[2, 3, 2]]), np.zeros(1, int))
+    shard = batch(np.arange(1), torch.tensor([[2, 3, 2]]), np.zeros(1, int))
     for format in ("jsonl", "csv"):
         write_texts(described, [shard], tmp_path / format, format)
         assert read_texts(tmp_path / format)[0] == ["a\na"]

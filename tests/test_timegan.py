@@ -14,7 +14,7 @@ from datamodules import GANDataModule, InputError
 from datamodules.series import SeriesModule, SeriesRows
 from ganaug.frames import Frames
 from ganaug.gan import load
-from ganaug.moments import autocorrelation_loss, correlation_loss, mean, moment_loss
+from ganaug.moments import autocorrelation_loss, change_loss, correlation_loss, mean, moment_loss
 from ganaug.recurrent import Recurrent
 from ganaug.timegan import TimeGAN
 
@@ -175,15 +175,18 @@ def test_losses_of_statistics_against_numpy() -> None:
     assert correlation_loss(real, fake, None).item() == pytest.approx(np.abs(a - b).sum() / 6, rel=1e-3)
 
     def at(x: np.ndarray, lag: int) -> np.ndarray:
-        x = (x - x.mean((0, 1))) / x.std((0, 1))
-        return (x[:, lag:] * x[:, : 8 - lag]).mean((0, 1))
+        x = x - x.mean(1, keepdims=True)
+        return (x[:, lag:] * x[:, : 8 - lag]).sum((0, 1)) / (x**2).sum((0, 1))
 
     x, y = real.double().numpy(), fake.double().numpy()
     expected = np.mean([np.abs(at(x, lag) - at(y, lag)).mean() for lag in (1, 2, 4)])
     assert autocorrelation_loss(real, fake, None).item() == pytest.approx(expected, rel=1e-3)
+    changes = [np.diff(part, axis=1) / np.sqrt((np.diff(x, axis=1) ** 2).mean((0, 1))) for part in (x, y)]
+    expected = sum(np.abs(f(changes[0], 0) - f(changes[1], 0)).mean() for f in (np.mean, np.std))
+    assert change_loss(real, fake, None).item() == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", [moment_loss, correlation_loss, autocorrelation_loss])
+@pytest.mark.parametrize("loss", [moment_loss, correlation_loss, autocorrelation_loss, change_loss])
 def test_what_lies_beyond_the_end_is_in_no_statistic(loss) -> None:
     torch.manual_seed(0)
     real, fake = torch.rand(6, 8, 3), torch.rand(6, 8, 3)
@@ -196,7 +199,7 @@ def test_what_lies_beyond_the_end_is_in_no_statistic(loss) -> None:
     assert mean(torch.ones(6, 8, 3) * 3, inside).item() == pytest.approx(3)
 
 
-@pytest.mark.parametrize("loss", [moment_loss, correlation_loss, autocorrelation_loss])
+@pytest.mark.parametrize("loss", [moment_loss, correlation_loss, autocorrelation_loss, change_loss])
 def test_constants_and_single_steps_have_finite_gradients(loss) -> None:
     for shape in ((4, 6, 2), (4, 1, 1), (1, 6, 2)):
         fake = torch.full(shape, 0.5, requires_grad=True)
@@ -530,3 +533,15 @@ def test_frames_are_in_the_checkpoint(tmp_path: Path) -> None:
     latent, y = request(data, 20)
     assert torch.equal(again.sample(latent, y)["length"], model.sample(latent, y)["length"])
     assert len(again.sample(latent, y)["length"].unique()) > 2
+
+
+def test_logits_are_those_of_the_steps_that_count() -> None:
+    data = ready()
+    model = make(data)
+    batch = data.train.__getitems__([0, 1, 2, 3])
+    codes = model.embedder(batch["x"], model._told(batch))
+    steps = model.discriminator(codes, model._told(batch))[:, :, 0]
+    expected = [steps[i, :n].mean().item() for i, n in enumerate(batch["length"])]
+    assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
+    batch["x"][torch.arange(8) >= batch["length"][:, None]] = 9.0
+    assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)

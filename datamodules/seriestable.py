@@ -1,0 +1,368 @@
+"""Series from the columns of a table: which is what, where each series begins, how time runs; windows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from datamodules.errors import InputError
+from datamodules.manifest import read_manifest
+from datamodules.scales import STEP, SeriesSchema
+from datamodules.schema import Schema
+from datamodules.series import SeriesRows
+from datamodules.seriesarrays import Missing, fill
+from datamodules.tables import TableFile, class_ids
+from datamodules.text import LABEL
+
+INTERVAL = "interval"
+SERIES_ID = "series_id"  # column of the numbers of samples, where the source has none of ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """Which column of a table is what: see :class:`SeriesFile`.
+
+    Args:
+        id, time, label: a column each, or none.
+        values: the measurements; None for every column of numbers that has no other role.
+        static: attributes.
+        classes: what the labels may be, in the order of their ids; empty for whatever they are.
+        wide: whether a row is a series.
+        irregular: whether the time between steps is to be known.
+        ties: whether a step may have the time of the one before, as samples of irregular series may.
+    """
+
+    id: str | None = None
+    time: str | None = None
+    label: str | None = None
+    values: tuple[str, ...] | None = None
+    static: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    wide: bool = False
+    irregular: bool = False
+    ties: bool = False
+
+    @staticmethod
+    def of(schema: SeriesSchema) -> Roles:
+        """Those of the samples that are written with a schema."""
+        return Roles(
+            id=schema.id_column,
+            time=schema.time or ("time" if schema.intervals else STEP),
+            label=schema.label_column if schema.labelled else None,
+            values=schema.columns[schema.intervals :],
+            static=schema.static,
+            classes=schema.classes,
+            irregular=schema.intervals,
+            ties=schema.intervals,
+        )
+
+
+class SeriesTable:
+    """The series of a table, one after another, checked. What :class:`SeriesFile` documents.
+
+    Args:
+        path: of the file.
+        roles: of its columns.
+        missing: see :class:`SeriesFile`.
+
+    Attributes:
+        columns, dtypes: of the F measurements.
+        values: float64 (R, F), a row a step.
+        observed: bool (R, F), which of them were there; None where that is not asked.
+        bounds: int64 (N + 1,): series i is the rows from ``bounds[i]`` to ``bounds[i + 1]``.
+        names: of the N series.
+        label: class ids (R,).
+        classes: their names.
+        static, static_dtypes: an array (R,) for each attribute, and its type.
+        time, start, frequency: as in the schema.
+
+    Raises:
+        InputError: it cannot be read as this says.
+    """
+
+    def __init__(self, path: Path, roles: Roles, missing: Missing = "raise") -> None:
+        words = {name for name in (roles.id, roles.label or LABEL) if name is not None}
+        self.path, self.roles = path, roles
+        self.table = table = TableFile(path, words, {*roles.static, *filter(None, [roles.time])})
+        if roles.classes and roles.label not in table.names:
+            self.roles = roles = replace(roles, label=None)  # samples need no labels
+        for role in ("id", "time", "label"):
+            if (name := getattr(roles, role)) is not None:
+                table.require(name, f"{role}_column")
+        for role, names in (("value_columns", roles.values or ()), ("static_columns", roles.static)):
+            for name in names:
+                table.require(name, role)
+        label = roles.label or (LABEL if LABEL in table.names and LABEL not in (roles.values or ()) else None)
+        named = [name for name in (roles.id, roles.time, label, *roles.static) if name is not None]
+        measured = self._measured(named) if roles.values is None else list(roles.values)
+        twice = [name for name in named + measured if (named + measured).count(name) > 1]
+        if twice:
+            raise InputError(f"{path}: the column {twice[0]} is to be two things: name it once")
+
+        self.order, self.bounds, self.names = self._series()
+        times, dates = self._times()
+        self._measure(measured, times, dates, missing)
+        self.label, self.classes = self._labels(label)
+        self.static, self.static_dtypes = self._attributes()
+        self.label_column = label or LABEL
+        taken = [roles.id or SERIES_ID, self.time or STEP, *([label] if label else []), *roles.static]
+        clash = [name for name in self.columns if name in taken]
+        if clash:
+            raise InputError(
+                f"{path}: {clash[0]} is what samples call the {'series' if clash[0] == taken[0] else 'step'}: name it"
+                f" by {'id_column' if clash[0] == taken[0] else 'time_column'}, or leave it out of value_columns"
+            )
+
+    def _measured(self, named: list[str]) -> list[str]:
+        rest = [name for name in self.table.names if name not in named]
+        found = [name for name in rest if self.table.numeric(name)]
+        if not found:
+            raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
+        if len(found) < len(rest):
+            rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(n for n in rest if n not in found)}")
+        if "" in found or "Unnamed: 0" in found:
+            raise InputError(
+                f"{self.path}: a column has no name, as where pandas wrote its index: name it, or remove it"
+            )
+        return found
+
+    def _series(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """The rows in the order of the series (R,), the bounds of these, and their names."""
+        rows = len(self.table.frame)
+        if self.roles.wide:
+            self.series_of = np.arange(rows)
+            if self.roles.id is not None:
+                self.series_of, found = pd.factorize(self.table.words(self.roles.id))
+                return np.arange(rows), np.arange(rows + 1), [str(found[k]) for k in self.series_of]
+            return np.arange(rows), np.arange(rows + 1), [str(k) for k in range(rows)]
+        if self.roles.id is None:
+            self.series_of = np.zeros(1, dtype=np.int64)
+            return np.arange(rows), np.array([0, rows]), [self.path.name]
+        codes, found = pd.factorize(self.table.words(self.roles.id))
+        self.series_of = np.arange(len(found))
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+        return np.argsort(codes, kind="stable"), bounds, [str(name) for name in found]
+
+    def _place(self, row: int, column: str | None = None) -> str:
+        return self.table.place(int(self.order[row]), column)
+
+    # ---- time ----
+
+    def _times(self) -> tuple[np.ndarray | None, bool]:
+        """Times (R,), rising within each series, and whether they are dates; sets what the schema says of time."""
+        self.time, self.start, self.frequency = "", "0", "1"
+        if self.roles.time is None:
+            return None, False
+        times, dates = self.table.times(self.roles.time)
+        times = times[self.order]
+        gaps = np.diff(times)
+        within = np.ones(len(gaps), dtype=bool)
+        within[self.bounds[1:-1] - 1] = False
+        late = np.flatnonzero(within & (gaps < 0 if self.roles.ties else gaps <= 0))
+        if len(late):
+            row = int(late[0]) + 1
+            raise InputError(
+                f"{self._place(row, self.roles.time)}: the time {'is that of' if gaps[row - 1] == 0 else 'lies before'}"
+                f" the step before: sort each series by time, a row for each"
+            )
+        start = pd.Timestamp(int(times[0]), unit="us").isoformat() if dates else _plain(times[0])
+        if self.roles.irregular:
+            self.time, self.start = self.roles.time, start
+            return times, dates
+        frequency = _frequency(times, gaps[within], self.bounds, dates)
+        if not frequency:
+            rank_zero_info(
+                f"{self.path}: the steps of {self.roles.time} are not all equally long: samples number them; irregular"
+                " learns how long they are"
+            )
+        elif (self.roles.time, start, frequency) != (STEP, "0", "1"):  # which is how steps are numbered
+            self.time, self.start, self.frequency = self.roles.time, start, frequency
+        return times, dates
+
+    # ---- values ----
+
+    def _measure(self, names: list[str], times: np.ndarray | None, dates: bool, missing: Missing) -> None:
+        """Set ``columns``, ``dtypes``, ``values`` and ``observed``."""
+        parts, kinds = zip(*map(self.table.numbers, names), strict=True)
+        values = np.stack(parts, axis=1)[self.order]  # (R, F)
+        self.observed = None
+        if self.roles.wide:
+            steps = len(names)
+            values = values.reshape(-1, 1)
+            self.order = np.repeat(self.order, steps)
+            self.bounds = self.bounds * steps
+            place = lambda row, _: self._place(row, names[row % steps])  # noqa: E731
+            self.columns: tuple[str, ...] = ("value",)
+            self.dtypes: tuple[str, ...] = (str(np.result_type(*map(np.dtype, kinds))),)
+        else:
+            place = lambda row, column: self._place(row, names[column])  # noqa: E731
+            self.columns, self.dtypes = tuple(names), kinds
+        self.observed = fill(values, self.bounds, missing, place, times)
+        constant = [name for name, column in zip(self.columns, values.T, strict=True) if (column == column[0]).all()]
+        if constant:
+            rank_zero_warn(f"{self.path}: constant, so that there is nothing to learn in them: {', '.join(constant)}")
+        if self.roles.irregular:
+            assert times is not None
+            gaps = np.diff(times, prepend=times[:1]) / (1e6 if dates else 1.0)
+            gaps[self.bounds[:-1]] = 0.0
+            values = np.concatenate([gaps[:, None], values], axis=1)
+            self.columns, self.dtypes = (INTERVAL, *self.columns), ("float64", *self.dtypes)
+            if self.observed is not None:
+                self.observed = np.concatenate([np.ones((len(gaps), 1), dtype=bool), self.observed], axis=1)
+            if INTERVAL in names:
+                raise InputError(f"{self.path}: irregular calls its column {INTERVAL}: rename the one in the file")
+        self.values = values
+
+    def _labels(self, column: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Class ids (R,); the classes are those of the roles, else those that occur."""
+        if column is None:
+            return np.zeros(len(self.values), dtype=np.int64), ()
+        words = self.table.words(column, empty="" in self.roles.classes)
+        ids, classes = class_ids(words)
+        if self.roles.classes:
+            known = {name: i for i, name in enumerate(self.roles.classes)}
+            for k, name in enumerate(classes):
+                if name not in known:
+                    row = int((ids == k).argmax())
+                    raise InputError(
+                        f"{self.table.place(row, column)}: the class {name} is not among those of the data"
+                    )
+            ids, classes = np.array([known[name] for name in classes])[ids], self.roles.classes
+        return ids[self.order], classes
+
+    def _attributes(self) -> tuple[list[np.ndarray], tuple[str, ...]]:
+        """Attributes (R,), constant within each series, and their types."""
+        columns, dtypes = [], []
+        for name in self.roles.static:
+            if pd.api.types.is_numeric_dtype(self.table.frame[name]):
+                column, dtype = self.table.numbers(name)
+                gap = np.flatnonzero(np.isnan(column))
+                if len(gap):
+                    raise InputError(f"{self.table.place(int(gap[0]), name)}: the cell is empty: fill it in")
+            else:
+                column, dtype = self.table.words(name), "object"
+            column = column[self.order]
+            changed = self._change(column)
+            if changed is not None:
+                raise InputError(
+                    f"{self._place(changed, name)}: changes within the series {self.name_of(changed)}: an attribute has"
+                    " one value a series; or is it a measurement?"
+                )
+            columns.append(column)
+            dtypes.append(dtype)
+        return columns, tuple(dtypes)
+
+    def _change(self, column: np.ndarray) -> int | None:
+        """The first row that differs from the one before it in the same series."""
+        changes = np.flatnonzero(column[1:] != column[:-1]) + 1
+        changes = np.setdiff1d(changes, self.bounds)
+        return int(changes[0]) if len(changes) else None
+
+    def name_of(self, row: int) -> str:
+        """The name of the series that a row belongs to."""
+        return self.names[int(np.searchsorted(self.bounds, row, side="right")) - 1]
+
+    # ---- windows ----
+
+    def cut(self, window: int | None, stride: int) -> tuple[SeriesRows, np.ndarray, np.ndarray]:
+        """Windows, or where there is no window whole series.
+
+        Returns:
+            The rows, the first step of each in ``values``, and the number of the series that it is of, (N,) each.
+
+        Raises:
+            InputError: a series is shorter than the window, or the label changes in one that is not cut.
+        """
+        lengths = np.diff(self.bounds)
+        if window is None:
+            start, length, series = self.bounds[:-1], lengths, np.arange(len(lengths))
+        else:
+            short = np.flatnonzero(lengths < window)
+            if len(short):
+                k = int(short[0])
+                raise InputError(
+                    f"{self._place(self.bounds[k])}: the series {self.names[k]} has {lengths[k]} steps, and window is"
+                    f" {window}: choose a smaller one, or leave the series out"
+                )
+            starts = [np.arange(a, b - window + 1, stride) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
+            start, series = np.concatenate(starts), np.repeat(np.arange(len(starts)), [len(part) for part in starts])
+            length = np.full(len(start), window)
+        changes = np.concatenate([[0], np.cumsum(self.label[1:] != self.label[:-1])])
+        steady = changes[start + length - 1] == changes[start]
+        if not steady.all():
+            if window is None:
+                row = self._change(self.label)
+                assert row is not None
+                raise InputError(
+                    f"{self._place(row, self.label_column)}: the label changes within the series {self.name_of(row)}:"
+                    " set window to cut series into windows of one label"
+                )
+            lost = np.setdiff1d(self.label, self.label[start[steady]])
+            if len(lost):
+                raise InputError(
+                    f"{self.path}: no window of {window} steps is of the class {self.classes[lost[0]]} alone: choose a"
+                    " smaller window or stride"
+                )
+            rank_zero_info(f"{self.path}: {(~steady).sum()} of {len(steady)} windows hold a change of label: left out")
+            start, length, series = start[steady], length[steady], series[steady]
+        within = np.arange(length.max())
+        inside = within < length[:, None]
+        step = np.where(inside, start[:, None] + within, start[:, None])  # (N, T)
+        values = self.values[step]
+        values[~inside] = 0.0
+        if self.roles.irregular:
+            values[:, 0, 0] = 0.0
+        rows = SeriesRows(
+            values,
+            length,
+            self.label[start],
+            [column[start] for column in self.static],
+            None if self.observed is None else self.observed[step] & inside[:, :, None],
+        )
+        return rows, start, self.series_of[series]
+
+
+def find(path: Path) -> tuple[Path, SeriesSchema | None]:
+    """The table that is meant: of a folder ``samples.csv`` or ``samples.parquet``; and what the manifest says of it.
+
+    Raises:
+        InputError: there is none in the folder, or it holds samples of another kind.
+    """
+    if not path.is_dir():
+        return path, None
+    file = next((path / name for name in ("samples.csv", "samples.parquet") if (path / name).is_file()), None)
+    if file is None:
+        raise InputError(f"{path}: no samples.csv or samples.parquet in it; a samples.npz is for SeriesArrays")
+    described = (read_manifest(path) or {}).get("schema")
+    if not isinstance(described, dict):
+        return file, None
+    schema = Schema.from_dict(described)
+    if not isinstance(schema, SeriesSchema):
+        raise InputError(f"{path}: manifest.json says that these are {schema.kind} samples")
+    return file, schema
+
+
+def _plain(number: float) -> str:
+    """A number without the noise of its last binary digits."""
+    return repr(int(number)) if float(number).is_integer() else f"{number:.12g}"
+
+
+def _frequency(times: np.ndarray, gaps: np.ndarray, bounds: np.ndarray, dates: bool) -> str:
+    """What the schema calls the time from step to step, the same everywhere to rounding; empty where it is not."""
+    if not len(gaps):
+        return ""
+    if not dates:
+        gap = float(np.median(gaps))
+        noise = 1e-6 * gap + 4 * np.finfo(float).eps * float(np.abs(times).max())
+        return _plain(gap) if np.abs(gaps - gap).max() <= noise else ""
+    if (gaps == gaps[0]).all():
+        return str(pd.tseries.frequencies.to_offset(pd.Timedelta(int(gaps[0]), unit="us")).freqstr)
+    series = [pd.DatetimeIndex(part.astype("datetime64[us]")) for part in np.split(times, bounds[1:-1])]
+    longest = max(series, key=len)
+    alias = pd.infer_freq(longest) if len(longest) > 2 else None  # such as months
+    same = alias and all(part.equals(pd.date_range(part[0], periods=len(part), freq=alias)) for part in series)
+    return str(alias) if same else ""

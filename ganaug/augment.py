@@ -1,0 +1,327 @@
+"""``ganaug augment``: whether samples make a classifier better, and how many, over subsets and seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import platform
+import signal
+import statistics
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from sklearn.base import BaseEstimator
+
+from datamodules import GANDataModule
+from datamodules.errors import InputError
+from datamodules.manifest import replacing
+from datamodules.schema import Schema
+from ganaug.arms import run_cell
+from ganaug.filters import FILTERS
+from ganaug.gan import GAN, Accelerator, DivergedError
+from ganaug.learners import as_learner
+from ganaug.paired import summarise, verdict
+from ganaug.report import write_report
+from ganaug.study import Cell, Row, Study, claim, named_once, plan, quiet, rehearsed, sendable, trainings
+
+COLUMNS = (
+    "cell", "per_class", "imbalance", "seed", "arm", "ratio", "accuracy", "macro_f1", "rare_recall", "rarest",
+    "validation", "train_rows", "synthetic_rows", "steps", "seconds",
+)  # fmt: skip
+
+
+def augment(
+    data: GANDataModule,
+    model: Callable[[Schema], GAN],
+    out: Path,
+    per_class: Sequence[int] | None = None,
+    imbalance: Sequence[dict[str, float]] | None = None,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    gan_steps: int | None = None,
+    ratios: Sequence[float] = (1.0, 3.0),
+    arms: Sequence[str] | None = None,
+    filters: Sequence[str] = ("duplicates", "agreement"),
+    classifier: Callable[[Schema], LightningModule] | BaseEstimator | None = None,
+    classifier_steps: int = 500,
+    label_smoothing: float = 0.0,
+    workers: int = 1,
+    threads: int | None = None,
+    accelerator: Accelerator = "auto",
+    cell: int | None = None,
+    list_cells: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Find out whether samples of a GAN make a classifier better, and how many of them.
+
+    A cell is a subset and a seed. In each, a GAN is trained on the training rows alone, its samples are filtered, and
+    the classifier is trained in several arms, for equally many steps and from the same weights, and tested on real
+    rows that neither has seen. How many samples to use, and whether any, is chosen on the validation rows. Interrupted,
+    the same command goes on where it stopped.
+
+    Args:
+        data: the real data, of at least two classes.
+        model: the GAN.
+        out: folder for results.csv, summary.json, report.html and what each cell has made.
+        per_class: numbers of training rows of each class to try, like [10,20,50]; by default all rows.
+        imbalance: shares of classes to keep, by name or number, like [{8: 0.05, 9: 0.05}]; each is tried, with each of
+            per_class. Samples then go to the rarest classes first, and macro-F1 decides.
+        seeds: each draws the split, the subset, the GAN and the classifier anew.
+        gan_steps: batches that each GAN is trained for; by default 2,000, after the phases that lead up to its last.
+        ratios: numbers of samples to try, as multiples of the training rows.
+        arms: of real, oversampled (rare classes repeated), smote, classical (augmentation), gan (real rows and
+            samples), classical_gan, gan_only and trts (trained on real rows, tested on samples); by default all that
+            the data and the classifier allow.
+        filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
+        classifier: by default that of the data's kind. Or a LightningModule whose forward(batch) gives logits, or an
+            estimator of scikit-learn, by class path.
+        classifier_steps: batches of 128 that each classifier is trained for.
+        label_smoothing: of the classifier of the data's kind.
+        workers: processes that run cells side by side.
+        threads: of each process; by default the machine's cores are shared out.
+        accelerator: auto, cpu, cuda, mps.
+        cell: run the cell of this number alone, as one task of many on a cluster; without it, the same command then
+            runs what is missing and writes the results.
+        list_cells: print the cells, a line each, and leave.
+        progress: show a progress bar.
+
+    Returns:
+        ``rows`` (one for each cell and arm), their ``summary`` and the ``verdict``; ``cells`` where they are listed.
+
+    Raises:
+        InputError: data, model or options cannot be used, ``out`` holds another study, or a cell has failed.
+    """
+    options = {"gan_steps": gan_steps, "classifier_steps": classifier_steps, "workers": workers, "threads": threads}
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+    if not ratios or min(ratios) <= 0 or len(set(ratios)) < len(ratios):
+        raise InputError(f"ratios must be above 0, each once, not {list(ratios)}; 0 is always tried")
+    out = Path(out)
+    data.prepare_data()
+    cells, imbalances = plan(data, per_class, imbalance, seeds)
+    if list_cells:
+        print("\n".join(f"{number:4} {one.name}" for number, one in enumerate(cells)))
+        return {"cells": [one.name for one in cells]}
+    if cell is not None and not 0 <= cell < len(cells):
+        raise InputError(f"cell must be from 0 to {len(cells) - 1}, not {cell}: --list_cells shows them")
+    template = model(data.schema)
+    if not isinstance(template, GAN):
+        raise InputError(f"model must make a GAN from a schema, not a {type(template).__name__}")
+    if not getattr(template.hparams, "conditional", True) or not template.conditional:
+        raise InputError(f"samples of this {type(template).__name__} have no labels to learn from: make it conditional")
+    study = Study(
+        out=out.absolute(),
+        data=type(data),
+        arguments=data._arguments,
+        imbalances=imbalances,
+        model=type(template),
+        options=dict(template.hparams),
+        gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),
+        ratios=tuple(sorted(ratios)),
+        arms=(),
+        filters=named_once("filters", filters, FILTERS),
+        learner=as_learner(classifier, label_smoothing, accelerator),
+        classifier_steps=classifier_steps,
+        gallery_seed=cells[0].seed,
+        accelerator=accelerator,
+    )
+    with quiet():
+        study = rehearsed(study, cells, arms)
+    if workers > 1:
+        sendable(study)
+    claim(study, cells)
+    if cell is not None:
+        cells = [cells[cell]]
+    count = len(trainings(study.arms, study.ratios))
+    rank_zero_info(
+        f"{len(cells)} cells of {len(study.arms)} arms: {len(cells)} GANs of {study.gan_steps} steps and"
+        f" {len(cells) * count} classifiers; the arms are {', '.join(study.arms)}"
+    )
+    failed = run(study, cells, workers, threads, progress)
+    rows = [row for one in cells for row in study.facts(one).get("rows", [])]
+    result: dict[str, Any] = {"rows": rows}
+    if rows and cell is None:
+        result = write_results(study, cells, failed)
+        rank_zero_info(f"{table(rows)}\n\n{result['verdict']}\nreport: {out / 'report.html'}")
+    if failed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise InputError(
+            f"{len(failed)} of {len(cells)} cells failed, the others are done and kept, the same command tries these"
+            f" again: {reasons}"
+        )
+    return result
+
+
+# ---- the work ----
+
+
+def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, progress: bool) -> dict[str, str]:
+    """Run the cells that are not finished; what went wrong, in a line, by the name of the cell."""
+    left = [cell for cell in cells if "rows" not in study.facts(cell)]
+    failed: dict[str, str] = {}
+    columns = TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, disable=not progress, speed_estimate_period=1e9) as bar:
+        task = bar.add_task("cells", total=len(cells), completed=len(cells) - len(left))
+
+        def done(cell: Cell, failure: str | None) -> None:
+            bar.advance(task)
+            if failure is not None:
+                failed[cell.name] = failure
+            if progress:
+                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in study.facts(cell).get("rows", [])]
+                bar.console.print(
+                    f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
+                )
+
+        workers = min(workers, len(left))
+        if workers > 1:
+            threads = threads or max(1, (os.cpu_count() or 1) // workers)
+            with others(workers, threads) as pool:
+                futures = {pool.submit(attempt, study, cell): cell for cell in left}
+                for future in as_completed(futures):
+                    try:
+                        failure = future.result()
+                    except BrokenProcessPool:
+                        failure = "a process was killed, perhaps for lack of memory: use fewer workers"
+                    done(futures[future], failure)
+        else:
+            with threads_of(threads):
+                for cell in left:
+                    done(cell, attempt(study, cell))
+    return failed
+
+
+def attempt(study: Study, cell: Cell) -> str | None:
+    """Run a cell; if it fails, why, in a line. The others are none the worse for it."""
+    try:
+        run_cell(study, cell)
+    except (InputError, DivergedError) as error:
+        return " ".join(str(error).split())
+    except Exception as error:  # our fault, or that of somebody's classifier
+        path = study.folder(cell) / "error.txt"
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} (traceback in {path})"
+    return None
+
+
+@contextmanager
+def others(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes with so many threads each, which do not outlive this one, told to stop or not."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read when a process starts
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= dict.fromkeys(names, str(threads))
+    ours = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
+    pool = ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(threads,))
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGTERM, _leave) if here else None
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - ours:
+            child.terminate()  # a GAN in training saves before it goes
+        raise
+    finally:
+        pool.shutdown()
+        if here:
+            signal.signal(signal.SIGTERM, handler)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def threads_of(threads: int | None) -> Iterator[None]:
+    """So many threads of torch, by default those there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# ---- what comes of it ----
+
+
+def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -> dict[str, Any]:
+    """``results.csv``, ``summary.json`` and ``report.html``, of all cells that are finished."""
+    rows = [row for cell in cells for row in study.facts(cell).get("rows", [])]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    summary = summarise(rows)
+    result = {"verdict": verdict(summary), "summary": summary, "failed": failed}
+    for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
+        with replacing(study.out / name) as file:
+            file.write(content.encode())
+    write_report(study.out, rows, summary, galleries(study, cells), how(study, cells))
+    return {"rows": rows, **result}
+
+
+def how(study: Study, cells: Sequence[Cell]) -> dict[str, Any]:
+    """What was asked for, what each cell found out beside its rows, and with which versions."""
+    every = [study.facts(cell) for cell in cells]
+    return {
+        "request": json.loads((study.out / "study.json").read_text(encoding="utf-8")),
+        "cells": [{k: v for k, v in facts.items() if k not in ("rows", "runs")} for facts in every if "rows" in facts],
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("ganaug", "torch", "lightning", "scikit-learn", "numpy")},
+        },
+        "machine": platform.platform(),
+    }
+
+
+def galleries(study: Study, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Of every setting samples of the first seed and the training row that each is nearest to."""
+    found = []
+    for cell in cells:
+        path = study.folder(cell) / "gallery.pt"
+        if path.is_file():
+            kept = torch.load(path, weights_only=True)
+            rows = {name: kept[name] for name in ("synthetic", "nearest")}
+            found.append({"title": cell.setting, "schema": Schema.from_dict(kept["schema"]), **rows})
+    return found
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Mean and standard deviation over seeds, a line for each setting and arm."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["cell"].removesuffix(f",seed={row['seed']}"), row["arm"]), []).append(row)
+    lines = [f"{'':24}{'arm':16}{'accuracy':>16}{'macro-F1':>16}{'rarest class':>16}{'samples a row':>16}"]
+    for (setting, arm), those in groups.items():
+        scores = [[row[name] for row in those] for name in ("accuracy", "macro_f1", "rare_recall")]
+        ratio = statistics.mean(row["ratio"] for row in those)
+        lines.append(
+            f"{setting:24}{arm:16}" + "".join(f"{_spread(values):>16}" for values in scores) + f"{ratio:>16.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    return f"{statistics.mean(known):.3f}" + (f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else "")

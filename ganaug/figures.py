@@ -1,0 +1,33 @@
+"""matplotlib figures without the state of its pyplot: made, written as PNG, shown in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from datamodules.manifest import replacing
+
+
+def blank_figure(width: float, height: float, **options: Any) -> Figure:
+    """An empty figure of so many inches."""
+    figure = Figure(figsize=(width, height), **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, picture: Path) -> None:
+    """Write a figure as PNG; it appears whole or not at all."""
+    with replacing(picture) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def add_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
+    """Write a figure to TensorBoard."""
+    canvas: Any = figure.canvas  # of Agg, whose methods matplotlib gives no types
+    canvas.draw()
+    writer.add_image(tag, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")

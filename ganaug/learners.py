@@ -1,0 +1,198 @@
+"""The models that the augmentation study trains: ours, anybody's LightningModule, or an estimator of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import LightningModule, Trainer
+from sklearn.base import BaseEstimator, clone
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.base import Stream, Table, as_is
+from datamodules.errors import InputError
+from datamodules.schema import Batch, Schema
+from datamodules.tokens import TextSchema
+from ganaug.downstream import ClassifierFeatures, fit_classifier
+
+Predict = Callable[[Batch], Tensor]  # N rows as they are stored to class ids int64 (N,)
+BATCH = 128  # rows a step, in every arm
+
+
+class Learner(Protocol):
+    """Learns classes from rows."""
+
+    @property
+    def augments(self) -> bool:
+        """Whether it knows classical augmentation."""
+
+    @property
+    def stepped(self) -> bool:
+        """Whether it is trained for a number of steps."""
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, in values fit for JSON: two that answer alike learn alike."""
+
+    def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
+        """Train on rows as they are stored, and on nothing else.
+
+        Args:
+            schema: of the rows.
+            rows: N ≥ 1 of them.
+            steps: batches of 128.
+            seed: of all that is random.
+            augment: classical augmentation of every batch.
+        """
+
+
+@dataclass(frozen=True)
+class Network:
+    """The classifier of the data's kind.
+
+    Args:
+        label_smoothing: see :class:`~ganaug.classifiers.Classifier`.
+        accelerator: see :func:`~ganaug.downstream.fit_classifier`.
+    """
+
+    label_smoothing: float = 0.0
+    accelerator: str = "auto"
+
+    augments = True
+    stepped = True
+
+    def describe(self) -> dict[str, Any]:
+        """Its options."""
+        return {"class": "the kind's own", "label_smoothing": self.label_smoothing}
+
+    def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
+        """By :func:`~ganaug.downstream.fit_classifier`."""
+        options: dict[str, Any] = {"accelerator": self.accelerator, "label_smoothing": self.label_smoothing}
+        model = fit_classifier(schema, rows, steps=steps, batch_size=BATCH, seed=seed, augment=augment, **options)
+        return ClassifierFeatures(model, "").predict
+
+
+@dataclass(frozen=True)
+class Module:
+    """A LightningModule that is trained by a Trainer and whose ``forward(batch)`` gives logits (B, classes).
+
+    Args:
+        make: the module from the schema.
+        accelerator: of the Trainer.
+    """
+
+    make: Callable[[Schema], LightningModule]
+    accelerator: str = "auto"
+
+    augments = False
+    stepped = True
+
+    def describe(self) -> dict[str, Any]:
+        """Class and options, where they can be known."""
+        parts = getattr(self.make, "args", ())
+        made = next((part for part in parts if isinstance(part, type)), getattr(self.make, "func", self.make))
+        return {"class": _path(made), **getattr(self.make, "keywords", {})}
+
+    def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
+        """As many batches as steps, prepared by the schema; the global random state is put back."""
+        stream = Stream(len(rows["y"]), BATCH, steps, seed, 0, 1)
+        batches = DataLoader(Table(rows, schema.prepare), sampler=stream, batch_size=BATCH, collate_fn=as_is)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            module = self.make(schema)
+            trainer = Trainer(
+                accelerator=self.accelerator,
+                devices=1,
+                max_epochs=1,
+                limit_val_batches=0,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                plugins=[LightningEnvironment()],
+            )
+            trainer.fit(module, batches)
+        module.eval()
+        return lambda asked: self._predict(module, schema, asked)
+
+    @torch.no_grad()
+    def _predict(self, module: LightningModule, schema: Schema, rows: Batch) -> Tensor:
+        answers = []
+        for batch in Table(rows, schema.prepare).batches():
+            logits = module({name: field.to(module.device) for name, field in batch.items()})
+            shape = tuple(getattr(logits, "shape", ()))
+            if shape != (len(batch["y"]), schema.num_classes):
+                raise InputError(
+                    f"classifier: forward of {type(module).__name__} must give logits"
+                    f" ({len(batch['y'])}, {schema.num_classes}) for {len(batch['y'])} rows, not {shape}"
+                )
+            answers.append(logits.argmax(1).cpu())
+        return torch.cat(answers)
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """An estimator of scikit-learn, trained to its own end.
+
+    It sees pictures and series as rows of floats, as networks see them but flattened, and sentences as strings.
+
+    Args:
+        estimator: not trained; a copy is, every time.
+    """
+
+    estimator: Any
+
+    augments = False
+    stepped = False
+
+    def describe(self) -> dict[str, Any]:
+        """What it calls itself, with the options that are not the defaults."""
+        return {"class": _path(type(self.estimator)), "options": " ".join(repr(self.estimator).split())}
+
+    def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
+        """``fit``, with the seed wherever it has a ``random_state`` that nobody set."""
+        estimator = clone(self.estimator)
+        free = [k for k, v in estimator.get_params().items() if k.split("__")[-1] == "random_state" and v is None]
+        estimator.set_params(**dict.fromkeys(free, seed % 2**32))
+        try:
+            estimator.fit(inputs(schema, rows), rows["y"].numpy())
+        except (ValueError, TypeError, AttributeError) as error:
+            seen = "sentences, which it is given as strings" if schema.kind == "text" else "rows of numbers"
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"classifier: {_path(type(estimator))} cannot learn from {seen}: {reason}") from None
+        return lambda asked: torch.from_numpy(np.asarray(estimator.predict(inputs(schema, asked)), dtype=np.int64))
+
+
+def inputs(schema: Schema, rows: Batch) -> Any:
+    """What an estimator sees of N rows as they are stored: float32 (N, d), or N sentences."""
+    x = schema.prepare(rows)["x"]
+    return schema.decode(x) if isinstance(schema, TextSchema) else x.flatten(1).float().numpy()
+
+
+def as_learner(classifier: Any, label_smoothing: float, accelerator: str) -> Learner:
+    """The learner of what was given as a classifier: nothing, an estimator, or what makes a LightningModule.
+
+    Raises:
+        InputError: it is none of these, or ``label_smoothing`` is given for one that is not ours.
+    """
+    if classifier is None:
+        return Network(label_smoothing, accelerator)
+    if label_smoothing:
+        raise InputError("label_smoothing is an option of the classifier of the data's kind: set it in your own")
+    if isinstance(classifier, BaseEstimator) or (hasattr(classifier, "fit") and hasattr(classifier, "predict")):
+        return Estimator(classifier)
+    if callable(classifier) and not isinstance(classifier, LightningModule):
+        return Module(classifier, accelerator)
+    raise InputError(
+        "classifier must be an estimator of scikit-learn, or a class or function that makes a LightningModule from a"
+        f" schema, not {type(classifier).__name__}"
+    )
+
+
+def _path(kind: Any) -> str:
+    """Import path of a class or function."""
+    return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', type(kind).__qualname__)}"

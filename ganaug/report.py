@@ -1,0 +1,621 @@
+"""``report.html`` of a study: one file with everything in it, that opens anywhere and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from datamodules.manifest import make_folder, replacing
+from datamodules.schema import Batch
+from datamodules.sheet import as_image
+from ganaug.paired import METRICS, PAIRS, Row, difference, found, name, points, verdict
+
+ARMS = {
+    "real": "the real rows alone",
+    "oversampled": "rare classes repeated",
+    "smote": "rows between neighbours",
+    "classical": "with classical augmentation",
+    "gan": "with GAN samples",
+    "classical_gan": "with both",
+    "gan_only": "GAN samples alone",
+    "trts": "trained on real rows, tested on samples",
+}
+FILTERS = {
+    "discriminator": "the GAN's own discriminator takes it for synthetic",
+    "agreement": "a classifier of the real rows sees another class, or is unsure",
+    "duplicates": "equal to a training row or to another sample",
+    "density": "lies where there are no training rows",
+}
+WORDS = {"gain": "▲ gain", "harm": "▼ harm", "none": "no difference seen", "equal": "no interval", "unused": "not used"}
+# Okabe and Ito's colours, which the colour-blind can tell apart, and a marker for print.
+COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
+MARKERS = "osP^Dv*X"
+SHOWN, SIDE, STEPS = 40, 64, 120  # pairs of a gallery, side of its pictures in pixels, points of its curves
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # columns of a series
+# Letters are left to the browser, which has fonts for every script; and a dollar begins no formula.
+PLOTS: Any = {"svg.fonttype": "none", "svg.hashsalt": "ganaug", "text.parse_math": False}
+STYLE = """
+:root { color-scheme: light dark; --line: #d0d4da; --soft: #f3f5f8; --gain: #00694b; --harm: #a63b00; }
+body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; max-width: 68rem; margin: 2rem auto;
+  padding: 0 1rem; color: #1b1f24; background: #fff; }
+h1 { font-size: 1.3rem; line-height: 1.45; font-weight: 600; } h2 { margin: 2.6rem 0 .6rem; font-size: 1.25rem; }
+h3 { margin: 1.6rem 0 .4rem; font-size: 1.05rem; } p, li { max-width: 52rem; } .eyebrow, small { color: #59626d; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .4rem 0 1rem; }
+th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+thead th { background: var(--soft); } td { font-variant-numeric: tabular-nums; } td.n { text-align: right; }
+td span, td.n, td small { white-space: nowrap; } td b + small { display: block; }
+.gain { color: var(--gain); font-weight: 600; } .harm { color: var(--harm); font-weight: 600; }
+img.plot { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.gallery { display: flex; flex-wrap: wrap; gap: .7rem; } .gallery figure { margin: 0; text-align: center; }
+.gallery img { display: block; width: 64px; height: auto; margin: 0 auto 3px; image-rendering: pixelated; }
+.gallery img.smooth { image-rendering: auto; } .gallery svg { display: block; width: 120px; height: 66px; }
+.gallery svg { background: var(--soft); } figcaption { font-size: .75rem; max-width: 120px; overflow-wrap: anywhere; }
+polyline { fill: none; stroke-width: 1.4; } .nearest { stroke-dasharray: 3 2; opacity: .65; }
+summary { cursor: pointer; padding: .3rem 0; } pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #3a414a; --soft: #20252b; --gain: #4cc9a0; --harm: #ff9a5c; }
+  body { color: #e3e7ec; background: #14171a; } .eyebrow, small { color: #9aa4af; } }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } h2, h3 { break-after: avoid; }
+  table { font-size: 8px; } th, td { padding: .2rem .35rem; } td span, td small { white-space: normal; }
+  figure, tr, img { break-inside: avoid; } .wide { overflow: visible; }
+  details::details-content { content-visibility: visible; height: auto; } }
+"""
+
+
+def write_report(
+    out: Path,
+    rows: list[Row],
+    summary: dict[str, Any],
+    galleries: list[dict[str, Any]],
+    facts: dict[str, Any] | None = None,
+) -> Path:
+    """Write ``report.html``: the verdict, what it rests on, and every row of the study, gains and harm alike.
+
+    Args:
+        out: folder to write in, made where it is missing.
+        rows: of the study, each with its ``cell``; see :func:`~ganaug.paired.summarise`.
+        summary: of those rows.
+        galleries: each ``title``, ``schema`` and, as rows are stored and row by row, ``synthetic`` and ``nearest``,
+            a sample and the training row that is nearest to it. The first 40 are shown.
+        facts: how it was made; all of it is shown. Apart from the rest stand ``request``, what was asked for, and
+            ``cells``, for each a dict of ``cell`` and, where there is such: ``filters`` (by filter ``in``, ``dropped``
+            and further figures), ``memorisation`` and ``leakage`` (figures, as deep as they may be), ``sweep`` (a list
+            of ``arm``, ``ratio``, ``validation`` and ``accuracy`` on test), other figures. Its ``rows`` and ``runs``
+            are passed over, since the former are those above.
+
+    Returns:
+        The path of the file, which appears whole or not at all.
+
+    Raises:
+        InputError: ``out`` cannot be a folder.
+    """
+    make_folder(out)
+    facts = facts or {}
+    cells = {cell["cell"]: cell for cell in facts.get("cells", [])}
+    settings = {row["cell"]: name(row) for row in rows}  # of each cell
+    with matplotlib.rc_context(PLOTS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the font that it measures with may lack letters
+        parts = [
+            _headline(rows, summary),
+            _differences(summary),
+            _scores(summary),
+            _ratios(summary, cells, settings),
+            _filters(cells, settings),
+            _copies(cells, settings),
+            *(_gallery(**gallery) for gallery in galleries),
+            _making(facts),
+            _everything(rows, cells),
+        ]
+    page = Html(
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Do GAN samples help?</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
+    )
+    path = out / "report.html"
+    with replacing(path) as file:
+        file.write(page.encode("utf-8", "replace"))
+    return path
+
+
+# ---- markup ----------------------------------------------------------------------------------------------------------
+
+
+class Html(str):
+    """Text that is markup already; all other text is escaped."""
+
+
+def _tag(tag: str, *content: Any, **attributes: str) -> Html:
+    """An element; ``class_`` stands for the attribute ``class``, ``aria_label`` for ``aria-label``."""
+    given = "".join(f' {k.rstrip("_").replace("_", "-")}="{html.escape(v)}"' for k, v in attributes.items())
+    inner = "".join(_text(item) for item in content)
+    return Html(f"<{tag}{given}>" if tag == "img" else f"<{tag}{given}>{inner}</{tag}>")
+
+
+def _text(value: Any) -> str:
+    """A value as markup: numbers to four digits or a tenth, – for what there is not."""
+    if isinstance(value, Html):
+        return value
+    if isinstance(value, float):
+        value = f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+    return html.escape("–" if value is None else str(value))
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[Any]]) -> Html:
+    """A table; cells that hold numbers stand to the right."""
+    top = _tag("thead", _tag("tr", *(_tag("th", item, scope="col") for item in head))) if head else ""
+    lines = [
+        _tag("tr", *(_tag("td", c, class_="n") if isinstance(c, int | float) else _tag("td", c) for c in line))
+        for line in body
+    ]
+    return _tag("div", _tag("table", top, _tag("tbody", *lines)), class_="wide")
+
+
+def _details(title: str, *content: Any) -> Html:
+    return _tag("details", _tag("summary", title), *content)
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _plot(figure: Figure, alt: str) -> Html:
+    """A figure as SVG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _tag("img", class_="plot", alt=alt, src=_uri(buffer.getvalue(), "svg+xml"))
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested figures by their path."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{above}{key}, ") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return flat
+
+
+def _named(arm: str) -> Html:
+    return Html(_tag("b", arm) + " " + _tag("small", ARMS.get(arm, "")))
+
+
+def _arms(names: Iterable[str]) -> list[str]:
+    """Arms in the order of :data:`ARMS`, others behind."""
+    order = list(ARMS)
+    return sorted(dict.fromkeys(names), key=lambda arm: order.index(arm) if arm in ARMS else len(order))
+
+
+def _style(arm: str) -> tuple[str, str]:
+    number = list(ARMS).index(arm) if arm in ARMS else len(arm)
+    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+
+
+# ---- what came out ---------------------------------------------------------------------------------------------------
+
+
+def _headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
+    """The verdict, what it is to be held against, and how to read the rest."""
+    settings = summary["settings"]
+    notes = []
+    for arm, other, subject, pronoun in (
+        ("gan", "real", "GAN samples", "they"),
+        ("classical", "real", "classical augmentation", "it"),
+    ):
+        if any(difference(setting, arm, other) for setting in settings):
+            notes.append(f"Beside the real rows alone, {subject} {found(summary, arm, other, pronoun)}.")
+    intervals = [
+        compared[setting["metric"]]["interval"]
+        for setting in settings
+        for arm in setting["arms"].values()
+        for compared in arm["to"].values()
+    ]
+    count = len(intervals) - intervals.count(None)
+    notes.append(
+        "Scores are of real rows held out from everything. Differences are between arms of the same seed; their 95 %"
+        " interval is Student's, over seeds. Gain and harm are where it leaves out zero: so would by chance about one"
+        f" in 20 of the {count} intervals below."
+    )
+    cells, seeds = len({row["cell"] for row in rows}), len({row["seed"] for row in rows})
+    counts = f"{len(settings)} settings, {seeds} seeds, {cells} cells, {len(rows)} rows of results: all are in here"
+    return Html(
+        _tag("p", "Do GAN samples help? ", counts, ".", class_="eyebrow")
+        + _tag("h1", verdict(summary))
+        + _tag("ul", *(_tag("li", note) for note in notes))
+    )
+
+
+def _differences(summary: Mapping[str, Any]) -> Html:
+    """Every interval that the verdict rests on, beside zero."""
+    lines = [
+        (f"{setting['name']}, {METRICS[setting['metric']]}: {arm} − {other}", compared, arm)
+        for setting in summary["settings"]
+        for arm, other in PAIRS
+        if (compared := difference(setting, arm, other)) and compared["mean"] is not None
+    ]
+    if not lines:
+        return Html("")
+    figure = Figure(figsize=(9, 0.8 + 0.34 * len(lines)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="#888888", linewidth=1)
+    for place, (_, compared, arm) in enumerate(reversed(lines)):
+        colour, marker = _style(arm)
+        low, high = compared["interval"] or [compared["mean"]] * 2
+        axes.plot([100 * low, 100 * high], [place, place], color=colour)
+        axes.plot(100 * compared["mean"], place, marker, color=colour)
+    axes.set_yticks(range(len(lines)), [label for label, _, _ in reversed(lines)])
+    axes.set_ylim(-0.6, len(lines) - 0.4)
+    axes.set_xlabel("difference in points: left of the line harm, right of it gain")
+    axes.grid(axis="x", alpha=0.3)
+    told = "; ".join(f"{label} {_spoken(compared)}" for label, compared, _ in lines)
+    return Html(_tag("h2", "What GAN samples add") + _plot(figure, f"Differences with their 95 % intervals: {told}."))
+
+
+def _spoken(compared: Mapping[str, Any]) -> str:
+    """A difference in words: ``+1.9 (0.4 to 3.4) ▲ gain``."""
+    if compared["mean"] is None:
+        return "–"
+    ends = [points(end, sign=False) for end in compared["interval"] or ()]
+    inside = " ({} to {})".format(*ends) if ends else ""
+    return f"{points(compared['mean'])}{inside} {WORDS.get(compared['outcome'], compared['outcome'])}"
+
+
+def _scores(summary: Mapping[str, Any]) -> Html:
+    """Plots, and a table for each setting."""
+    settings = summary["settings"]
+    parts = [_tag("h2", "Scores of every arm")]
+    curve = [s for s in settings if s["per_class"] is not None and not s["imbalance"]]
+    curve = curve if len(curve) > 1 else []
+    for drawn, draw in (
+        (curve, _curve),
+        ([s for s in settings if not s["imbalance"] and s not in curve], _bars),
+        ([s for s in settings if s["imbalance"]], _bars),
+    ):
+        if drawn:
+            metric = drawn[0]["metric"]
+            arms = [arm for arm in _arms(a for s in drawn for a in s["arms"]) if arm != "trts"]
+            figure = Figure(figsize=(9, 4.2), layout="constrained")
+            axes = figure.subplots()
+            draw(axes, drawn, arms, metric)
+            axes.set_ylabel(f"{METRICS[metric]}, %")
+            axes.grid(axis="y", alpha=0.3)
+            figure.legend(loc="outside right upper", fontsize="small")
+            over = ", ".join(s["name"] for s in drawn)
+            alt = f"{METRICS[metric]} of {', '.join(arms)} with {over}; the numbers are in the tables."
+            parts += [
+                _plot(figure, alt),
+                _tag("p", _tag("small", "Bars: one standard deviation over seeds, each way.")),
+            ]
+    return Html("".join([*parts, *map(_setting, settings)]))
+
+
+def _curve(axes: Axes, settings: Sequence[Mapping[str, Any]], arms: Sequence[str], metric: str) -> None:
+    """A curve for each arm over the number of rows a class, set off a little so that bars do not hide each other."""
+    for number, arm in enumerate(arms):
+        those = [s for s in settings if arm in s["arms"] and s["arms"][arm][metric]["mean"] is not None]
+        scores = [s["arms"][arm][metric] for s in those]
+        across = [s["per_class"] * 1.025 ** (number - (len(arms) - 1) / 2) for s in those]
+        colour, marker = _style(arm)
+        up, bars = [100 * s["mean"] for s in scores], [100 * (s["sd"] or 0) for s in scores]
+        axes.errorbar(across, up, bars, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=arm)
+    axes.set_xscale("log")
+    axes.set_xticks([s["per_class"] for s in settings], [str(s["per_class"]) for s in settings])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("real rows of each class")
+
+
+def _bars(axes: Axes, settings: Sequence[Mapping[str, Any]], arms: Sequence[str], metric: str) -> None:
+    """A group of bars for each setting."""
+    width = 0.8 / len(arms)
+    for number, arm in enumerate(arms):
+        there = [(k, s["arms"][arm][metric]) for k, s in enumerate(settings) if arm in s["arms"]]
+        there = [(k, score) for k, score in there if score["mean"] is not None]
+        across = [k + (number - (len(arms) - 1) / 2) * width for k, _ in there]
+        up, bars = [100 * s["mean"] for _, s in there], [100 * (s["sd"] or 0) for _, s in there]
+        axes.bar(across, up, width, yerr=bars, color=_style(arm)[0], ecolor="#777777", capsize=2, label=arm)
+    axes.set_xticks(range(len(settings)), [s["name"] for s in settings])
+
+
+def _setting(setting: Mapping[str, Any]) -> Html:
+    """The table of one setting."""
+    arms = _arms(setting["arms"])
+    metrics = [m for m in METRICS if any(setting["arms"][arm][m]["n"] for arm in arms)]
+    if not setting["imbalance"]:  # no class is rare
+        metrics = [m for m in metrics if m != "rare_recall"]
+    others = [other for other in ("real", "classical") if any(other in setting["arms"][arm]["to"] for arm in arms)]
+    main = METRICS[setting["metric"]]
+    lines = []
+    for arm in arms:
+        given = setting["arms"][arm]
+        cells = [_score(given[metric]) for metric in metrics]
+        lines.append([_named(arm), *cells, given["seeds"], *(_compared(setting, arm, other) for other in others)])
+    head = ["arm", *(f"{METRICS[m]}, %" for m in metrics), "seeds", *(f"{main} beside {other}" for other in others)]
+    rarest = f" (rarest class: {', '.join(setting['rarest'])})" if setting["imbalance"] and setting["rarest"] else ""
+    return Html(_tag("h3", setting["name"], rarest) + _table(head, lines))
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    if score["mean"] is None:
+        return "–"
+    spread = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"
+    return f"{100 * score['mean']:.1f}{spread}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _compared(setting: Mapping[str, Any], arm: str, other: str) -> Html:
+    """A difference, and under imbalance that of the rarest class below it."""
+    compared = difference(setting, arm, other)
+    if compared is None:
+        return Html("")
+    shown = _tag("span", _spoken(compared), class_=compared["outcome"])
+    rare = difference(setting, arm, other, "rare_recall")
+    if setting["imbalance"] and rare and rare["mean"] is not None:
+        shown = Html(shown + "<br>" + _tag("small", "rarest: ", _spoken(rare)))
+    return shown
+
+
+# ---- how many samples, and which -------------------------------------------------------------------------------------
+
+
+def _ratios(summary: Mapping[str, Any], cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
+    """What validation chose, and all that it chose from."""
+    chosen = [
+        [setting["name"], arm, ", ".join(f"{r:g}" for r in given["ratios"]), f"{100 * given['unused']:.0f} %"]
+        for setting in summary["settings"]
+        for arm, given in setting["arms"].items()
+        if given["ratios"]
+    ]
+    tried = [
+        (settings.get(cell, cell), cell, step) for cell, given in cells.items() for step in given.get("sweep") or ()
+    ]
+    if not chosen and not tried:
+        return Html("")
+    parts = [
+        _tag("h2", "How many samples"),
+        _tag("p", "Samples to each real row, chosen on the validation split in every cell; 0 is none at all."),
+        _table(["setting", "arm", "chosen, by seed", "cells with none"], chosen),
+    ]
+    if tried:
+        every = [[cell, s["arm"], s["ratio"], s.get("validation"), s.get("accuracy")] for _, cell, s in tried]
+        parts += [
+            _sweep(tried),
+            _tag(
+                "p",
+                _tag(
+                    "small",
+                    "Means over seeds: accuracy, but on validation under imbalance macro-F1. Test rows chose nothing.",
+                ),
+            ),
+            _details("Every ratio that was tried", _table(["cell", "arm", "ratio", "validation", "test"], every)),
+        ]
+    return Html("".join(parts))
+
+
+def _sweep(tried: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Html:
+    """Scores over ratios: a pane for each setting, a pair of curves for each arm."""
+    names = list(dict.fromkeys(setting for setting, _, _ in tried))
+    ratios = sorted({float(step["ratio"]) for _, _, step in tried})
+    down = math.ceil(len(names) / 3)
+    figure = Figure(figsize=(9, 0.5 + 2.6 * down), layout="constrained")
+    panes = figure.subplots(down, min(3, len(names)), squeeze=False).flatten()
+    for pane, setting in zip(panes, names, strict=False):
+        for arm in _arms(step["arm"] for _, _, step in tried):
+            for field, line, label in (("validation", "-", "validation"), ("accuracy", ":", "test")):
+                means = []
+                for place, ratio in enumerate(ratios):
+                    at = [
+                        100 * step[field]
+                        for where, _, step in tried
+                        if (where, step["arm"], step["ratio"]) == (setting, arm, ratio) and step.get(field) is not None
+                    ]
+                    means += [(place, float(np.mean(at)))] if at else []
+                if means:
+                    colour, marker = _style(arm)
+                    pane.plot(
+                        *zip(*means, strict=True), line, color=colour, marker=marker, ms=4, label=f"{arm}, {label}"
+                    )
+        pane.set_title(setting, fontsize="medium")
+        pane.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
+        pane.set_xlabel("samples to a real row")
+        pane.grid(alpha=0.3)
+    for pane in panes[len(names) :]:
+        pane.set_axis_off()
+    panes[0].set_ylabel("score, %")
+    figure.legend(*panes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return _plot(figure, "Score over the ratio of samples to real rows; the numbers are in the table below.")
+
+
+def _filters(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
+    """What was taken away before any classifier saw it, and why."""
+    every = [
+        (settings.get(cell, cell), cell, sort, figures)
+        for cell, given in cells.items()
+        for sort, figures in (given.get("filters") or {}).items()
+    ]
+    if not every:
+        return Html("")
+    totals: dict[tuple[str, str], list[float]] = {}
+    for setting, _, sort, figures in every:
+        total = totals.setdefault((setting, sort), [0, 0])
+        total[0] += figures.get("in", 0)
+        total[1] += figures.get("dropped", 0)
+    lines = [
+        [setting, sort, FILTERS.get(sort, ""), made, dropped, f"{100 * dropped / made:.1f} %" if made else "–"]
+        for (setting, sort), (made, dropped) in totals.items()
+    ]
+    figured = [[cell, sort, ", ".join(f"{k} {_text(v)}" for k, v in f.items())] for _, cell, sort, f in every]
+    return Html(
+        _tag("h2", "Samples left out")
+        + _table(["setting", "filter", "a sample goes where", "samples", "dropped", "share"], lines)
+        + _details("Every cell", _table(["cell", "filter", "figures"], figured))
+    )
+
+
+def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
+    """Whether samples are training rows in disguise, and whether test rows have leaked."""
+    by: dict[str, dict[str, list[float]]] = {}
+    for cell, given in cells.items():
+        for figure, value in _flat(
+            {k: given[k] for k in ("memorisation", "leakage") if given.get(k) is not None}
+        ).items():
+            if isinstance(value, int | float):
+                by.setdefault(figure, {}).setdefault(settings.get(cell, cell), []).append(value)
+    if not by:
+        return Html("")
+    names = list(dict.fromkeys(settings.get(cell, cell) for cell in cells))
+    lines = []
+    for figure, values in by.items():
+        last = figure.split(", ")[-1]
+        worst, expected = (min, "about 1") if last == "ratio" else (max, "1 %" if last == "closer" else "0")
+        form = "{:.3g}".format if last == "ratio" else lambda share: f"{100 * share:.1f} %"
+        told = [f"{form(sum(v) / len(v))} ({form(worst(v))})" if (v := values.get(n)) else None for n in names]
+        lines.append([figure, expected, *told])
+    return Html(
+        _tag("h2", "Copies and leakage")
+        + _tag(
+            "p",
+            "The mean over cells and, in brackets, the worst cell. “closer” is the share of samples that lie nearer to"
+            " a training row than 99 % of unseen real rows do, so that 1 % is to be expected; “copies” are training"
+            " rows themselves; “ratio” compares the usual distance to the nearest training row with that of unseen"
+            " rows; “leakage” is the share of rows of another split that are equal to a training row.",
+        )
+        + _table(["figure", "expected", *names], lines)
+    )
+
+
+# ---- samples ---------------------------------------------------------------------------------------------------------
+
+
+def _gallery(title: str, schema: Any, synthetic: Batch, nearest: Batch) -> Html:
+    """Samples beside their nearest training rows."""
+    total = len(synthetic["y"])
+    count = min(total, SHOWN)
+    made, near = ({key: field[:count].cpu() for key, field in batch.items()} for batch in (synthetic, nearest))
+    labels = [(int(a), int(b)) for a, b in zip(made["y"], near["y"], strict=True)]
+    captions = [
+        (schema.class_name(a) + ("" if a == b else f", neighbour {schema.class_name(b)}")) if schema.labelled else ""
+        for a, b in labels
+    ]
+    draw, how = GALLERIES[schema.kind]
+    of = f"The first {count} of {total}" if total > count else f"All {count}"
+    return Html(_tag("h2", title) + _tag("p", f"{of} samples, unselected. {how}") + draw(schema, made, near, captions))
+
+
+def _pictures(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
+    pairs = zip(*(schema.decode(schema.prepare(batch)["x"]) for batch in (made, near)), captions, strict=True)
+    return _tag(
+        "div",
+        *(
+            _tag(
+                "figure",
+                _picture(sample, f"sample {k}{of}"),
+                _picture(neighbour, f"training picture nearest to sample {k}"),
+                _tag("figcaption", caption),
+            )
+            for k, (sample, neighbour, caption) in enumerate(pairs, 1)
+            for of in (f" of class {caption}" if caption else "",)
+        ),
+        class_="gallery",
+    )
+
+
+def _picture(picture: np.ndarray, alt: str) -> Html:
+    """A picture uint8 (H, W, C), at most 64 pixels wide or high; where PNG is large, as JPEG."""
+    image = as_image(picture)
+    reduced = max(image.size) > SIDE
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    data = _bytes(image, "png", optimize=True)
+    kind = "png"
+    if len(data) > 4096 and image.mode in ("L", "RGB"):
+        kind, data = "jpeg", _bytes(image, "jpeg", quality=90)
+    return _tag("img", alt=alt, src=_uri(data, kind), **({"class_": "smooth"} if reduced else {}))
+
+
+def _bytes(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _sentences(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
+    samples, neighbours = schema.decode(made["x"]), schema.decode(near["x"])
+    order = torch.argsort(made["y"], stable=True).tolist()
+    head = [*(["class"] if schema.labelled else []), "sample", "nearest training sentence"]
+    return _table(head, ([*([captions[k]] if schema.labelled else []), samples[k], neighbours[k]] for k in order))
+
+
+def _series(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
+    panes = []
+    for k, caption in enumerate(captions):
+        sample, neighbour = (batch["x"][k, : int(batch["length"][k]), :4].numpy() for batch in (made, near))  # (T, F)
+        both = np.concatenate([sample, neighbour])
+        low, high = both.min(0), both.max(0)
+        last = max(len(sample), len(neighbour), 2) - 1
+        lines = [
+            _line(
+                3 + 114 / last * np.arange(len(curve)),
+                62 - 58 * (curve - low)[:, c] / max(high[c] - low[c], 1e-9),
+                sort,
+                c,
+            )
+            for sort, curve in (("nearest", neighbour), ("sample", sample))
+            for c in range(both.shape[1])
+        ]
+        alt = f"sample {k + 1}{' of class ' + caption if caption else ''} over its nearest training series"
+        pane = _tag("svg", *lines, viewBox="0 0 120 66", role="img", aria_label=alt)
+        panes.append(_tag("figure", pane, _tag("figcaption", caption)))
+    return _tag("div", *panes, class_="gallery")
+
+
+def _line(across: np.ndarray, down: np.ndarray, sort: str, column: int) -> Html:
+    few = np.unique(np.linspace(0, len(across) - 1, STEPS).round().astype(int))
+    corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across[few], down[few], strict=True))
+    return _tag("polyline", class_=sort, points=corners, stroke=LINES[column])
+
+
+GALLERIES: dict[str, tuple[Callable[..., Html], str]] = {
+    "image": (_pictures, "Above the sample, under it the training picture nearest to it."),
+    "text": (_sentences, "Beside each the training sentence nearest to it."),
+    "series": (
+        _series,
+        "The sample is the full line, the training series nearest to it the dashed one; a colour for each"
+        " of the first four columns, each drawn from its least to its greatest value.",
+    ),
+}
+
+# ---- how it was made -------------------------------------------------------------------------------------------------
+
+
+def _making(facts: Mapping[str, Any]) -> Html:
+    """What was asked for, with which versions, on what, and how long it took."""
+    rest = _flat({key: value for key, value in facts.items() if key not in ("cells", "request")})
+    asked = json.dumps(facts.get("request", {}), indent=2, ensure_ascii=False, default=str)
+    return Html(_tag("h2", "How it was made") + _table([], rest.items()) + _details("The request", _tag("pre", asked)))
+
+
+def _everything(rows: Sequence[Row], cells: Mapping[str, Any]) -> Html:
+    """Every row of the study and every figure of its cells, as they are."""
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    parts = [_details(f"All {len(rows)} rows", _table(head, ([row.get(key) for key in head] for row in rows)))]
+    flat = [
+        _flat({k: v for k, v in cell.items() if k not in ("filters", "sweep", "runs", "rows")})
+        for cell in cells.values()
+    ]
+    if flat:
+        keys = list(dict.fromkeys(key for cell in flat for key in cell))
+        parts.append(
+            _details(f"All {len(flat)} cells", _table(keys, ([cell.get(key) for key in keys] for cell in flat)))
+        )
+    return Html(_tag("h2", "Everything that was run") + "".join(parts))
