@@ -136,6 +136,7 @@ class Remembering(type):
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """The object, and what it was made from in its ``_arguments``."""
         made = super().__call__(*args, **kwargs)
         signature = inspect.signature(cls.__init__)  # type: ignore[misc]
         made._arguments = {}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from datamodules.errors import InputError
 from datamodules.schema import label_ids
-from datamodules.text import _one_line, _text, _whole
+from datamodules.text import is_whole, reason_of, text_of
 
 ENDINGS = (".csv", ".parquet")
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number
@@ -56,7 +56,7 @@ class TableFile:
             raise InputError(f"{path}: no rows in it, only the names of {len(self.names)} columns")
 
     def _csv(self, words: set[str], named: set[str]) -> pd.DataFrame:
-        content = _text(self.path)
+        content = text_of(self.path)
         names = self._check(content)
         options: dict[str, Any] = {
             "na_values": {name: [""] if name in named else list(EMPTY) for name in names},
@@ -67,7 +67,7 @@ class TableFile:
         try:
             frame = pd.read_csv(io.StringIO(content), header=0, names=names, index_col=False, **options)
         except (ValueError, OverflowError) as error:
-            raise InputError(f"{self.path}: pandas cannot read it ({_one_line(error)})") from None
+            raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
         if len(frame) != len(self._lines):
             raise InputError(
                 f"{self.path}: {len(self._lines)} rows, of which pandas reads {len(frame)}: check the quotes"
@@ -98,7 +98,7 @@ class TableFile:
                     self._lines.append(first)
         except csv.Error as error:
             raise InputError(
-                f"{self.path}:{line}: no CSV ({_one_line(error)}): check the quotes from there on"
+                f"{self.path}:{line}: no CSV ({reason_of(error)}): check the quotes from there on"
             ) from None
         if not names:
             raise InputError(f"{self.path}: the file is empty: a header and a row a step are needed")
@@ -111,7 +111,7 @@ class TableFile:
             raise no_parquet(self.path) from None
         except (OSError, ValueError, TypeError, NotImplementedError, KeyError) as error:  # pyarrow's errors are these
             raise InputError(
-                f"{self.path}: not a .parquet that can be read ({_one_line(error)[:120]}): write it anew"
+                f"{self.path}: not a .parquet that can be read ({reason_of(error)[:120]}): write it anew"
             ) from None
         return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
 
@@ -216,7 +216,7 @@ class TableFile:
 def class_ids(words: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Class ids of names (R,), and the classes: numbers in numeric order, else alphabetic."""
     codes, found = pd.factorize(words)
-    ids, classes = label_ids([int(name) for name in found] if all(map(_whole, found)) else list(found))
+    ids, classes = label_ids([int(name) for name in found] if all(map(is_whole, found)) else list(found))
     return ids[codes], classes
 
 

@@ -110,7 +110,7 @@ class TextSource:
             raise InputError(
                 f"{file}: {file.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
-        return read(file, _text(file))
+        return read(file, text_of(file))
 
     def _txt(self, file: Path, content: str) -> Iterator[Row]:
         if (self.text_column, self.label_column) != (TEXT, LABEL):
@@ -128,7 +128,7 @@ class TextSource:
             try:
                 values = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise InputError(f"{place}: no JSON ({_one_line(error)}): one object a line is needed") from None
+                raise InputError(f"{place}: no JSON ({reason_of(error)}): one object a line is needed") from None
             if not isinstance(values, dict):
                 raise InputError(f"{place}: {_kind(values)}, where an object like {{{TEXT!r}: …}} is needed")
             if not columns:
@@ -171,7 +171,7 @@ class TextSource:
                     values = dict(zip(columns, fields, strict=True))
                     yield Row(values[self.text_column], values.get(self.label_column), place)
         except csv.Error as error:
-            raise InputError(f"{file}:{line}: no CSV ({_one_line(error)}): check the quotes from there on") from None
+            raise InputError(f"{file}:{line}: no CSV ({reason_of(error)}): check the quotes from there on") from None
 
     def _check(self, place: str, columns: list[str]) -> None:
         names = f"the columns are {', '.join(columns) or '(none)'}"
@@ -200,7 +200,7 @@ class TextSource:
                 if name not in known:
                     raise InputError(f"{row.place}: the class {name} is not among those of manifest.json")
             return np.array([known[name] for name in names], dtype=np.int64)
-        ids, self.classes = label_ids([int(name) for name in names] if all(map(_whole, names)) else names)
+        ids, self.classes = label_ids([int(name) for name in names] if all(map(is_whole, names)) else names)
         return ids
 
 
@@ -354,7 +354,7 @@ def _report_unknown(source: TextSource, rows: list[list[int]]) -> None:
         )
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
     """What a file holds, without a byte order mark."""
     try:
         content = file.read_bytes()
@@ -376,7 +376,8 @@ def _lines(content: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _whole(name: str) -> bool:
+def is_whole(name: str) -> bool:
+    """Whether a label is a whole number as it is usually written."""
     try:
         return len(name) < 19 and str(int(name)) == name
     except ValueError:
@@ -389,5 +390,6 @@ def _kind(value: Any) -> str:
     )
 
 
-def _one_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -18,7 +18,7 @@ from datamodules.errors import InputError
 from datamodules.schema import Batch
 from ganaug.downstream import ClassifierFeatures
 from ganaug.gan import GAN, stream_seed
-from ganaug.metrics.distance import _blocks, _radii, _squared, nearest
+from ganaug.metrics.distance import blocks_of, nearest, radii, squared_distances
 
 Figures = dict[str, float | int]
 Verdict = tuple[Tensor, Figures]
@@ -257,7 +257,7 @@ def original(
     if unseen_features is not None:
         usual = nearest(unseen_features, real_features)[0]
     else:
-        usual = _radii(real_features.double(), 1).sqrt() if len(real_features) > 1 else distance.new_zeros(1)
+        usual = radii(real_features.double(), 1).sqrt() if len(real_features) > 1 else distance.new_zeros(1)
     least = float(usual.quantile(quantile))
     near = (distance < least).cpu() & ~copied
     repeated = torch.zeros_like(copied)
@@ -318,9 +318,9 @@ def _reach(features: Tensor, y: Tensor, real_features: Tensor, real_y: Tensor, k
         mine, real = (y == c).nonzero()[:, 0], real_features[real_y == c]
         if len(real) < 2:
             continue
-        radius = _radii(real, min(k, len(real) - 1))  # squared
-        for block in _blocks(len(mine), len(real)):
-            distance = _squared(features[mine[block]], real)
+        radius = radii(real, min(k, len(real) - 1))  # squared
+        for block in blocks_of(len(mine), len(real)):
+            distance = squared_distances(features[mine[block]], real)
             growth = torch.where(distance > 0, distance / radius, 0.0)  # a ball of no size holds its centre
             reach[mine[block]] = growth.amin(1).sqrt()
     return reach

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from datamodules.manifest import make_folder, replacing
-from datamodules.schema import Batch
-from datamodules.sheet import as_image
+from ganaug.gallery import gallery_of
+from ganaug.markup import STYLE, Html, escaped, folded, plotted, table_of, tag
 from ganaug.paired import METRICS, PAIRS, Row, difference, found, name, points, verdict
 
 ARMS = {
@@ -44,36 +39,8 @@ WORDS = {"gain": "▲ gain", "harm": "▼ harm", "none": "no difference seen", "
 # Okabe and Ito's colours, which the colour-blind can tell apart, and a marker for print.
 COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
 MARKERS = "osP^Dv*X"
-SHOWN, SIDE, STEPS = 40, 64, 120  # pairs of a gallery, side of its pictures in pixels, points of its curves
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # columns of a series
 # Letters are left to the browser, which has fonts for every script; and a dollar begins no formula.
 PLOTS: Any = {"svg.fonttype": "none", "svg.hashsalt": "ganaug", "text.parse_math": False}
-STYLE = """
-:root { color-scheme: light dark; --line: #d0d4da; --soft: #f3f5f8; --gain: #00694b; --harm: #a63b00; }
-body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; max-width: 68rem; margin: 2rem auto;
-  padding: 0 1rem; color: #1b1f24; background: #fff; }
-h1 { font-size: 1.3rem; line-height: 1.45; font-weight: 600; } h2 { margin: 2.6rem 0 .6rem; font-size: 1.25rem; }
-h3 { margin: 1.6rem 0 .4rem; font-size: 1.05rem; } p, li { max-width: 52rem; } .eyebrow, small { color: #59626d; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .4rem 0 1rem; }
-th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-thead th { background: var(--soft); } td { font-variant-numeric: tabular-nums; } td.n { text-align: right; }
-td span, td.n, td small { white-space: nowrap; } td b + small { display: block; }
-.gain { color: var(--gain); font-weight: 600; } .harm { color: var(--harm); font-weight: 600; }
-img.plot { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-.gallery { display: flex; flex-wrap: wrap; gap: .7rem; } .gallery figure { margin: 0; text-align: center; }
-.gallery img { display: block; width: 64px; height: auto; margin: 0 auto 3px; image-rendering: pixelated; }
-.gallery img.smooth { image-rendering: auto; } .gallery svg { display: block; width: 120px; height: 66px; }
-.gallery svg { background: var(--soft); } figcaption { font-size: .75rem; max-width: 120px; overflow-wrap: anywhere; }
-polyline { fill: none; stroke-width: 1.4; } .nearest { stroke-dasharray: 3 2; opacity: .65; }
-summary { cursor: pointer; padding: .3rem 0; } pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
-@media (prefers-color-scheme: dark) {
-  :root { --line: #3a414a; --soft: #20252b; --gain: #4cc9a0; --harm: #ff9a5c; }
-  body { color: #e3e7ec; background: #14171a; } .eyebrow, small { color: #9aa4af; } }
-@media print { body { margin: 0; max-width: none; font-size: 11px; } h2, h3 { break-after: avoid; }
-  table { font-size: 8px; } th, td { padding: .2rem .35rem; } td span, td small { white-space: normal; }
-  figure, tr, img { break-inside: avoid; } .wide { overflow: visible; }
-  details::details-content { content-visibility: visible; height: auto; } }
-"""
 
 
 def write_report(
@@ -116,7 +83,7 @@ def write_report(
             _ratios(summary, cells, settings),
             _filters(cells, settings),
             _copies(cells, settings),
-            *(_gallery(**gallery) for gallery in galleries),
+            *(gallery_of(**gallery) for gallery in galleries),
             _making(facts),
             _everything(rows, cells),
         ]
@@ -133,52 +100,7 @@ def write_report(
     return path
 
 
-# ---- markup ----------------------------------------------------------------------------------------------------------
-
-
-class Html(str):
-    """Text that is markup already; all other text is escaped."""
-
-
-def _tag(tag: str, *content: Any, **attributes: str) -> Html:
-    """An element; ``class_`` stands for the attribute ``class``, ``aria_label`` for ``aria-label``."""
-    given = "".join(f' {k.rstrip("_").replace("_", "-")}="{html.escape(v)}"' for k, v in attributes.items())
-    inner = "".join(_text(item) for item in content)
-    return Html(f"<{tag}{given}>" if tag == "img" else f"<{tag}{given}>{inner}</{tag}>")
-
-
-def _text(value: Any) -> str:
-    """A value as markup: numbers to four digits or a tenth, – for what there is not."""
-    if isinstance(value, Html):
-        return value
-    if isinstance(value, float):
-        value = f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
-    return html.escape("–" if value is None else str(value))
-
-
-def _table(head: Sequence[str], body: Iterable[Sequence[Any]]) -> Html:
-    """A table; cells that hold numbers stand to the right."""
-    top = _tag("thead", _tag("tr", *(_tag("th", item, scope="col") for item in head))) if head else ""
-    lines = [
-        _tag("tr", *(_tag("td", c, class_="n") if isinstance(c, int | float) else _tag("td", c) for c in line))
-        for line in body
-    ]
-    return _tag("div", _tag("table", top, _tag("tbody", *lines)), class_="wide")
-
-
-def _details(title: str, *content: Any) -> Html:
-    return _tag("details", _tag("summary", title), *content)
-
-
-def _uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _plot(figure: Figure, alt: str) -> Html:
-    """A figure as SVG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _tag("img", class_="plot", alt=alt, src=_uri(buffer.getvalue(), "svg+xml"))
+# ---- names ---------------------------------------------------------------------------------------------------------
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -190,7 +112,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _named(arm: str) -> Html:
-    return Html(_tag("b", arm) + " " + _tag("small", ARMS.get(arm, "")))
+    return Html(tag("b", arm) + " " + tag("small", ARMS.get(arm, "")))
 
 
 def _arms(names: Iterable[str]) -> list[str]:
@@ -232,9 +154,9 @@ def _headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
     cells, seeds = len({row["cell"] for row in rows}), len({row["seed"] for row in rows})
     counts = f"{len(settings)} settings, {seeds} seeds, {cells} cells, {len(rows)} rows of results: all are in here"
     return Html(
-        _tag("p", "Do GAN samples help? ", counts, ".", class_="eyebrow")
-        + _tag("h1", verdict(summary))
-        + _tag("ul", *(_tag("li", note) for note in notes))
+        tag("p", "Do GAN samples help? ", counts, ".", class_="eyebrow")
+        + tag("h1", verdict(summary))
+        + tag("ul", *(tag("li", note) for note in notes))
     )
 
 
@@ -261,7 +183,7 @@ def _differences(summary: Mapping[str, Any]) -> Html:
     axes.set_xlabel("difference in points: left of the line harm, right of it gain")
     axes.grid(axis="x", alpha=0.3)
     told = "; ".join(f"{label} {_spoken(compared)}" for label, compared, _ in lines)
-    return Html(_tag("h2", "What GAN samples add") + _plot(figure, f"Differences with their 95 % intervals: {told}."))
+    return Html(tag("h2", "What GAN samples add") + plotted(figure, f"Differences with their 95 % intervals: {told}."))
 
 
 def _spoken(compared: Mapping[str, Any]) -> str:
@@ -276,7 +198,7 @@ def _spoken(compared: Mapping[str, Any]) -> str:
 def _scores(summary: Mapping[str, Any]) -> Html:
     """Plots, and a table for each setting."""
     settings = summary["settings"]
-    parts = [_tag("h2", "Scores of every arm")]
+    parts = [tag("h2", "Scores of every arm")]
     curve = [s for s in settings if s["per_class"] is not None and not s["imbalance"]]
     curve = curve if len(curve) > 1 else []
     for drawn, draw in (
@@ -296,8 +218,8 @@ def _scores(summary: Mapping[str, Any]) -> Html:
             over = ", ".join(s["name"] for s in drawn)
             alt = f"{METRICS[metric]} of {', '.join(arms)} with {over}; the numbers are in the tables."
             parts += [
-                _plot(figure, alt),
-                _tag("p", _tag("small", "Bars: one standard deviation over seeds, each way.")),
+                plotted(figure, alt),
+                tag("p", tag("small", "Bars: one standard deviation over seeds, each way.")),
             ]
     return Html("".join([*parts, *map(_setting, settings)]))
 
@@ -344,7 +266,7 @@ def _setting(setting: Mapping[str, Any]) -> Html:
         lines.append([_named(arm), *cells, given["seeds"], *(_compared(setting, arm, other) for other in others)])
     head = ["arm", *(f"{METRICS[m]}, %" for m in metrics), "seeds", *(f"{main} beside {other}" for other in others)]
     rarest = f" (rarest class: {', '.join(setting['rarest'])})" if setting["imbalance"] and setting["rarest"] else ""
-    return Html(_tag("h3", setting["name"], rarest) + _table(head, lines))
+    return Html(tag("h3", setting["name"], rarest) + table_of(head, lines))
 
 
 def _score(score: Mapping[str, Any]) -> str:
@@ -359,10 +281,10 @@ def _compared(setting: Mapping[str, Any], arm: str, other: str) -> Html:
     compared = difference(setting, arm, other)
     if compared is None:
         return Html("")
-    shown = _tag("span", _spoken(compared), class_=compared["outcome"])
+    shown = tag("span", _spoken(compared), class_=compared["outcome"])
     rare = difference(setting, arm, other, "rare_recall")
     if setting["imbalance"] and rare and rare["mean"] is not None:
-        shown = Html(shown + "<br>" + _tag("small", "rarest: ", _spoken(rare)))
+        shown = Html(shown + "<br>" + tag("small", "rarest: ", _spoken(rare)))
     return shown
 
 
@@ -383,22 +305,22 @@ def _ratios(summary: Mapping[str, Any], cells: Mapping[str, Any], settings: Mapp
     if not chosen and not tried:
         return Html("")
     parts = [
-        _tag("h2", "How many samples"),
-        _tag("p", "Samples to each real row, chosen on the validation split in every cell; 0 is none at all."),
-        _table(["setting", "arm", "chosen, by seed", "cells with none"], chosen),
+        tag("h2", "How many samples"),
+        tag("p", "Samples to each real row, chosen on the validation split in every cell; 0 is none at all."),
+        table_of(["setting", "arm", "chosen, by seed", "cells with none"], chosen),
     ]
     if tried:
         every = [[cell, s["arm"], s["ratio"], s.get("validation"), s.get("accuracy")] for _, cell, s in tried]
         parts += [
             _sweep(tried),
-            _tag(
+            tag(
                 "p",
-                _tag(
+                tag(
                     "small",
                     "Means over seeds: accuracy, but on validation under imbalance macro-F1. Test rows chose nothing.",
                 ),
             ),
-            _details("Every ratio that was tried", _table(["cell", "arm", "ratio", "validation", "test"], every)),
+            folded("Every ratio that was tried", table_of(["cell", "arm", "ratio", "validation", "test"], every)),
         ]
     return Html("".join(parts))
 
@@ -434,7 +356,7 @@ def _sweep(tried: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Html:
         pane.set_axis_off()
     panes[0].set_ylabel("score, %")
     figure.legend(*panes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    return _plot(figure, "Score over the ratio of samples to real rows; the numbers are in the table below.")
+    return plotted(figure, "Score over the ratio of samples to real rows; the numbers are in the table below.")
 
 
 def _filters(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
@@ -455,11 +377,11 @@ def _filters(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
         [setting, sort, FILTERS.get(sort, ""), made, dropped, f"{100 * dropped / made:.1f} %" if made else "–"]
         for (setting, sort), (made, dropped) in totals.items()
     ]
-    figured = [[cell, sort, ", ".join(f"{k} {_text(v)}" for k, v in f.items())] for _, cell, sort, f in every]
+    figured = [[cell, sort, ", ".join(f"{k} {escaped(v)}" for k, v in f.items())] for _, cell, sort, f in every]
     return Html(
-        _tag("h2", "Samples left out")
-        + _table(["setting", "filter", "a sample goes where", "samples", "dropped", "share"], lines)
-        + _details("Every cell", _table(["cell", "filter", "figures"], figured))
+        tag("h2", "Samples left out")
+        + table_of(["setting", "filter", "a sample goes where", "samples", "dropped", "share"], lines)
+        + folded("Every cell", table_of(["cell", "filter", "figures"], figured))
     )
 
 
@@ -483,117 +405,17 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
         told = [f"{form(sum(v) / len(v))} ({form(worst(v))})" if (v := values.get(n)) else None for n in names]
         lines.append([figure, expected, *told])
     return Html(
-        _tag("h2", "Copies and leakage")
-        + _tag(
+        tag("h2", "Copies and leakage")
+        + tag(
             "p",
             "The mean over cells and, in brackets, the worst cell. “closer” is the share of samples that lie nearer to"
             " a training row than 99 % of unseen real rows do, so that 1 % is to be expected; “copies” are training"
             " rows themselves; “ratio” compares the usual distance to the nearest training row with that of unseen"
             " rows; “leakage” is the share of rows of another split that are equal to a training row.",
         )
-        + _table(["figure", "expected", *names], lines)
+        + table_of(["figure", "expected", *names], lines)
     )
 
-
-# ---- samples ---------------------------------------------------------------------------------------------------------
-
-
-def _gallery(title: str, schema: Any, synthetic: Batch, nearest: Batch) -> Html:
-    """Samples beside their nearest training rows."""
-    total = len(synthetic["y"])
-    count = min(total, SHOWN)
-    made, near = ({key: field[:count].cpu() for key, field in batch.items()} for batch in (synthetic, nearest))
-    labels = [(int(a), int(b)) for a, b in zip(made["y"], near["y"], strict=True)]
-    captions = [
-        (schema.class_name(a) + ("" if a == b else f", neighbour {schema.class_name(b)}")) if schema.labelled else ""
-        for a, b in labels
-    ]
-    draw, how = GALLERIES[schema.kind]
-    of = f"The first {count} of {total}" if total > count else f"All {count}"
-    return Html(_tag("h2", title) + _tag("p", f"{of} samples, unselected. {how}") + draw(schema, made, near, captions))
-
-
-def _pictures(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
-    pairs = zip(*(schema.decode(schema.prepare(batch)["x"]) for batch in (made, near)), captions, strict=True)
-    return _tag(
-        "div",
-        *(
-            _tag(
-                "figure",
-                _picture(sample, f"sample {k}{of}"),
-                _picture(neighbour, f"training picture nearest to sample {k}"),
-                _tag("figcaption", caption),
-            )
-            for k, (sample, neighbour, caption) in enumerate(pairs, 1)
-            for of in (f" of class {caption}" if caption else "",)
-        ),
-        class_="gallery",
-    )
-
-
-def _picture(picture: np.ndarray, alt: str) -> Html:
-    """A picture uint8 (H, W, C), at most 64 pixels wide or high; where PNG is large, as JPEG."""
-    image = as_image(picture)
-    reduced = max(image.size) > SIDE
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    data = _bytes(image, "png", optimize=True)
-    kind = "png"
-    if len(data) > 4096 and image.mode in ("L", "RGB"):
-        kind, data = "jpeg", _bytes(image, "jpeg", quality=90)
-    return _tag("img", alt=alt, src=_uri(data, kind), **({"class_": "smooth"} if reduced else {}))
-
-
-def _bytes(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _sentences(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
-    samples, neighbours = schema.decode(made["x"]), schema.decode(near["x"])
-    order = torch.argsort(made["y"], stable=True).tolist()
-    head = [*(["class"] if schema.labelled else []), "sample", "nearest training sentence"]
-    return _table(head, ([*([captions[k]] if schema.labelled else []), samples[k], neighbours[k]] for k in order))
-
-
-def _series(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
-    panes = []
-    for k, caption in enumerate(captions):
-        sample, neighbour = (batch["x"][k, : int(batch["length"][k]), :4].numpy() for batch in (made, near))  # (T, F)
-        both = np.concatenate([sample, neighbour])
-        low, high = both.min(0), both.max(0)
-        last = max(len(sample), len(neighbour), 2) - 1
-        lines = [
-            _line(
-                3 + 114 / last * np.arange(len(curve)),
-                62 - 58 * (curve - low)[:, c] / max(high[c] - low[c], 1e-9),
-                sort,
-                c,
-            )
-            for sort, curve in (("nearest", neighbour), ("sample", sample))
-            for c in range(both.shape[1])
-        ]
-        alt = f"sample {k + 1}{' of class ' + caption if caption else ''} over its nearest training series"
-        pane = _tag("svg", *lines, viewBox="0 0 120 66", role="img", aria_label=alt)
-        panes.append(_tag("figure", pane, _tag("figcaption", caption)))
-    return _tag("div", *panes, class_="gallery")
-
-
-def _line(across: np.ndarray, down: np.ndarray, sort: str, column: int) -> Html:
-    few = np.unique(np.linspace(0, len(across) - 1, STEPS).round().astype(int))
-    corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across[few], down[few], strict=True))
-    return _tag("polyline", class_=sort, points=corners, stroke=LINES[column])
-
-
-GALLERIES: dict[str, tuple[Callable[..., Html], str]] = {
-    "image": (_pictures, "Above the sample, under it the training picture nearest to it."),
-    "text": (_sentences, "Beside each the training sentence nearest to it."),
-    "series": (
-        _series,
-        "The sample is the full line, the training series nearest to it the dashed one; a colour for each"
-        " of the first four columns, each drawn from its least to its greatest value.",
-    ),
-}
 
 # ---- how it was made -------------------------------------------------------------------------------------------------
 
@@ -602,13 +424,13 @@ def _making(facts: Mapping[str, Any]) -> Html:
     """What was asked for, with which versions, on what, and how long it took."""
     rest = _flat({key: value for key, value in facts.items() if key not in ("cells", "request")})
     asked = json.dumps(facts.get("request", {}), indent=2, ensure_ascii=False, default=str)
-    return Html(_tag("h2", "How it was made") + _table([], rest.items()) + _details("The request", _tag("pre", asked)))
+    return Html(tag("h2", "How it was made") + table_of([], rest.items()) + folded("The request", tag("pre", asked)))
 
 
 def _everything(rows: Sequence[Row], cells: Mapping[str, Any]) -> Html:
     """Every row of the study and every figure of its cells, as they are."""
     head = list(dict.fromkeys(key for row in rows for key in row))
-    parts = [_details(f"All {len(rows)} rows", _table(head, ([row.get(key) for key in head] for row in rows)))]
+    parts = [folded(f"All {len(rows)} rows", table_of(head, ([row.get(key) for key in head] for row in rows)))]
     flat = [
         _flat({k: v for k, v in cell.items() if k not in ("filters", "sweep", "runs", "rows")})
         for cell in cells.values()
@@ -616,6 +438,6 @@ def _everything(rows: Sequence[Row], cells: Mapping[str, Any]) -> Html:
     if flat:
         keys = list(dict.fromkeys(key for cell in flat for key in cell))
         parts.append(
-            _details(f"All {len(flat)} cells", _table(keys, ([cell.get(key) for key in keys] for cell in flat)))
+            folded(f"All {len(flat)} cells", table_of(keys, ([cell.get(key) for key in keys] for cell in flat)))
         )
-    return Html(_tag("h2", "Everything that was run") + "".join(parts))
+    return Html(tag("h2", "Everything that was run") + "".join(parts))

@@ -238,7 +238,7 @@ class GANContract:
     def test_resuming_with_other_options_or_data_is_refused(self, checkpoint: Path) -> None:
         with pytest.raises(InputError, match="accumulate 1 there, 2 here"):
             self.fitted(ckpt=checkpoint, accumulate=2)
-        with pytest.raises(InputError, match="seed|another split"):
+        with pytest.raises(InputError, match=r"seed|another split"):
             self.fitted(ckpt=checkpoint, data={"seed": 5})
 
     def test_a_full_disk_leaves_the_last_checkpoint(self, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,10 +101,10 @@ def manifold(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
     if k < 1:
         raise InputError(f"manifold needs k ≥ 1, not {k}")
     k = min(k, len(real) - 1, len(fake) - 1)
-    radius_real, radius_fake = _radii(real, k), _radii(fake, k)  # (N,), (M,), squared
+    radius_real, radius_fake = radii(real, k), radii(fake, k)  # (N,), (M,), squared
     balls, recalled, covered = [], [], []
-    for rows in _blocks(len(fake), len(real)):
-        distance = _squared(fake[rows], real)  # (m, N)
+    for rows in blocks_of(len(fake), len(real)):
+        distance = squared_distances(fake[rows], real)  # (m, N)
         inside = distance <= radius_real
         balls.append(inside.sum(1))
         covered.append(inside.any(0))
@@ -129,8 +129,8 @@ def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         Euclidean distance (N,) float64, exactly 0 between equal rows, and index (N,) int64 into ``b``.
     """
     a, b = _checked(least=1, a=a, b=b)
-    index = torch.cat([_squared(a[rows], b).argmin(1) for rows in _blocks(len(a), len(b))])
-    distance = torch.cat([(a[rows] - b[index[rows]]).norm(dim=1) for rows in _blocks(*a.shape)])
+    index = torch.cat([squared_distances(a[rows], b).argmin(1) for rows in blocks_of(len(a), len(b))])
+    distance = torch.cat([(a[rows] - b[index[rows]]).norm(dim=1) for rows in blocks_of(*a.shape)])
     return distance, index
 
 
@@ -182,12 +182,13 @@ def _checked(least: int = 2, **sets: Tensor) -> tuple[Tensor, ...]:
     return tuple(x.detach().to(device).double() for x in sets.values())
 
 
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
+def blocks_of(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of the rows, each of which times the columns fits into memory."""
     step = max(1, BLOCK // max(1, columns))
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _squared(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distances (N, M); what is rounding error rather than distance is exactly 0."""
     mean = b.mean(0)
     a, b = a - mean, b - mean  # large offsets would cancel badly in the next lines
@@ -207,7 +208,7 @@ def _gaussian(x: Tensor) -> tuple[Tensor, Tensor]:
     if len(x) <= x.shape[1]:
         return mean, (x - mean) * scale
     covariance = x.new_zeros(len(mean), len(mean))
-    for rows in _blocks(*x.shape):
+    for rows in blocks_of(*x.shape):
         centred = (x[rows] - mean) * scale
         covariance.addmm_(centred.T, centred)
     values, vectors = torch.linalg.eigh(covariance)
@@ -222,7 +223,7 @@ def _mmd2(a: Tensor, b: Tensor) -> float:
 
 def _kernel_sum(a: Tensor, b: Tensor) -> float:
     one, total = a.new_ones(1), 0.0
-    for rows in _blocks(len(a), len(b)):
+    for rows in blocks_of(len(a), len(b)):
         k = torch.addmm(one, a[rows], b.T, alpha=1 / a.shape[1]).flatten()
         total += float(k.square() @ k)
     return total
@@ -232,11 +233,11 @@ def _kernel_diagonal(a: Tensor) -> float:
     return float((a.square().mean(1) + 1).pow_(3).sum())
 
 
-def _radii(x: Tensor, k: int) -> Tensor:
+def radii(x: Tensor, k: int) -> Tensor:
     """Squared distance (N,) of each row to its k-th nearest other row."""
-    radii = []
-    for rows in _blocks(len(x), len(x)):
-        distance = _squared(x[rows], x)  # (n, N)
+    found = []
+    for rows in blocks_of(len(x), len(x)):
+        distance = squared_distances(x[rows], x)  # (n, N)
         distance.diagonal(offset=rows.start).fill_(torch.inf)  # a row is not its own neighbour
-        radii.append(distance.topk(k, dim=1, largest=False).values[:, -1])
-    return torch.cat(radii)
+        found.append(distance.topk(k, dim=1, largest=False).values[:, -1])
+    return torch.cat(found)

@@ -1,0 +1,370 @@
+"""AugmentedDataModule: real rows with synthetic ones beside them, for the training of any classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sized
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from datamodules.base import GANDataModule, Stream, StreamLoader, Table, as_is
+from datamodules.errors import InputError
+from datamodules.scales import SeriesSchema
+from datamodules.schema import Batch, ImageSchema, Schema
+from datamodules.store import read_images, read_series, read_texts
+from datamodules.tokens import END, TextSchema
+
+SOURCE_ONLY = ("row", "observed")  # fields of real rows that samples need not have
+
+
+class AugmentedDataModule(LightningDataModule):
+    """Training batches of real and synthetic rows, shuffled together; validation and test are those of the real data.
+
+    Batches are as the real module's, prepared for a network. The order is a function of (seed, step, rank), as
+    :class:`~datamodules.base.Stream` says, so a resumed run sees what the uninterrupted one saw.
+
+    Without ``ratio``, ``per_class`` and ``balance`` all samples are used. Otherwise the first of each class are, so
+    that those of a smaller ratio are among those of a larger one.
+
+    Args:
+        real: the real data.
+        synthetic: what ``ganaug generate`` wrote, a folder or file, whose classes are matched by name; or a data set of
+            rows as the real batches have them, dicts of ``x``, ``y``, …, such as ``ganaug.SyntheticDataset``. Where it
+            has ``targets``, their class ids, it is not read through to count them.
+        ratio: synthetic rows for each real one, class by class; 0 for none at all.
+        per_class: synthetic rows of each class, instead of a ratio.
+        balance: fill every class up to the size of the largest. ``ratio`` then counts from that size, and both it and
+            ``per_class`` come on top.
+        batch_size: rows per training batch and process; by default that of the real data.
+        seed: of the order.
+        as_tuple: batches are (x, y), as most classifiers expect them, in all three splits.
+        num_workers: processes that prepare batches. 0 for samples that a model on a GPU makes.
+
+    Raises:
+        InputError: an option that cannot be used; and from ``setup``: samples that are not like the data, or too few.
+    """
+
+    def __init__(
+        self,
+        real: GANDataModule,
+        synthetic: Path | str | Dataset[Any],
+        ratio: float | None = None,
+        per_class: int | None = None,
+        balance: bool = False,
+        batch_size: int | None = None,
+        seed: int = 0,
+        as_tuple: bool = False,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(real, GANDataModule):
+            raise InputError(f"real must be a data module of datamodules, not {type(real).__name__}")
+        if not isinstance(synthetic, str | Path) and not (
+            hasattr(synthetic, "__getitem__") and isinstance(synthetic, Sized)
+        ):
+            raise InputError(
+                f"synthetic must be a path or a data set with a length, not {type(synthetic).__name__}:"
+                " write the samples with ganaug generate, or give a SyntheticDataset"
+            )
+        if ratio is not None and per_class is not None:
+            raise InputError("give ratio or per_class, not both")
+        if ratio is not None and not 0 <= ratio < float("inf"):
+            raise InputError(f"ratio must be at least 0, not {ratio}")
+        for name, value, least in (
+            ("per_class", per_class, 0),
+            ("batch_size", batch_size, 1),
+            ("seed", seed, 0),
+            ("num_workers", num_workers, 0),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, not {value}")
+        self.real, self.synthetic = real, synthetic
+        self.ratio, self.per_class, self.balance = ratio, per_class, balance
+        self.batch_size = real.batch_size if batch_size is None else batch_size
+        self.seed, self.as_tuple, self.num_workers = seed, as_tuple, num_workers
+        self.train: Joined
+        self._ready = False
+
+    @property
+    def schema(self) -> Schema:
+        """Of the real data."""
+        return self.real.schema
+
+    def prepare_data(self) -> None:
+        """Whatever the real data need."""
+        self.real.prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Split the real data, read the samples, and choose among them."""
+        self.real.setup(stage)
+        if self._ready:
+            return
+        if isinstance(self.synthetic, str | Path):
+            rows, labelled = read_samples(Path(self.synthetic), self.schema)
+            if self.schema.labelled and not labelled:
+                raise InputError(f"{self.synthetic}: the samples have no labels, and the data have classes")
+            samples: Dataset[Any] = Table(rows, self.schema.prepare)
+            y = rows["y"]
+        else:
+            samples = self.synthetic
+            _same_schema(samples, self.schema)
+            y = class_ids(samples)
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.schema.num_classes:
+            raise InputError(
+                f"synthetic: class ids run from {int(y.min())} to {int(y.max())}, the data have"
+                f" {self.schema.num_classes} classes"
+            )
+        chosen = self._chosen(y)
+        if len(chosen):
+            _alike(self.real.train.__getitems__([0]), fetched(samples, [int(chosen[0])]))
+        self.train = Joined(self.real.train, samples, chosen)
+        self._ready = True
+        counts = y[chosen].bincount(minlength=self.schema.num_classes).tolist()
+        rank_zero_info(
+            f"training rows: {len(self.real.train)} real and {len(chosen)} synthetic; of these by class: "
+            + ", ".join(f"{self.schema.class_name(c)} {n}" for c, n in enumerate(counts[:20]))
+            + (", …" if len(counts) > 20 else "")
+        )
+
+    def _chosen(self, y: Tensor) -> Tensor:
+        """Numbers of the samples that are used, in order, among those of class ids y (N,)."""
+        if self.ratio is None and self.per_class is None and not self.balance:
+            return torch.arange(len(y))
+        have = self.real.train.fields["y"].bincount(minlength=self.schema.num_classes)
+        size = have.max().expand_as(have) if self.balance else have
+        wanted = size - have + (self.per_class or 0) + (size * (self.ratio or 0.0) + 0.5).long()
+        missing = wanted - y.bincount(minlength=self.schema.num_classes)
+        short = [f"{int(n)} of class {self.schema.class_name(c)}" for c, n in enumerate(missing) if n > 0]
+        if short:
+            more = f" and of {len(short) - 20} more classes" if len(short) > 20 else ""
+            raise InputError(
+                f"synthetic: of {int(wanted.sum())} samples asked for are missing {', '.join(short[:20])}{more}:"
+                " generate more, or ask for fewer"
+            )
+        parts = [(y == c).nonzero()[:n, 0] for c, n in enumerate(wanted.tolist())]
+        return torch.cat(parts).sort().values
+
+    # ---- loaders -----------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Endless shuffled passes over real and synthetic rows, cut into epochs."""
+        rank, world, step = 0, 1, None
+        if self.trainer is not None:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress
+            step = lambda: progress.total.ready  # noqa: E731
+        steps = self.real.steps_per_epoch or max(1, len(self.train) // (self.batch_size * world))
+        stream = Stream(len(self.train), self.batch_size, steps, self.seed, rank, world, step)
+        return self._loader(self.train, StreamLoader, sampler=stream, batch_size=self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The real validation rows in order."""
+        return self._loader(self.real.val, batch_size=max(256, self.batch_size))
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The real test rows in order."""
+        return self._loader(self.real.test, batch_size=max(256, self.batch_size))
+
+    def _loader(self, rows: Dataset[Any], kind: type[DataLoader[Any]] = DataLoader, **options: Any) -> DataLoader[Any]:
+        collate: Callable[[Batch], Any] = as_pair if self.as_tuple else as_is
+        return kind(
+            rows,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+    # ---- the loader's position, in every checkpoint ------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of training batches handed out, and what their order was drawn from."""
+        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
+        return {"step": step, **self._order()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with other data.
+
+        Raises:
+            InputError: the training rows or their order are not those of the interrupted run.
+        """
+        self.setup("fit")
+        for name, here in self._order().items():
+            if state_dict[name] != here:
+                raise InputError(
+                    f"the checkpoint was trained with data {name} {state_dict[name]}, this run has {here}:"
+                    " resume with the same data options, or start a new run"
+                )
+
+    def _order(self) -> dict[str, int]:
+        real = len(self.real.train)
+        return {"seed": self.seed, "real": real, "synthetic": len(self.train) - real, "split": self.real.seed}
+
+
+class Joined(Dataset[Batch]):
+    """The rows of a table, then chosen rows of another data set, all with the fields of the table.
+
+    Args:
+        real: the table.
+        synthetic: the other data set; an item is a dict as a row of the table, and may lack ``row``, which is then -1,
+            and ``observed``, which is then 1 up to the row's length.
+        chosen: (N,) numbers of its rows.
+    """
+
+    def __init__(self, real: Table, synthetic: Dataset[Any], chosen: Tensor) -> None:
+        self.real, self.synthetic, self.chosen = real, synthetic, chosen
+
+    def __len__(self) -> int:
+        return len(self.real) + len(self.chosen)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        index = torch.as_tensor(rows, dtype=torch.long)
+        of_real = index < len(self.real)
+        parts = []
+        if of_real.any() or not len(self.chosen):
+            parts.append(self.real.__getitems__(index[of_real].tolist()))
+        if not of_real.all():
+            made = fetched(self.synthetic, self.chosen[index[~of_real] - len(self.real)].tolist())
+            parts.append({name: made[name] if name in made else _filled(name, made) for name in self.real.fields})
+        place = torch.cat([of_real.nonzero(), (~of_real).nonzero()])[:, 0].argsort()
+        return {name: torch.cat([part[name] for part in parts])[place] for name in parts[0]}
+
+    def __getitem__(self, row: int) -> Batch:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        return {name: field[0] for name, field in self.__getitems__([row]).items()}
+
+
+def _filled(name: str, made: Batch) -> Tensor:
+    """What samples have in a field that only a source gives."""
+    if name == "row":
+        return torch.full_like(made["y"], -1)
+    inside = torch.arange(made["x"].shape[1]) < made["length"][:, None]
+    return inside[:, :, None].expand(made["x"].shape).to(made["x"].dtype)
+
+
+def fetched(rows: Dataset[Any], numbers: list[int]) -> Batch:
+    """Rows of any data set of dicts as one batch: all at once, where it can."""
+    at_once = getattr(rows, "__getitems__", None)
+    items = at_once(numbers) if at_once is not None else [rows[number] for number in numbers]
+    if not isinstance(items, Mapping):
+        if not all(isinstance(item, Mapping) for item in items):
+            raise InputError(
+                "synthetic: the items of a data set must be dicts of x, y, … as in the real batches, not"
+                f" {type(items[0]).__name__}"
+            )
+        items = default_collate(items)
+    return cast(Batch, items)
+
+
+def class_ids(rows: Dataset[Any]) -> Tensor:
+    """Class ids int64 (N,) of a data set: its ``targets``, or else the ``y`` of every item, read once."""
+    targets = getattr(rows, "targets", None)
+    if targets is not None:
+        return torch.as_tensor(targets, dtype=torch.long).cpu()
+    count = len(cast(Sized, rows))
+    parts = [fetched(rows, list(range(i, min(i + 256, count)))) for i in range(0, count, 256)]
+    if any("y" not in part for part in parts):
+        raise InputError("synthetic: the items of the data set have no y: give each its class id, or 0")
+    return torch.cat([part["y"].long() for part in parts]) if parts else torch.empty(0, dtype=torch.long)
+
+
+def as_pair(batch: Batch) -> tuple[Tensor, Tensor]:
+    """A collate function for classifiers that expect (x, y)."""
+    return batch["x"], batch["y"]
+
+
+# ---- samples that must be like the data ------------------------------------------------------------------------------
+
+
+def read_samples(path: Path, schema: Schema) -> tuple[Batch, bool]:
+    """Samples in files as rows like those of the data.
+
+    Args:
+        path: what :mod:`datamodules.store` reads: folder or ``.npz`` of pictures, folder or file of sentences or
+            series.
+        schema: of the data.
+
+    Returns:
+        Rows as the data's are stored, with its class ids by the classes' names, 0 where either has no classes; and
+        whether the samples have labels. A sentence without a token, as a model of characters may write one, is left
+        out, with a warning.
+
+    Raises:
+        InputError: they cannot be read, or have another size, other columns or other classes than the data.
+    """
+    if isinstance(schema, ImageSchema):
+        return _pictures(path, schema)
+    if isinstance(schema, TextSchema):
+        return _sentences(path, schema)
+    if isinstance(schema, SeriesSchema):
+        return read_series(path, schema)
+    raise InputError(f"{path}: samples of {schema.kind} data cannot be read: give a data set of them")
+
+
+def _pictures(path: Path, schema: ImageSchema) -> tuple[Batch, bool]:
+    known: Any = schema.channels if schema.channels in (1, 3, 4) else None
+    pictures, y, classes = read_images(path, channels=known)
+    expected = (schema.height, schema.width, schema.channels)
+    if pictures.shape[1:] != expected:
+        found, wanted = (f"{h}×{w} with {c} channels" for h, w, c in (pictures.shape[1:], expected))
+        raise InputError(f"{path}: the samples are {found}, the data are {wanted}")
+    return {"x": schema.encode(pictures), "y": _ids(path, schema, y, classes, len(pictures))}, y is not None
+
+
+def _sentences(path: Path, schema: TextSchema) -> tuple[Batch, bool]:
+    texts, y, classes = read_texts(path)
+    blank = [END] * (1 if schema.ends else schema.max_length)  # holds the place, so that errors count every sentence
+    try:
+        ids = [schema.ids(text) for text in texts]
+        x, length = schema.pad([tokens or blank for tokens in ids])
+    except InputError as error:
+        raise InputError(f"{path}: {error}, as in the data") from None
+    rows = {"x": x, "length": length, "y": _ids(path, schema, y, classes, len(texts))}
+    full = torch.tensor([bool(tokens) for tokens in ids])
+    if not full.all():
+        rank_zero_warn(f"{path}: {int((~full).sum())} of {len(texts)} samples have no token: left out")
+    return {name: field[full] for name, field in rows.items()}, y is not None
+
+
+def _ids(path: Path, schema: Schema, y: np.ndarray | None, classes: tuple[str, ...], count: int) -> Tensor:
+    """The data's ids of class ids that belong to other names; 0 where either has no classes."""
+    if y is None or not schema.labelled:
+        return torch.zeros(count, dtype=torch.long)
+    unknown = [name for name in classes if name not in schema.classes]
+    if unknown:
+        raise InputError(f"{path}: the class {unknown[0]} is not among those of the data")
+    return torch.tensor([schema.classes.index(name) for name in classes])[torch.from_numpy(y)]
+
+
+def _same_schema(samples: Dataset[Any], schema: Schema) -> None:
+    """Refuse a data set that says it was made for other data."""
+    theirs = getattr(samples, "schema", None)
+    if not isinstance(theirs, Schema) or theirs == schema:
+        return
+    there, here = theirs.to_dict(), schema.to_dict()
+    differ = [name for name in here if there.get(name) != here[name]]
+    raise InputError(
+        f"synthetic: made by a model of other data, or of another split of them: their {', '.join(differ)} differ"
+    )
+
+
+def _alike(real: Batch, made: Batch) -> None:
+    """Refuse samples whose fields are not of the type and shape of a real row's."""
+    for name, field in real.items():
+        there = made.get(name)
+        if name in SOURCE_ONLY and there is None:
+            continue
+        wanted = f"{name} {str(field.dtype).removeprefix('torch.')} {tuple(field.shape[1:])}"
+        if there is None:
+            raise InputError(f"synthetic: a real row has {wanted}, a sample has no {name}")
+        if (there.dtype, there.shape[1:]) != (field.dtype, field.shape[1:]):
+            found = f"{str(there.dtype).removeprefix('torch.')} {tuple(there.shape[1:])}"
+            raise InputError(f"synthetic: a real row has {wanted}, a sample {found}: give samples as the batches are")

@@ -1,0 +1,381 @@
+"""GANSampler: over-sampling by a GAN, where imbalanced-learn's samplers go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from datamodules.base import GANDataModule, Table
+from datamodules.errors import InputError
+from datamodules.images import ImageModule
+from datamodules.scales import SeriesSchema
+from datamodules.schema import ImageSchema, Schema
+from datamodules.series import SeriesModule, SeriesRows
+from datamodules.tokens import TextSchema, build_vocabulary
+from ganaug.dcgan import DCGAN
+from ganaug.gan import GAN, Accelerator, load
+from ganaug.seqgan import SeqGAN
+from ganaug.synthetic import draw_samples
+from ganaug.timegan import TimeGAN
+
+MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": TimeGAN}
+STEPS = 2000  # of a model's last phase
+
+
+class GANSampler(BaseEstimator):  # type: ignore[misc]
+    """Raise rare classes by samples of a GAN trained on the rows at hand, as the samplers of imbalanced-learn do.
+
+    It has ``fit_resample``, and ``get_params`` and ``set_params`` of scikit-learn, which is all that
+    ``imblearn.pipeline.Pipeline`` asks for: there it resamples in ``fit`` and stands aside in ``predict``.
+    imbalanced-learn itself is not needed.
+
+    What X holds decides which model learns from it:
+
+    - uint8 (N, H, W) or (N, H, W, C): pictures, by DCGAN;
+    - other numbers (N, T, F): series of T steps, by TimeGAN;
+    - a list, array or pandas Series of N strings: sentences, by SeqGAN.
+
+    Numbers (N, D), as scikit-learn likes them, do not say what they are. With ``shape`` they are taken apart, given to
+    the model as above, and samples laid flat again: ``(8, 8)`` for flattened pictures, ``(T, F)`` for series, ``(T,)``
+    where each row is a series of one measurement. Without it they are refused: of plain vectors SMOTE makes more.
+
+    Args:
+        model: the model, or its name; by default as above.
+        options: of the model, such as ``{"width": 32}``.
+        steps: batches to train for; by default 2,000 of the model's last phase, after those of the phases before it.
+        batch_size: rows a step.
+        sampling_strategy: ``auto``: every class up to the size of the largest; a dict: class to the number of rows
+            wanted, the real ones included; a number, for two classes: rows of the rarer for each of the other.
+        shape: of a row, where X is (N, D).
+        random_state: a number, a ``numpy.random.RandomState``, or None for another outcome every time.
+        accelerator: auto, cpu, cuda, mps.
+        checkpoint: of a model trained before, instead of training one. Classes are matched by name.
+
+    Attributes:
+        model_: the model, after ``fit_resample``; None where no class wanted samples.
+        sampling_strategy_: class to the number of samples that were made.
+    """
+
+    def __init__(
+        self,
+        model: type[GAN] | str | None = None,
+        options: dict[str, Any] | None = None,
+        steps: int | None = None,
+        batch_size: int = 64,
+        sampling_strategy: Literal["auto"] | Mapping[Any, int] | float = "auto",
+        shape: tuple[int, ...] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        accelerator: Accelerator = "auto",
+        checkpoint: str | Path | None = None,
+    ) -> None:
+        self.model = model
+        self.options = options
+        self.steps = steps
+        self.batch_size = batch_size
+        self.sampling_strategy = sampling_strategy
+        self.shape = shape
+        self.random_state = random_state
+        self.accelerator = accelerator
+        self.checkpoint = checkpoint
+
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Train on the rows and make what is missing.
+
+        Args:
+            X: N rows, as above; also as a pandas Series or DataFrame.
+            y: N labels of any kind that can be sorted.
+
+        Returns:
+            The rows and labels as they were, then the samples, class after class, in the same containers and types.
+
+        Raises:
+            InputError: rows, labels or an option cannot be used.
+        """
+        rows = _array(X)
+        values, ids = _classes(y, len(rows))
+        missing = self._missing(values, np.bincount(ids, minlength=len(values)))
+        self.sampling_strategy_ = {value: n for value, n in zip(values.tolist(), missing.tolist(), strict=True) if n}
+        self.model_: GAN | None = None
+        kind, rows = self._kind(rows)
+        if not missing.sum():
+            return X, y
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        names = tuple(str(value) for value in values.tolist())
+        wanted = np.repeat(np.arange(len(values)), missing)  # (M,) class after class
+        with torch.random.fork_rng():  # training leaves the process as it was
+            if self.checkpoint is None:
+                self.model_ = self._trained(kind, rows, ids, names, seed)
+            else:
+                self.model_ = load(self.checkpoint)
+                _check_fits(self.model_, kind, rows, [names[c] for c in np.unique(wanted)])
+            chosen = torch.tensor([self.model_.schema.classes.index(names[c]) for c in wanted])
+            samples = draw_samples(self.model_, torch.arange(len(wanted)), chosen, seed)
+        made = _decoded(self.model_.schema, samples["x"], rows)
+        return _extended(X, made), _extended(y, values[wanted])
+
+    # ---- how many ----------------------------------------------------------------------------------------------------
+
+    def _missing(self, values: np.ndarray, have: np.ndarray) -> np.ndarray:
+        """How many samples of each class (K,), where there are ``have`` (K,) rows."""
+        strategy = self.sampling_strategy
+        if isinstance(strategy, Mapping):
+            known = {value: k for k, value in enumerate(values.tolist())}
+            missing = np.zeros_like(have)
+            for label, wanted in strategy.items():
+                if label not in known:
+                    raise InputError(f"sampling_strategy: {label!r} is none of the classes {_list(values)}")
+                if wanted < have[known[label]] or wanted != int(wanted):
+                    raise InputError(
+                        f"sampling_strategy: {wanted} rows asked of class {label}, which has {have[known[label]]}:"
+                        " a GAN adds rows and takes none away"
+                    )
+                missing[known[label]] = wanted - have[known[label]]
+            return missing
+        if isinstance(strategy, str) and strategy == "auto":
+            return np.asarray(have.max() - have)
+        if isinstance(strategy, bool) or not isinstance(strategy, int | float) or not 0 < strategy <= 1:
+            raise InputError(
+                "sampling_strategy must be auto, a dict of class and rows wanted, or a number above 0 and at most 1,"
+                f" not {strategy!r}"
+            )
+        if len(values) != 2:
+            raise InputError(f"sampling_strategy: {strategy} is for two classes, y has {len(values)}: give a dict")
+        missing = np.zeros_like(have)
+        rare = int(have.argmin())
+        missing[rare] = int(strategy * have.max()) - have[rare]
+        if missing[rare] < 0:
+            raise InputError(
+                f"sampling_strategy: class {values[rare]} has {have[rare]} rows, more than {strategy} of"
+                f" {have.max()}: a GAN adds rows and takes none away"
+            )
+        return missing
+
+    # ---- of what -----------------------------------------------------------------------------------------------------
+
+    def _kind(self, rows: np.ndarray) -> tuple[str, np.ndarray]:
+        """Kind of data, and the rows as its model wants them: (N, H, W, C), (N, T, F) or (N,)."""
+        chosen = self._model()
+        if rows.dtype.kind in "OUS":
+            if rows.ndim == 2 and rows.shape[1] == 1:
+                rows = rows[:, 0]
+            odd = next((i for i, text in enumerate(rows.tolist()) if not isinstance(text, str)), None)
+            if odd is not None or rows.ndim != 1:
+                raise InputError(
+                    f"X: row {odd} is no string: give a list of strings, or an array of numbers"
+                    if rows.ndim == 1
+                    else f"X {rows.shape} is an array of objects: give a list of strings, or an array of numbers"
+                )
+            kind = "text"
+        else:
+            rows = self._apart(rows)
+            kind = "image" if rows.dtype == np.uint8 and rows.ndim in (3, 4) else "series"
+        if chosen is not None and chosen.schema_kind != kind:
+            of = "uint8 (N, H, W) or (N, H, W, C)" if chosen.schema_kind == "image" else "see GANSampler"
+            raise InputError(
+                f"X {rows.shape} of {rows.dtype} holds {kind} data, {chosen.__name__} learns from"
+                f" {chosen.schema_kind} data ({of})"
+            )
+        if kind == "image" and rows.ndim == 3:
+            rows = rows[..., None]
+        if kind == "series" and rows.ndim != 3:
+            raise InputError(f"X {rows.shape} of {rows.dtype}: pictures must be uint8, 0 to 255: convert them")
+        return kind, rows
+
+    def _apart(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of numbers in their shape, checked."""
+        if rows.dtype.kind not in "iuf":
+            raise InputError(f"X of {rows.dtype}: give numbers or strings")
+        if not np.isfinite(rows).all():
+            bad = int(np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(1))[0])
+            raise InputError(f"X: NaN or infinity in row {bad}: fill or leave out what is missing")
+        if rows.ndim != 2:
+            if self.shape is not None:
+                raise InputError(f"shape is for X of two dimensions, not {rows.shape}: leave it out")
+            if rows.ndim not in (3, 4):
+                raise InputError(f"X {rows.shape}: give (N, H, W[, C]) uint8, (N, T, F), or (N, D) and shape")
+            return rows
+        if self.shape is None:
+            raise InputError(
+                f"X {rows.shape} may be plain vectors, of which imblearn.over_sampling.SMOTE makes more: for series of"
+                f" one measurement give shape=({rows.shape[1]},), for flattened pictures or series their shape"
+            )
+        shape = tuple(self.shape)
+        if not 1 <= len(shape) <= 3 or min(shape) < 1 or int(np.prod(shape)) != rows.shape[1]:
+            raise InputError(f"shape {shape} does not fit rows of {rows.shape[1]} numbers")
+        return rows.reshape(len(rows), *(shape if len(shape) > 1 else (*shape, 1)))
+
+    def _model(self) -> type[GAN] | None:
+        """The model asked for, if any."""
+        if self.checkpoint is not None and (self.model, self.options, self.steps) != (None, None, None):
+            raise InputError("a checkpoint says which model: leave out model, options and steps, or the checkpoint")
+        if self.model is None:
+            return None
+        found = GAN.models.get(self.model) if isinstance(self.model, str) else self.model
+        if not (isinstance(found, type) and issubclass(found, GAN)):
+            raise InputError(f"model must be one of {', '.join(m.__name__ for m in MODELS.values())}, not {self.model}")
+        return found
+
+    def _trained(self, kind: str, rows: np.ndarray, y: np.ndarray, names: tuple[str, ...], seed: int) -> GAN:
+        """A model trained on the rows."""
+        data = SOURCES[kind](rows, y, names, batch_size=self.batch_size, seed=seed, val_fraction=0.0, test_fraction=0.0)
+        chosen = self._model() or MODELS[kind]
+        try:
+            model = chosen(data.schema, **{"seed": seed, **(self.options or {})})  # type: ignore[arg-type]
+        except TypeError as error:
+            raise InputError(f"options: {chosen.__name__}: {' '.join(str(error).split())}") from None
+        if not model.conditional:
+            raise InputError(f"options: a {chosen.__name__} without classes cannot raise one: make it conditional")
+        before = sum(steps or 0 for _, steps in model.phases[:-1])
+        steps = before + STEPS if self.steps is None else self.steps
+        if steps < 1:
+            raise InputError(f"steps must be at least 1, not {steps}")
+        trainer = Trainer(
+            accelerator=self.accelerator,
+            devices=1,
+            max_steps=steps,
+            max_epochs=-1,
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            plugins=[LightningEnvironment()],
+        )
+        trainer.fit(model, data)
+        return model.eval()
+
+
+# ---- rows in memory as sources ---------------------------------------------------------------------------------------
+
+
+class _Pictures(ImageModule):
+    """uint8 (N, H, W, C)."""
+
+    def __init__(self, rows: np.ndarray, y: np.ndarray, classes: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        self._rows, self._y = rows, y
+        self.schema = self._describe(*rows.shape[1:], classes)
+
+    def load(self) -> tuple[Table, None]:
+        return self._table(self._rows, self._y), None
+
+
+class _Sentences(GANDataModule):
+    """N strings, in words."""
+
+    def __init__(self, rows: np.ndarray, y: np.ndarray, classes: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        plain = TextSchema(vocabulary=(), max_length=0)
+        texts = [plain.normalise(text) for text in rows.tolist()]
+        vocabulary, _ = build_vocabulary(texts, "word", 1, 0)
+        words = TextSchema(classes=classes, vocabulary=tuple(vocabulary), max_length=0)
+        self._ids, self._y = [words.ids(text) for text in texts], y
+        blank = next((i for i, ids in enumerate(self._ids) if not ids), None)
+        if blank is not None:
+            raise InputError(f"X: row {blank} is an empty sentence: leave it out")
+        longest = max(map(len, self._ids))
+        self.schema = TextSchema(classes=classes, vocabulary=words.vocabulary, max_length=longest + 1)
+
+    def load(self) -> tuple[Table, None]:
+        assert isinstance(self.schema, TextSchema)
+        x, length = self.schema.pad(self._ids)
+        return Table({"x": x, "length": length, "y": torch.from_numpy(self._y)}), None
+
+
+class _Series(SeriesModule):
+    """Numbers (N, T, F)."""
+
+    def __init__(self, rows: np.ndarray, y: np.ndarray, classes: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        count, steps, features = rows.shape
+        held = SeriesRows(rows.astype(np.float64), np.full(count, steps), y)
+        columns = tuple(f"column_{k}" for k in range(features))
+        self.describe(held, None, columns, classes=classes, dtypes=(str(rows.dtype),) * features)
+
+
+SOURCES: dict[str, Any] = {"image": _Pictures, "text": _Sentences, "series": _Series}
+
+
+# ---- what comes in, and goes out again -------------------------------------------------------------------------------
+
+
+def _array(rows: Any) -> np.ndarray:
+    try:
+        array = np.asarray(rows)
+    except ValueError:
+        raise InputError("X: rows of different shapes: give an array, or a list of strings") from None
+    if not array.ndim or not len(array):
+        raise InputError("X: no rows")
+    return array
+
+
+def _classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The labels' values (K,) and the class ids int64 (N,)."""
+    labels = np.asarray(y)
+    if labels.shape != (count,):
+        raise InputError(f"y {labels.shape}: X has {count} rows, which want a label each")
+    if bool(pd.isna(labels).any()):
+        raise InputError(f"y: row {int(np.flatnonzero(pd.isna(labels))[0])} has no label")
+    try:
+        values, ids = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise InputError("y: labels of different kinds cannot be sorted: make them all strings") from None
+    return values, ids.astype(np.int64)
+
+
+def _check_fits(model: GAN, kind: str, rows: np.ndarray, names: list[str]) -> None:
+    """Refuse a model that makes other rows than these."""
+    schema = model.schema
+    if schema.kind != kind:
+        raise InputError(f"checkpoint: its {type(model).__name__} makes {schema.kind} data, X holds {kind} data")
+    unknown = [name for name in names if name not in schema.classes]
+    if not model.conditional or unknown:
+        knows = _list(np.array(schema.classes)) if model.conditional else "none"
+        raise InputError(f"checkpoint: samples of class {(unknown or names)[0]} are wanted, its model knows {knows}")
+    size: tuple[int, ...] = rows.shape[1:]
+    if isinstance(schema, ImageSchema):
+        size = schema.height, schema.width, schema.channels
+    elif isinstance(schema, SeriesSchema):
+        if not schema.fixed:
+            raise InputError("checkpoint: its series differ in length, those of X do not")
+        size = schema.length, schema.features
+    if size != rows.shape[1:]:
+        raise InputError(f"checkpoint: its model makes rows of {size}, X has rows of {rows.shape[1:]}")
+
+
+def _decoded(schema: Schema, x: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+    """Samples as they are stored, in the type of the rows that were learnt from."""
+    if isinstance(schema, ImageSchema):
+        return schema.decode(schema.prepare({"x": x})["x"])
+    if isinstance(schema, TextSchema):
+        return np.array(schema.decode(x), dtype=object)
+    assert isinstance(schema, SeriesSchema)
+    values = schema.decode(x)
+    return (np.rint(values) if rows.dtype.kind in "iu" else values).astype(rows.dtype)
+
+
+def _extended(given: Any, made: np.ndarray) -> Any:
+    """What was given with the new rows after it: a list, pandas Series or DataFrame, or an array."""
+    if isinstance(given, list | tuple):
+        return [*given, *made.reshape(len(made), *np.asarray(given).shape[1:]).tolist()]
+    if isinstance(given, pd.Series):
+        return pd.concat([given, pd.Series(made, dtype=given.dtype, name=given.name)], ignore_index=True)
+    if isinstance(given, pd.DataFrame):
+        new = pd.DataFrame(made.reshape(len(made), -1), columns=given.columns).astype(given.dtypes)
+        return pd.concat([given, new], ignore_index=True)
+    array = np.asarray(given)
+    made = made.reshape(len(made), *array.shape[1:])
+    return np.concatenate([array, made.astype(str) if array.dtype.kind == "U" else made.astype(array.dtype)])
+
+
+def _list(values: np.ndarray) -> str:
+    return ", ".join(str(value) for value in values[:20].tolist()) + (", …" if len(values) > 20 else "")
