@@ -1,4 +1,6 @@
+import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule
 from torch.utils.data import Dataset
 from torchvision.models import resnet18
 
-from datamodules import Digits, GANDataModule, Grammar, ImageArrays, InputError, Signals, Table
+from datamodules import Digits, GANDataModule, Grammar, InputError, Signals, Table
 from datamodules.augmented import AugmentedDataModule, read_samples
 from datamodules.base import Stream
 from datamodules.store import write_images, write_manifest, write_series, write_texts
@@ -19,6 +21,14 @@ from ganaug.classifiers import ImageClassifier
 from ganaug.synthetic import SyntheticDataset
 
 WRITE = {"image": write_images, "text": write_texts, "series": write_series}
+
+
+def grammar() -> GANDataModule:
+    return Grammar(sentences=90, batch_size=8)
+
+
+def signals() -> GANDataModule:
+    return Signals(kinds=["sinusoid", "ar"], series=40, length=10, batch_size=8)
 
 
 def digits(**options) -> GANDataModule:
@@ -120,12 +130,12 @@ def test_validation_and_test_are_the_real_ones() -> None:
 @pytest.mark.parametrize(
     ("make", "format"),
     [
-        (lambda: ImageArraysOf(), "folder"),
-        (lambda: ImageArraysOf(), "npz"),
-        (lambda: Grammar(sentences=90), "jsonl"),
-        (lambda: Grammar(sentences=90), "txt"),
-        (lambda: Signals(kinds=["sinusoid", "ar"], series=40, length=10), "npz"),
-        (lambda: Signals(kinds=["sinusoid", "ar"], series=40, length=10), "csv"),
+        (digits, "folder"),
+        (digits, "npz"),
+        (grammar, "jsonl"),
+        (grammar, "txt"),
+        (signals, "npz"),
+        (signals, "csv"),
     ],
 )
 def test_files_come_back_as_the_rows_that_were_written(make, format: str, tmp_path: Path) -> None:
@@ -149,8 +159,209 @@ def test_files_come_back_as_the_rows_that_were_written(make, format: str, tmp_pa
         assert torch.equal(read["length"][back], made["length"][order])
 
 
-def ImageArraysOf() -> GANDataModule:
-    path = Path(__file__).parent / "x.npz"
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8), np.array(["cat", "dog"])[np.arange(60) % 2]
-    raise NotImplementedError(path, x, y)
+def test_class_ids_go_by_name(tmp_path: Path) -> None:
+    real = digits()
+    turned = replace(real.schema, classes=real.schema.classes[::-1])
+    made = all_rows(samples(real, [3] * 10))
+    write_images(turned, [{"index": torch.arange(30), **made, "y": 9 - made["y"]}], tmp_path / "out", "npz")
+    batch = all_rows(ready(real, tmp_path / "out").train)
+    assert sorted(row_ids(batch)[40:]) == sorted(row_ids(made))
+
+
+def test_samples_on_the_fly_are_those_of_the_files(tmp_path: Path) -> None:
+    real = digits()
+    model = DCGAN(real.schema, latent_dim=8, width=4).eval()
+    made = SyntheticDataset(model, per_class=2, seed=3)
+    data = ready(real, made, batch_size=60, num_workers=0)
+    batch = next(iter(data.train_dataloader()))
+    assert sorted(row_ids(batch)) == sorted(row_ids(all_rows(real.train)) + row_ids(all_rows(data.train))[40:])
+    drawn = [made[i] for i in range(20)]
+    assert [int(item["y"]) for item in drawn] == list(range(10)) * 2
+    for i, item in enumerate(drawn):
+        torch.testing.assert_close(data.train[40 + i]["x"], item["x"], rtol=0, atol=1 / 127 + 1e-6)
+
+
+class Plain(Dataset):
+    """A data set of somebody else's, without ``targets`` and ``__getitems__``."""
+
+    def __init__(self, table: Table, **changes) -> None:
+        self.table, self.changes = table, changes
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, row: int) -> dict:
+        item = {**self.table[row], **self.changes}
+        return {name: value for name, value in item.items() if value is not None}
+
+
+def test_any_data_set_of_dicts() -> None:
+    real = digits()
+    made = samples(real, [3] * 10)
+    assert row_ids(all_rows(ready(real, Plain(made)).train)) == row_ids(all_rows(ready(real, made).train))
+    assert counts(ready(real, Plain(made), per_class=2)) == [2] * 10
+
+
+# ---- order ----
+
+
+def test_the_order_is_that_of_a_stream() -> None:
+    real = digits()
+    data = ready(real, samples(real, [2] * 10), seed=5, batch_size=16)
+    loader = data.train_dataloader()
+    seen = [i for batch in loader for i in row_ids(batch)]
+    rows = row_ids(all_rows(data.train))
+    assert seen == [rows[i] for i in Stream(60, 16, 3, seed=5)]
+    assert len(loader) == 3
+
+
+def test_both_kinds_share_a_batch_and_worker_processes_change_nothing() -> None:
+    real = digits()
+    made = samples(real, [4] * 10)
+    alone, helped = (ready(real, made, num_workers=n) for n in (0, 1))
+    mine = set(row_ids(all_rows(real.train)))
+    for a, b in zip(alone.train_dataloader(), helped.train_dataloader(), strict=True):
+        assert row_ids(a) == row_ids(b)
+        assert 0 < len(mine & set(row_ids(a))) < 8
+
+
+# ---- in training ----
+
+
+class ResNet(LightningModule):
+    """A classifier of the user's own, who has never heard of this package."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = resnet18(num_classes=10)
+        self.network.conv1 = torch.nn.Conv2d(1, 64, 3, padding=1, bias=False)
+
+    def training_step(self, batch, _) -> torch.Tensor:
+        x, y = batch
+        return F.cross_entropy(self.network(x), y)
+
+    def validation_step(self, batch, _) -> None:
+        x, y = batch
+        self.log("accuracy", (self.network(x).argmax(1) == y).float().mean())
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), 1e-3)
+
+
+def test_a_classifier_of_the_users_own_trains_in_five_lines() -> None:
+    real = Digits(image_size=8, per_class=10, batch_size=20)
+    synthetic = SyntheticDataset(DCGAN(real.schema, latent_dim=8, width=4), per_class=10)
+    data = AugmentedDataModule(real, synthetic, as_tuple=True)
+    run, model = trainer(10, limit_val_batches=1.0, plugins=[]), ResNet()  # an epoch
+    run.fit(model, data)
+    assert run.global_step == 10
+    assert 0 <= run.callback_metrics["accuracy"] <= 1
+    assert 0 <= run.test(model, data, verbose=False)[0]["accuracy"] <= 1
+
+
+class Seen(Callback):
+    def __init__(self) -> None:
+        self.batches: list[list[bytes]] = []
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        self.batches.append(row_ids(batch))
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    real = digits()
+    made = samples(real, [2] * 10)
+
+    def fit(ckpt=None, *callbacks) -> tuple[ImageClassifier, list]:
+        torch.manual_seed(0)
+        model, seen = ImageClassifier(real.schema, width=4, steps=10), Seen()
+        run = trainer(10, seen, *callbacks, plugins=[])
+        with contextlib.suppress(Stop.Killed):
+            run.fit(model, AugmentedDataModule(real, made, seed=2), ckpt_path=ckpt)
+        return model, seen.batches
+
+    whole, batches = fit()  # seven batches an epoch
+    _, before = fit(None, Stop(4, tmp_path / "at.ckpt"))
+    resumed, after = fit(tmp_path / "at.ckpt")
+    assert before + after == batches
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    for name, options in {"seed 2": {"seed": 3}, "synthetic 20": {"seed": 2, "per_class": 1}}.items():
+        with pytest.raises(InputError, match=f"trained with data {name}, this run has"):
+            trainer(10, plugins=[]).fit(
+                resumed, AugmentedDataModule(real, made, **options), ckpt_path=tmp_path / "at.ckpt"
+            )
+
+
+# ---- bad input ----
+
+
+def test_bad_options() -> None:
+    real = digits()
+    made = samples(real, [2] * 10)
+    assert "ratio or per_class, not both" in message(real, made, ratio=1, per_class=1)
+    assert "ratio must be at least 0, not -1" in message(real, made, ratio=-1)
+    assert "ratio must be at least 0, not nan" in message(real, made, ratio=float("nan"))
+    assert "per_class must be at least 0, not -2" in message(real, made, per_class=-2)
+    assert "batch_size must be at least 1, not 0" in message(real, made, batch_size=0)
+    assert "seed must be at least 0" in message(real, made, seed=-1)
+    assert "real must be a data module of datamodules, not Table" in message(made, made)
+    assert "synthetic must be a path or a data set with a length, not int" in message(real, 3)
+
+
+def test_data_sets_that_are_not_like_the_data() -> None:
+    real = digits()
+    made = samples(real, [2] * 10)
+    assert "a sample has no x" in message(real, Plain(made, x=None))
+    assert "have no y" in message(real, Plain(made, y=None))
+    flat = Plain(made, x=made[0]["x"][0])
+    assert "a real row has x float32 (1, 16, 16), a sample float32 (16, 16)" in message(real, flat)
+    stored = Table(made.fields)
+    assert "a real row has x float32 (1, 16, 16), a sample uint8 (1, 16, 16)" in message(real, stored)
+    assert "class ids run from 10 to 10, the data have 10 classes" in message(real, Plain(made, y=torch.tensor(10)))
+    pairs = [(item["x"], item["y"]) for item in (made[i] for i in range(3))]
+    assert "must be dicts of x, y" in message(real, pairs)
+    other = SyntheticDataset(DCGAN(replace(real.schema, classes=("a", "b")), latent_dim=8, width=4), n=4)
+    assert "their classes differ" in message(real, other)
+    blind = SyntheticDataset(DCGAN(real.schema, latent_dim=8, width=4, conditional=False), n=4)
+    assert "their classes differ" in message(real, blind)
+
+
+def test_files_that_are_not_like_the_data(tmp_path: Path) -> None:
+    real = digits()
+    made = {"index": torch.arange(30), **all_rows(samples(real, [3] * 10))}
+    write_images(replace(real.schema, classes=tuple("abcdefghij")), [made], tmp_path / "named", "npz")
+    assert message(real, tmp_path / "named").endswith("the class a is not among those of the data")
+    write_images(replace(real.schema, height=16, width=16), [made], tmp_path / "large", "npz")
+    assert message(real, tmp_path / "large").endswith("16×16 with 1 channels, the data are 8×8 with 1 channels")
+    write_images(replace(real.schema, classes=()), [{**made, "y": made["y"] * 0}], tmp_path / "blind", "npz")
+    assert message(real, str(tmp_path / "blind")).endswith("the samples have no labels, and the data have classes")
+    assert "check the path" in message(real, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "no pictures in it" in message(real, tmp_path / "empty")
+
+
+def test_sentences_that_are_not_like_the_data(tmp_path: Path) -> None:
+    real = grammar()
+    real.setup()
+    long = "the dog eats " * 30
+    file = tmp_path / "samples.jsonl"
+    file.write_text(json.dumps({"text": long, "label": "report"}) + "\n")
+    assert "sentence 1 has 90 tokens: there should be 1 to" in message(real, file)
+    file.write_text(json.dumps({"text": "the dog sleeps .", "label": "poem"}) + "\n")
+    assert message(real, file).endswith("the class poem is not among those of the data")
+    rows = [{"text": text, "label": "report"} for text in ("the dog sleeps today .", " ")]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.warns(UserWarning, match="1 of 2 samples have no token: left out"):
+        read, labelled = read_samples(file, real.schema)
+    assert labelled
+    assert len(read["y"]) == len(read["x"]) == 1
+    assert real.schema.decode(read["x"]) == real.schema.decode(real.schema.encode([rows[0]["text"]])[0])
+
+
+def test_series_of_other_columns(tmp_path: Path) -> None:
+    real = signals()
+    real.setup()
+    made = {"index": torch.arange(len(real.test)), **all_rows(real.test)}
+    write_series(replace(real.schema, columns=("speed",)), [made], tmp_path / "out", "npz")
+    assert "the samples have the columns speed, the data value" in message(real, tmp_path / "out")

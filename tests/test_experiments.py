@@ -1,5 +1,6 @@
 """The YAML files, the README's commands and the package's metadata: what a stranger tries first."""
 
+import html
 import json
 import re
 import shlex
@@ -35,14 +36,41 @@ def stand_in(path: Path, kind: str) -> list[str]:
         Path("text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         test = ["--data.test_path", "text.jsonl"] if "test_path" in path.read_text() else []
         return ["--data.path", "text.jsonl", *test, "--data.max_length", "40"]
+    if kind == "SeriesArrays":
+        y = {"y_train": np.arange(40) % 2, "y_test": np.arange(20) % 2}
+        x = {name: np.random.default_rng(0).random((len(labels), 12, 2)) for name, labels in y.items()}
+        np.savez("series.npz", x_train=x["y_train"], x_test=x["y_test"], layout="NTF", **y)
+        return ["--data.path", "series.npz", *(["--data.layout", "NTF"] if "layout" in path.read_text() else [])]
     return []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+YAMLS = sorted((ROOT / "experiments").glob("*.yaml"))
+STUDIES = [path for path in YAMLS if path.stem.startswith("augment_")]
+RUNS = [path for path in YAMLS if path not in STUDIES]
+PHASES = {"SeqGAN": ["mle_steps", "discriminator_steps"], "TimeGAN": ["autoencoder_steps", "supervisor_steps"]}
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_every_study_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    phases = PHASES.get(config["model"]["class_path"], [])
+    few = ["--per_class", "[2]"] if "per_class" in config else []
+    main([
+        "augment", "--config", str(path), *stand_in(path, config["data"]["class_path"]), "--out", "study", *few,
+        "--seeds", "[0]", "--gan_steps", str(len(phases) + 1), "--classifier_steps", "2", "--ratios", "[1]",
+        "--arms", "[real,gan]", "--filters", "[]", "--accelerator", "cpu", "--threads", "1", "--progress", "false",
+        *(word for name in phases for word in (f"--model.{name}", "1")),
+    ])  # fmt: skip
+    summary = json.loads((tmp_path / "study" / "summary.json").read_text())
+    assert html.escape(summary["verdict"]) in (tmp_path / "study" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
 def test_every_yaml_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = yaml.safe_load(path.read_text())
-    phases = {"SeqGAN": ["mle_steps", "discriminator_steps"]}.get(config["model"]["class_path"], [])
+    phases = PHASES.get(config["model"]["class_path"], [])
     main([
         "fit", "--config", str(path), *stand_in(path, config["data"]["class_path"]),
         "--trainer.fast_dev_run", str(len(phases) + 2), "--trainer.accelerator", "cpu", "--scores.steps", "5",
@@ -50,7 +78,7 @@ def test_every_yaml_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     ])  # fmt: skip
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
 def test_yaml_holds_no_defaults(path: Path) -> None:
     import inspect
 
@@ -85,7 +113,7 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"text": f"how many legs has animal {i} ?", "label": "ab"[i % 2]} for i in range(200)]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("ganaug ")]
-    assert {shlex.split(c)[1] for c in commands} == {"fit", "generate", "evaluate"}
+    assert {shlex.split(c)[1] for c in commands} == {"fit", "generate", "evaluate", "augment"}
     ran = 0
     for command in commands:
         _, verb, *rest = shlex.split(command)

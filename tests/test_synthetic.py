@@ -7,7 +7,7 @@ import torch
 from gan_contract import trainer
 from torch.utils.data import DataLoader
 
-from datamodules import Digits, Grammar, ImageSchema, InputError, Signals
+from datamodules import Grammar, ImageSchema, InputError, Signals
 from datamodules.store import read_images, read_texts
 from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
 from ganaug.generate import generate
