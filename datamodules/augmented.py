@@ -27,7 +27,8 @@ class AugmentedDataModule(LightningDataModule):
     """Training batches of real and synthetic rows, shuffled together; validation and test are those of the real data.
 
     Batches are as the real module's, prepared for a network. The order is a function of (seed, step, rank), as
-    :class:`~datamodules.base.Stream` says, so a resumed run sees what the uninterrupted one saw.
+    :class:`~datamodules.base.Stream` says, so a resumed run sees what the uninterrupted one saw. An epoch is a pass
+    over all rows, or ``steps_per_epoch`` of the real data.
 
     Without ``ratio``, ``per_class`` and ``balance`` all samples are used. Otherwise the first of each class are, so
     that those of a smaller ratio are among those of a larger one.
@@ -172,7 +173,7 @@ class AugmentedDataModule(LightningDataModule):
         return self._loader(self.real.test, batch_size=max(256, self.batch_size))
 
     def _loader(self, rows: Dataset[Any], kind: type[DataLoader[Any]] = DataLoader, **options: Any) -> DataLoader[Any]:
-        collate: Callable[[Batch], Any] = as_pair if self.as_tuple else as_is
+        collate: Callable[[Any], Any] = as_pair if self.as_tuple else as_is
         return kind(
             rows,
             collate_fn=collate,

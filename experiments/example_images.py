@@ -1,7 +1,7 @@
 """Few digits: a DCGAN learns from them, and a classifier of one's own learns with and without its samples.
 
-Cells as in a notebook, from top to bottom: ``python experiments/example_images.py``. One seed says little: for an
-answer with intervals, see ``ganaug augment``.
+Cells as in a notebook, from top to bottom: ``python experiments/example_images.py``. It prints whatever comes: samples
+may help or harm, and one seed says little. For an answer with intervals, see ``ganaug augment``.
 """
 
 # %% Few real pictures
@@ -40,11 +40,11 @@ class Small(LightningModule):
         self.network = nn.Sequential(*layers, nn.Dropout(0.5), nn.LazyLinear(10))
         self.network(torch.zeros(1, 1, 16, 16))
 
-    def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Cross-entropy."""
         return F.cross_entropy(self.network(batch[0]), batch[1])
 
-    def test_step(self, batch: list[torch.Tensor], _: int) -> None:
+    def test_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
         """Accuracy."""
         self.log("accuracy", (self.network(batch[0]).argmax(1) == batch[1]).float().mean())
 

@@ -1,7 +1,7 @@
 """Few series: a TimeGAN learns from them, and a classifier learns with and without its samples.
 
-Cells as in a notebook, from top to bottom: ``python experiments/example_series.py``. One seed says little: for an
-answer with intervals, see ``ganaug augment``.
+Cells as in a notebook, from top to bottom: ``python experiments/example_series.py``. It prints whatever comes: samples
+may help or harm, and one seed says little. For an answer with intervals, see ``ganaug augment``.
 """
 
 # %% Few real series

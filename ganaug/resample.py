@@ -229,7 +229,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         data = SOURCES[kind](rows, y, names, batch_size=self.batch_size, seed=seed, val_fraction=0.0, test_fraction=0.0)
         chosen = self._model() or MODELS[kind]
         try:
-            model = chosen(data.schema, **{"seed": seed, **(self.options or {})})  # type: ignore[arg-type]
+            model = chosen(data.schema, **{"seed": seed, **(self.options or {})})
         except TypeError as error:
             raise InputError(f"options: {chosen.__name__}: {' '.join(str(error).split())}") from None
         if not model.conditional:
@@ -258,12 +258,15 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
 
 
 class _Pictures(ImageModule):
-    """uint8 (N, H, W, C)."""
+    """uint8 (N, H, W, C), of which the networks see at least 16×16: at 8 there is but one halving."""
 
     def __init__(self, rows: np.ndarray, y: np.ndarray, classes: tuple[str, ...], **options: Any) -> None:
+        height, width, channels = rows.shape[1:]
+        if max(height, width) <= 8:
+            options |= {"image_size": 16, "fit": "resize" if 16 % height == 16 % width == 0 else "pad"}
         super().__init__(**options)
         self._rows, self._y = rows, y
-        self.schema = self._describe(*rows.shape[1:], classes)
+        self.schema = self._describe(height, width, channels, classes)
 
     def load(self) -> tuple[Table, None]:
         return self._table(self._rows, self._y), None
@@ -313,7 +316,9 @@ def _array(rows: Any) -> np.ndarray:
         array = np.asarray(rows)
     except ValueError:
         raise InputError("X: rows of different shapes: give an array, or a list of strings") from None
-    if not array.ndim or not len(array):
+    if not array.ndim:
+        raise InputError(f"X: give N rows as an array, a data frame or a list of strings, not {type(rows).__name__}")
+    if not len(array):
         raise InputError("X: no rows")
     return array
 

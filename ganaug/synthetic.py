@@ -117,5 +117,5 @@ def draw_samples(model: GAN, index: Tensor, y: Tensor, seed: int, batch_size: in
         seed: of the latents.
         batch_size: rows at a time.
     """
-    parts = zip(index.split(batch_size), y.split(batch_size), strict=True)
+    parts = zip(torch.split(index, batch_size), torch.split(y, batch_size), strict=True)
     return joined(model.schema.stored(model.sample(model.latent(i, seed), labels)) for i, labels in parts)

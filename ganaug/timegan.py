@@ -42,27 +42,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_d": 1e-3,
         "decay_steps": 0,
     },
-    # Few data and few steps: a wider latent space, shorter phases, more of the data's statistics to go by, and samples
-    # from averaged weights.
+    # Few data and few steps: a wider latent space, shorter phases, more of the data's statistics to go by, a generator
+    # that learns faster than D, and samples from averaged weights.
     "scarce": {
         "conditional": True,
         "hidden": None,
         "layers": 2,
-        "autoencoder_steps": 1500,
-        "supervisor_steps": 500,
-        "g_steps": 1,
+        "autoencoder_steps": 1000,
+        "supervisor_steps": 300,
+        "g_steps": 2,
         "d_batch": "same",
         "d_threshold": 0.0,
         "correlation_weight": 10.0,
-        "autocorrelation_weight": 10.0,
-        "change_weight": 10.0,
+        "autocorrelation_weight": 3.0,
+        "change_weight": 3.0,
         "sliced_weight": 30.0,
         "matching_weight": 1.0,
         "ema_decay": 0.995,
         "lr": 3e-3,
-        "lr_g": 1e-3,
+        "lr_g": 2e-3,
         "lr_d": 1e-3,
-        "decay_steps": 5000,
+        "decay_steps": 4000,
     },
 }
 
@@ -107,9 +107,9 @@ class TimeGAN(GAN):
         conditional: whether networks are told the class (scarce: true; paper: false). Without classes no effect.
         static: what to do with static attributes: ``condition``: the networks are told them, and samples get those of
             real series of their class; ``generate``: they are generated along, as measurements that do not change.
-        autoencoder_steps: batches of the first phase (paper: 50,000).
-        supervisor_steps: batches of the second (paper: 50,000).
-        g_steps: batches of the generator for each of the discriminator (paper: 2).
+        autoencoder_steps: batches of the first phase (scarce: 1,000; paper: 50,000).
+        supervisor_steps: batches of the second (scarce: 300; paper: 50,000).
+        g_steps: batches of the generator for each of the discriminator (2).
         d_batch: where D's batch comes from: ``fresh``: every ``g_steps`` batches of the generator, one of its own
             (paper); ``same``: it learns from what the generator has just made, and no network runs again for it.
         d_threshold: D learns where its loss is above this, so that it does not run ahead (paper: 0.15); 0: always.
@@ -118,9 +118,9 @@ class TimeGAN(GAN):
         moment_weight: of the differences of means and deviations (official code: 100).
         correlation_weight: of the differences of correlations between features, which the moments do not see and
             where the paper's model is farthest from its rivals (scarce: 10).
-        autocorrelation_weight: of those of the autocorrelations (scarce: 10).
+        autocorrelation_weight: of those of the autocorrelations (scarce: 3).
         change_weight: of those of the moments of the changes from step to step, in units of their own size: without it
-            samples of slow series are rough, which no moment of the values shows (scarce: 10).
+            samples of slow series are rough, which no moment of the values shows (scarce: 3).
         sliced_weight: of the distance between whole series, along random directions: the moments leave the shape of a
             distribution open (scarce: 30).
         matching_weight: of the difference between the means of D's states on real and on generated series (feature
@@ -129,11 +129,12 @@ class TimeGAN(GAN):
         consistency_weight: of the supervisor's error in the embedder's loss (official code: 0.1).
         ema_decay: of the averages of generator, supervisor and recovery that samples are drawn from; 0 samples from
             the networks themselves (scarce: 0.995).
-        lr: Adam's learning rate of the first two phases, and of embedder and recovery in the third.
-        lr_g: of generator and supervisor in the third.
-        lr_d: of the discriminator.
+        lr: Adam's learning rate of the first two phases, and of embedder and recovery in the third (scarce: 3e-3; paper:
+            1e-3).
+        lr_g: of generator and supervisor in the third (scarce: 2e-3; paper: 1e-3).
+        lr_d: of the discriminator (1e-3).
         decay_steps: batches of the third phase over which its learning rates fall to a twentieth, by a cosine; 0 keeps
-            them. Give it the length of the phase (scarce: 5,000).
+            them. Give it the length of the phase (scarce: 4,000).
         betas: of Adam, for all of them.
         clip: largest gradient norm per optimiser.
         accumulate: batches whose gradients are summed before an optimiser steps.

@@ -2,6 +2,7 @@ import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -223,6 +224,20 @@ def test_both_kinds_share_a_batch_and_worker_processes_change_nothing() -> None:
     for a, b in zip(alone.train_dataloader(), helped.train_dataloader(), strict=True):
         assert row_ids(a) == row_ids(b)
         assert 0 < len(mine & set(row_ids(a))) < 8
+
+
+def test_ranks_share_an_epoch() -> None:
+    real = digits()
+    made = samples(real, [4] * 10)
+    ranks = []
+    for rank in range(2):
+        data = ready(real, made, batch_size=8)
+        progress = SimpleNamespace(total=SimpleNamespace(ready=0))
+        loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=loop)
+        ranks.append([i for batch in data.train_dataloader() for i in row_ids(batch)])
+    assert [len(seen) for seen in ranks] == [40, 40]
+    assert sorted(ranks[0] + ranks[1]) == sorted(row_ids(all_rows(data.train)))
 
 
 # ---- in training ----

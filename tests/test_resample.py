@@ -7,6 +7,7 @@ import torch
 from gan_contract import trainer
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -218,6 +219,7 @@ def test_bad_rows() -> None:
     gap[4, 2, 0] = np.nan
     assert "NaN or infinity in row 4" in refused(GANSampler(**SERIES), gap, series()[1])
     assert "X: no rows" in refused(GANSampler(), [], [])
+    assert "or a list of strings, not csr_matrix" in refused(GANSampler(), csr_matrix(flat), y)
     assert "row 2 is no string" in refused(GANSampler(), np.array(["a", "b", 3], dtype=object), [0, 0, 1])
     assert "row 1 is an empty sentence" in refused(GANSampler(**TEXTS), ["a b", " ", "c"], [0, 0, 1])
     assert "rows of different shapes" in refused(GANSampler(), [[1, 2], [3]], [0, 1])
