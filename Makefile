@@ -12,11 +12,16 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
-demo: install  ## train on scikit-learn's digits, write labelled pictures, score them
+demo: install  ## train on scikit-learn's digits, write labelled pictures, score them, and ask whether they help
 	$(BIN)/ganaug fit --config experiments/dcgan_digits.yaml --name demo --ckpt_path last
 	$(BIN)/ganaug generate --ckpt "$$(ls -t lightning_logs/demo/version_*/checkpoints/last.ckpt | head -n 1)" \
 		--out $(OUT)/digits --per_class 100 --overwrite
 	$(BIN)/ganaug evaluate --data Digits --samples $(OUT)/digits --out $(OUT)/scores.json
+	$(BIN)/ganaug augment --config experiments/augment_digits.yaml --per_class "[10]" --seeds "[0,1,2]" --workers 2 \
+		--out $(OUT)/study
+	@echo
+	@$(BIN)/python -c "import json; print(json.load(open('$(OUT)/study/summary.json'))['verdict'])"
+	@echo "study        $(OUT)/study/report.html"
 	@echo "pictures     $(OUT)/digits, at a glance $(OUT)/digits/grid.png"
 	@echo "scores       $(OUT)/scores.json"
 	@echo "TensorBoard  $(BIN)/tensorboard --logdir lightning_logs/demo"

@@ -1,6 +1,7 @@
 """Data for GANs: images, text and time series as Lightning data modules, and what writes samples that they can read."""
 
 from datamodules.arrays import ImageArrays
+from datamodules.augmented import AugmentedDataModule
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
 from datamodules.folder import ImageFolder
@@ -18,6 +19,7 @@ from datamodules.tokens import TextSchema
 __all__ = [
     "CIFAR10",
     "MNIST",
+    "AugmentedDataModule",
     "Digits",
     "FashionMNIST",
     "GANDataModule",

@@ -12,10 +12,8 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import nn
 
-from datamodules import Digits
-from datamodules.augmented import AugmentedDataModule
-from ganaug import DCGAN
-from ganaug.synthetic import SyntheticDataset
+from datamodules import AugmentedDataModule, Digits
+from ganaug import DCGAN, SyntheticDataset
 
 ROWS = int(os.environ.get("ROWS", 10))  # of each class
 GAN_STEPS, STEPS = int(os.environ.get("GAN_STEPS", 3000)), int(os.environ.get("STEPS", 500))

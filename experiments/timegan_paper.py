@@ -1,6 +1,6 @@
 """TimeGAN's own benchmark (Yoon et al. 2019, section 5): Sines, Stocks and Energy, windows of 24 steps.
 
-    python experiments/timegan_paper.py --stocks stock_data.csv --energy energy_data.csv --seeds [0,1,2] --out paper.json
+    python experiments/timegan_paper.py --stocks stock_data.csv --energy energy_data.csv --out paper.json
 
 As the official code has it, the generator sees every window, and as many samples are compared with all of them. Beside
 each score stands its floor: one random half of the real windows scored against the other.

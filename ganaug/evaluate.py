@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from matplotlib.figure import Figure
@@ -17,9 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, SeriesSchema, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
-from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.store import read_images, read_series, read_texts
-from datamodules.tokens import END
+from datamodules.samples import read_samples
+from datamodules.schema import Batch
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
 from ganaug.figures import add_figure, save_figure
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
@@ -111,7 +109,7 @@ def evaluate(
         labelled = model.conditional
     else:
         assert samples is not None
-        synthetic, labelled = KINDS[schema.kind].read(samples, schema)
+        synthetic, labelled = read_samples(samples, schema)
     labelled = labelled and schema.num_classes > 1
     if len(synthetic["y"]) < 2:
         raise InputError("scores need at least 2 samples")
@@ -207,45 +205,6 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     return {**joined(drawn), "y": y}
 
 
-def read_pictures(path: Path, schema: ImageSchema) -> tuple[Batch, bool]:
-    """Samples from a folder or .npz, and whether they have labels; their classes must be among the data's."""
-    pictures, y, classes = read_images(path, channels=schema.channels if schema.channels in (1, 3, 4) else None)  # type: ignore[arg-type]
-    expected = (schema.height, schema.width, schema.channels)
-    if pictures.shape[1:] != expected:
-        raise InputError(f"{path}: the samples are {_size(pictures.shape[1:])}, the data are {_size(expected)}")
-    return {"x": schema.encode(pictures), "y": _ids(schema, y, classes, len(pictures))}, y is not None
-
-
-def read_sentences(path: Path, schema: TextSchema) -> tuple[Batch, bool]:
-    """Samples from a file or folder of sentences, and whether they have labels, which must be among the data's.
-
-    A sentence without a token, as a model of characters may write one, is left out, with a warning.
-    """
-    texts, y, classes = read_texts(path)
-    blank = [END] * (1 if schema.ends else schema.max_length)  # holds the place, so that errors count every sentence
-    try:
-        ids = [schema.ids(text) for text in texts]
-        x, length = schema.pad([tokens or blank for tokens in ids])
-    except InputError as error:
-        raise InputError(f"{path}: {error}, as in the data") from None
-    rows = {"x": x, "length": length, "y": _ids(schema, y, classes, len(texts))}
-    full = torch.tensor([bool(tokens) for tokens in ids])
-    if not full.all():
-        rank_zero_warn(f"{path}: {int((~full).sum())} of {len(texts)} samples have no token: left out of the scores")
-    return {name: field[full] for name, field in rows.items()}, y is not None
-
-
-def _ids(schema: Schema, y: np.ndarray | None, classes: tuple[str, ...], rows: int) -> Tensor:
-    """The data's ids of class ids that belong to other names; 0 where either has no classes."""
-    if y is None or not schema.labelled:
-        return torch.zeros(rows, dtype=torch.long)
-    return torch.tensor([schema.class_id(name) for name in classes])[torch.from_numpy(y)]
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]}×{shape[1]} with {shape[2]} channels"
-
-
 def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:
     """At most so many rows, chosen by the seed."""
     return x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]]
@@ -313,21 +272,19 @@ class Kind(NamedTuple):
     """What differs between kinds of data.
 
     Args:
-        read: samples from a path, as they are stored, and whether they have labels.
         scores: beyond those of every kind, by name; of ``memorisation`` beyond that in features. It is given what
             :func:`~ganaug.textscores.text_scores` and :func:`~ganaug.seriesscores.series_scores` take.
         figures: of test rows and samples, by name.
     """
 
-    read: Callable[[Path, Any], tuple[Batch, bool]]
     scores: Callable[..., dict[str, Any]]
     figures: Callable[[Any, Batch, Batch], dict[str, Figure]] = lambda *_: {}
 
 
 KINDS = {
-    "image": Kind(read_pictures, picture_scores),
-    "text": Kind(read_sentences, text_scores),
-    "series": Kind(read_series, series_scores, series_figures),
+    "image": Kind(picture_scores),
+    "text": Kind(text_scores),
+    "series": Kind(series_scores, series_figures),
 }
 
 

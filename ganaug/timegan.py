@@ -129,8 +129,8 @@ class TimeGAN(GAN):
         consistency_weight: of the supervisor's error in the embedder's loss (official code: 0.1).
         ema_decay: of the averages of generator, supervisor and recovery that samples are drawn from; 0 samples from
             the networks themselves (scarce: 0.995).
-        lr: Adam's learning rate of the first two phases, and of embedder and recovery in the third (scarce: 3e-3; paper:
-            1e-3).
+        lr: Adam's learning rate of the first two phases, and of embedder and recovery in the third (scarce: 3e-3;
+            paper: 1e-3).
         lr_g: of generator and supervisor in the third (scarce: 2e-3; paper: 1e-3).
         lr_d: of the discriminator (1e-3).
         decay_steps: batches of the third phase over which its learning rates fall to a twentieth, by a cosine; 0 keeps

@@ -7,6 +7,7 @@ from pathlib import Path
 import test_callbacks
 import test_dcgan
 import test_seqgan
+import test_timegan
 import torch
 from gan_contract import trainer
 from lightning.pytorch import Callback
@@ -48,6 +49,12 @@ class WatchSentences(Watch):
         seqgan.walk = noted
 
 
+class WatchSeries(Watch):
+    def on_train_start(self, trainer, module) -> None:
+        note = lambda _, args: self.noise.append(args[0][0].detach().flatten())  # noqa: E731
+        module.generator.register_forward_pre_hook(note)
+
+
 def pictures() -> tuple[GANDataModule, GAN]:
     data = test_dcgan.Squares(rows=60)
     return data, test_dcgan.make(data, augment_probability="ada", ada_speed=0.5)
@@ -59,7 +66,17 @@ def sentences() -> tuple[GANDataModule, GAN]:
     return data, test_seqgan.make(data, rollout_lag=0.5)
 
 
-RUNS = {"DCGAN": (pictures, WatchPictures), "SeqGAN": (sentences, WatchSentences)}
+def series() -> tuple[GANDataModule, GAN]:
+    """Two steps of the autoencoder, two of the supervisor, and then all networks; the threshold asks both processes."""
+    data = test_timegan.Waves(rows=60, batch_size=8, val_fraction=0.1)
+    return data, test_timegan.make(data, d_threshold=0.1)
+
+
+RUNS = {
+    "DCGAN": (pictures, WatchPictures),
+    "SeqGAN": (sentences, WatchSentences),
+    "TimeGAN": (series, WatchSeries),
+}
 
 
 def main(name: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 def without_report(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Its plots take longer than all the rest; ``done`` and the command line write it."""
     if request.function is not test_the_command_line:
-        monkeypatch.setattr("ganaug.augment.write_report", lambda *_: None)
+        monkeypatch.setattr(sys.modules["ganaug.augment"], "write_report", lambda *_: None)
 
 
 # ---- what comes of it ----

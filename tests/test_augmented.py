@@ -13,9 +13,9 @@ from lightning.pytorch import Callback, LightningModule
 from torch.utils.data import Dataset
 from torchvision.models import resnet18
 
-from datamodules import Digits, GANDataModule, Grammar, InputError, Signals, Table
-from datamodules.augmented import AugmentedDataModule, read_samples
+from datamodules import AugmentedDataModule, Digits, GANDataModule, Grammar, InputError, Signals, Table
 from datamodules.base import Stream
+from datamodules.samples import read_samples
 from datamodules.store import write_images, write_manifest, write_series, write_texts
 from ganaug import DCGAN
 from ganaug.classifiers import ImageClassifier

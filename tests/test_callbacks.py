@@ -234,9 +234,9 @@ def test_scores_of_several_processes_are_of_all_rows() -> None:
     assert logged["score/class_fidelity"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN"])
+@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
 def test_two_processes(name: str, tmp_path: Path) -> None:
-    """Other data and other noise on each rank, the same weights, one set of files; SeqGAN through all its phases."""
+    """Other data and other noise on each rank, the same weights, one set of files; through all phases."""
     done = subprocess.run(
         [sys.executable, Path(__file__).parent / "ddp_run.py", name, tmp_path],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

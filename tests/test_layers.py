@@ -39,7 +39,6 @@ RANK = {
     "ganaug.filters": 3,
     "ganaug.smote": 3,
     "ganaug.temperatures": 4,
-    "ganaug": 4,
     "ganaug.learners": 4,
     "ganaug.paired": 4,
     "ganaug.generate": 5,
@@ -52,7 +51,8 @@ RANK = {
     "ganaug.study": 5,
     "ganaug.arms": 6,
     "ganaug.augment": 7,
-    "ganaug.cli": 8,
+    "ganaug": 8,
+    "ganaug.cli": 9,
 }
 FILES = sorted(p for package in ("datamodules", "ganaug") for p in (ROOT / package).rglob("*.py"))
 
