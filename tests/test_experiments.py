@@ -112,6 +112,8 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez("arrays.npz", x=rng.integers(0, 255, (400, 8, 8), dtype=np.uint8), y=np.arange(400) % 5)
     rows = [{"text": f"how many legs has animal {i} ?", "label": "ab"[i % 2]} for i in range(200)]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = "".join(f"{hour},{hour % 7},{hour % 5 / 2}\n" for hour in range(600))
+    (tmp_path / "sensors.csv").write_text("time,heat,load\n" + rows)
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("ganaug ")]
     assert {shlex.split(c)[1] for c in commands} == {"fit", "generate", "evaluate", "augment"}
     ran = 0
@@ -126,7 +128,10 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if verb == "generate":
             rest[rest.index("--per_class") + 1] = "2"
         if verb == "evaluate":
-            rest += ["--classifier_steps", "5"]
+            rest += ["--classifier_steps", "5", "--repeats", "0"]
+        if verb == "augment":
+            rest += ["--per_class", "[2]", "--seeds", "[0,1]", "--gan_steps", "2", "--classifier_steps", "2",
+                     "--filters", "[]", "--arms", "[real,gan]", "--accelerator", "cpu", "--threads", "1"]  # fmt: skip
         main([verb, *rest])
         ran += 1
     assert ran == len(commands) - 1
@@ -134,6 +139,9 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "scores.json").is_file()
     assert (tmp_path / "sentences" / "samples.jsonl").is_file()
     assert (tmp_path / "sentences.json").is_file()
+    assert (tmp_path / "series" / "samples.csv").is_file()
+    assert (tmp_path / "series_comparison.png").is_file()
+    assert (tmp_path / "study" / "report.html").is_file()
     space: dict = {}
     for block in blocks("python"):
         exec(block, space)
