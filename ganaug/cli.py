@@ -223,7 +223,7 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     given = [f"{a}=true" if a in switches and b.startswith("--") else a for a, b in zip(args, following, strict=True)]
     parsed = parser.parse_args(given)
     parsed.pop("config")
-    function(**parser.instantiate_classes(parsed).as_dict())
+    function(**parser.instantiate(parsed).as_dict())
 
 
 def main(args: Sequence[str] | None = None) -> None:
