@@ -100,10 +100,11 @@ class TimeGAN(GAN):
         schema: of the data: columns, length, classes, static attributes.
         preset: ``scarce``, for few data, or ``paper``, the networks, losses and schedule of the official code.
         hidden: width of the recurrent layers and of the latent space (paper: 24; scarce: 4 times the features, at
-            least 24 and at most 128: with fewer than features, the autoencoder loses what it should keep).
+            least 48 and at most 128: with fewer than features, the autoencoder loses what it should keep).
         layers: of each network but the supervisor, which has one less (paper: 3; scarce: 2).
         cell: ``gru``, the paper's, or ``lstm``.
-        latent_features: of the noise at each step; by default as many as the data have (official code).
+        latent_features: of the noise at each step (paper: as many as the data have; scarce: at least 8, since of one
+            measurement a single number at the first step would have to say how the whole series goes).
         conditional: whether networks are told the class (scarce: true; paper: false). Without classes no effect.
         static: what to do with static attributes: ``condition``: the networks are told them, and samples get those of
             real series of their class; ``generate``: they are generated along, as measurements that do not change.
@@ -185,8 +186,9 @@ class TimeGAN(GAN):
         options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
         super().__init__(schema, seed, clip, accumulate)
         if options["hidden"] is None:
-            options["hidden"] = min(128, max(24, 4 * schema.features))
-        options["latent_features"] = options["latent_features"] or schema.features
+            options["hidden"] = min(128, max(48, 4 * schema.features))
+        least = 1 if preset == "paper" else 8
+        options["latent_features"] = options["latent_features"] or max(least, schema.features)
         self.save_hyperparameters(options | {"betas": list(betas)})
         self._check_options()
 
