@@ -229,9 +229,15 @@ class LastCheckpoint(Checkpoint):
         """The last step, whatever its number."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
+        self._give_back()
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back, whatever ended the run."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        # Before Lightning does the same: in its teardown it would come too late, and its handler, which only takes a
+        # note, would stay.
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 

@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The official code's networks, weights and schedule; a joint step of its is three batches here.
     "paper": {
         "conditional": False,
+        "series_latent": False,
         "hidden": 24,
         "layers": 3,
         "autoencoder_steps": 50_000,
@@ -46,6 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # that learns faster than D, and samples from averaged weights.
     "scarce": {
         "conditional": True,
+        "series_latent": True,
         "hidden": None,
         "layers": 2,
         "autoencoder_steps": 1000,
@@ -105,6 +107,9 @@ class TimeGAN(GAN):
         cell: ``gru``, the paper's, or ``lstm``.
         latent_features: of the noise at each step (paper: as many as the data have; scarce: at least 8, since of one
             measurement a single number at the first step would have to say how the whole series goes).
+        series_latent: whether the generator is also given noise that stays the same at all steps, z_S of the paper's
+            section 4.2, which the official code leaves out: where a series is to go, such as its frequency, has to be
+            known from the first step on (scarce: true; paper: false).
         conditional: whether networks are told the class (scarce: true; paper: false). Without classes no effect.
         static: what to do with static attributes: ``condition``: the networks are told them, and samples get those of
             real series of their class; ``generate``: they are generated along, as measurements that do not change.
@@ -154,6 +159,7 @@ class TimeGAN(GAN):
         layers: int | None = None,
         cell: Cell = "gru",
         latent_features: int | None = None,
+        series_latent: bool | None = None,
         conditional: bool | None = None,
         static: Literal["condition", "generate"] = "condition",
         autoencoder_steps: int | None = None,
@@ -203,7 +209,7 @@ class TimeGAN(GAN):
             torch.manual_seed(seed)
             self.embedder = Recurrent(self.channels, hp.hidden, **shape)
             self.recovery = Recurrent(hp.hidden, self.channels, **shape | {"condition": 0}, sigmoid=schema.bounded)
-            self.generator = Recurrent(hp.latent_features, hp.hidden, **shape)
+            self.generator = Recurrent(hp.latent_features * (2 if hp.series_latent else 1), hp.hidden, **shape)
             self.supervisor = Recurrent(hp.hidden, hp.hidden, **fewer)
             self.discriminator = Recurrent(hp.hidden, 1, **shape, sigmoid=False)
         self.ema = nn.ModuleDict(
@@ -363,7 +369,13 @@ class TimeGAN(GAN):
         return Latents(real, free, self.supervisor(free, told))
 
     def _noise(self, x: Tensor) -> Tensor:
-        return torch.rand(len(x), x.shape[1], self.hp.latent_features, device=x.device)
+        """What the generator is given, (B, T, Z or 2 Z), for a batch (B, T, …)."""
+        return self._joined(torch.rand(len(x), 1 + x.shape[1], self.hp.latent_features, device=x.device))
+
+    def _joined(self, noise: Tensor) -> Tensor:
+        """Noise (B, 1 + T, Z), of which the first row is the whole series', to the generator's input (B, T, …)."""
+        steps = noise[:, 1:]
+        return torch.cat([steps, noise[:, :1].expand_as(steps)], dim=2) if self.hp.series_latent else steps
 
     def _step_g(self, batch: Batch, turn: int) -> tuple[dict[str, Tensor], Latents]:
         """One update of generator and supervisor, then one of embedder and recovery, with the codes shared."""
@@ -489,9 +501,10 @@ class TimeGAN(GAN):
     # ---- sampling ----
 
     def latent(self, indices: Tensor, seed: int, length: int | None = None) -> Tensor:
-        """Uniform on [0, 1), (B, 1 + T, Z); row i from (seed, indices[i]) alone.
+        """Uniform on [0, 1), (B, 2 + T, Z); row i from (seed, indices[i]) alone.
 
-        The first step of each chooses a length and static attributes among those of real series; the others are noise.
+        The first step of each chooses a length and static attributes among those of real series; the second is noise
+        for the whole series, the others for a step each.
 
         Args:
             indices: (B,) int64.
@@ -501,14 +514,14 @@ class TimeGAN(GAN):
         steps = self.schema.length if length is None else length
         if steps < 1:
             raise InputError(f"length must be at least 1, not {steps}")
-        return draw_rows(indices, seed, (1 + steps, self.hp.latent_features), uniform=True).to(self.device)
+        return draw_rows(indices, seed, (2 + steps, self.hp.latent_features), uniform=True).to(self.device)
 
     @torch.no_grad()
     def sample(self, latent: Tensor, labels: Tensor, length: int | None = None) -> Batch:  # type: ignore[override]
         """Series from the averaged networks, a deterministic function of latents and labels.
 
         Args:
-            latent: (B, 1 + T, Z) uniform on [0, 1).
+            latent: (B, 2 + T, Z) uniform on [0, 1).
             labels: (B,) class ids; ignored by an unconditional model.
             length: of every series, at most T; by default drawn, where those of the data differ.
 
@@ -516,7 +529,7 @@ class TimeGAN(GAN):
             ``x`` (B, T, F), 0 beyond the length; ``length`` (B,); ``y`` (B,); where there are any, ``static`` (B, S).
         """
         latent, labels = latent.to(self.device), labels.to(self.device)
-        steps = latent.shape[1] - 1
+        steps = latent.shape[1] - 2
         if length is not None and not 1 <= length <= steps:
             raise InputError(f"length {length}: these latents are for 1 to {steps} steps")
         lengths = torch.full_like(labels, steps if length is None else length)
@@ -528,7 +541,7 @@ class TimeGAN(GAN):
             cast(Recurrent, cast(EMA, self.ema[name]).network) for name in ("generator", "supervisor", "recovery")
         )
         told = self.condition(labels, static)
-        made = recovery(supervisor(generator(latent[:, 1:], told), told))  # (B, T, channels)
+        made = recovery(supervisor(generator(self._joined(latent[:, 1:]), told), told))  # (B, T, channels)
         made = made * (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]
         batch = {"x": made[:, :, : self.schema.features], "length": lengths, "y": labels}
         if self.schema.static:

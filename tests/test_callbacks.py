@@ -2,15 +2,18 @@
 
 import html
 import os
+import signal
 import string
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from gan_contract import trainer
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -261,3 +264,27 @@ def test_two_processes(name: str, tmp_path: Path) -> None:
     assert first["scores"] == second["scores"]
     assert ("score/nll" in first["scores"]) == (name == "SeqGAN")
     assert first["resumed"] == second["resumed"] == 8
+
+
+class Break(Callback):
+    def on_train_batch_end(self, trainer, *_) -> None:
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, handled)
+        raise RuntimeError("broken")
+
+
+def handled(number: int, frame: object) -> None:
+    raise AssertionError("not to be called")
+
+
+@pytest.mark.parametrize("callbacks", [(), (Break(),)])
+def test_signals_are_given_back(callbacks: tuple[Callback, ...], tmp_path: Path) -> None:
+    """To whoever had them before, however the run ends: a study goes on after each of its runs."""
+    before = signal.signal(signal.SIGTERM, handled)
+    try:
+        data = Squares(rows=30)
+        run = trainer(2, *callbacks, LastCheckpoint(), default_root_dir=tmp_path, enable_checkpointing=True)
+        with pytest.raises(RuntimeError, match="broken") if callbacks else nullcontext():
+            run.fit(make(data), data)
+        assert signal.getsignal(signal.SIGTERM) is handled
+    finally:
+        signal.signal(signal.SIGTERM, before)
