@@ -259,7 +259,7 @@ class Lesson:
         if arm == "gan_only":
             made = first(self.samples, alone(train["y"], self.schema.num_classes, ratio, level))
             return made, len(made["y"])
-        if arm == "oversampled":
+        if arm.endswith("oversampled"):
             return oversampled(train, self.schema.num_classes), 0
         if arm == "smote":
             rows = smote(train, self.schema, stream_seed("smote", self.cell.seed))

@@ -83,9 +83,9 @@ def augment(
         seeds: each draws the split, the subset, the GAN and the classifier anew.
         gan_steps: batches that each GAN is trained for; by default 2,000, after the phases that lead up to its last.
         ratios: numbers of samples to try, as multiples of the training rows.
-        arms: of real, oversampled (rare classes repeated), smote, classical (augmentation), gan (real rows and
-            samples), classical_gan, gan_only and trts (trained on real rows, tested on samples); by default all that
-            the data and the classifier allow.
+        arms: of real, oversampled (rare classes repeated), smote, classical (augmentation), classical_oversampled, gan
+            (real rows and samples), classical_gan, gan_only and trts (trained on real rows, tested on samples); by
+            default all that the data and the classifier allow.
         filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
         classifier: by default that of the data's kind. Or a LightningModule whose forward(batch) gives logits, or an
             estimator of scikit-learn, by class path.

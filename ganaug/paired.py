@@ -19,6 +19,8 @@ from datamodules.errors import InputError
 Row = dict[str, Any]
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "rare_recall": "recall of the rarest class"}
 PAIRS = (("classical_gan", "classical"), ("gan", "real"))  # what the question is about; the first is the harder
+# Samples go to rare classes first, and to repeat their rows levels the classes as well: what is left is the samples'.
+LEVELLED = {"classical_gan": "classical_oversampled", "gan": "oversampled"}
 LEVEL = 0.95
 MANY = 5  # comparisons beyond which the sentence warns of chance
 
@@ -57,7 +59,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         seeds[row["seed"]] = row
     order = sorted(settings, key=lambda key: (key[0], math.inf if key[1] is None else key[1]))
     summary = {"settings": [_setting(*key, settings[key]) for key in order]}
-    pairs = [difference(setting, *pair) for setting in summary["settings"] for pair in PAIRS]
+    pairs = [difference(setting, *pair) for setting in summary["settings"] for pair in (*PAIRS, *LEVELLED.items())]
     counted = sum(1 for pair in pairs if pair and pair["interval"] and pair["outcome"] != "unused")
     return {**summary, "comparisons": counted}
 
@@ -89,8 +91,8 @@ def _arm(arm: str, arms: dict[str, dict[int, Row]]) -> dict[str, Any]:
     rows = arms[arm]
     chosen = arm in dict(PAIRS)
     ratios = [float(rows[seed]["ratio"]) for seed in sorted(rows) if rows[seed].get("ratio") is not None]
-    others = [] if arm in ("real", "trts") else ["real"]  # trts is measured on samples
-    others += [other for mine, other in PAIRS if mine == arm and other not in others]
+    without = [dict(PAIRS)[arm], LEVELLED[arm]] if chosen else []  # samples are what the arm has more than these
+    others = [*([] if arm in ("real", "trts") else ["real"]), *without]  # trts is measured on samples
     return {
         "seeds": len(rows),
         **{
@@ -100,8 +102,8 @@ def _arm(arm: str, arms: dict[str, dict[int, Row]]) -> dict[str, Any]:
         "ratios": ratios if chosen and ratios else None,
         "unused": ratios.count(0.0) / len(ratios) if chosen and ratios else None,
         "to": {
-            other: {metric: _difference(rows, arms[other], metric, (arm, other) in PAIRS) for metric in METRICS}
-            for other in others
+            other: {metric: _difference(rows, arms[other], metric, other in without) for metric in METRICS}
+            for other in dict.fromkeys(others)
             if other in arms
         },
     }
@@ -172,7 +174,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     """One sentence: whether GAN samples help, by how much, how many of them, and where.
 
     The opponent is classical augmentation, where the study has it with and without GAN samples; otherwise the real
-    rows alone, and the sentence says so.
+    rows alone, and the sentence says so. Where the opponent was also run with rare classes repeated, it goes on with
+    that.
     """
     for arm, other in PAIRS:
         if any(difference(setting, arm, other) for setting in summary["settings"]):
@@ -183,6 +186,10 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if other == "real":
         beside = "the real rows alone (no comparison with classical augmentation was run)"
     sentence = f"Beside {beside}, GAN samples {found(summary, arm, other)}"
+    levelled = [setting for setting in summary["settings"] if difference(setting, arm, LEVELLED[arm])]
+    if levelled:
+        more = found({"settings": levelled}, arm, LEVELLED[arm])
+        sentence += f"; and beside the same with rare classes repeated, they {more}"
     if summary["comparisons"] > MANY:
         sentence += (
             f"; {summary['comparisons']} comparisons were made, and by chance alone one 95 % interval in 20 leaves out"

@@ -24,6 +24,7 @@ ARMS = {
     "oversampled": "rare classes repeated",
     "smote": "rows between neighbours",
     "classical": "with classical augmentation",
+    "classical_oversampled": "rare classes repeated, with classical augmentation",
     "gan": "with GAN samples",
     "classical_gan": "with both",
     "gan_only": "GAN samples alone",
@@ -37,8 +38,8 @@ FILTERS = {
 }
 WORDS = {"gain": "▲ gain", "harm": "▼ harm", "none": "no difference seen", "equal": "no interval", "unused": "not used"}
 # Okabe and Ito's colours, which the colour-blind can tell apart, and a marker for print.
-COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
-MARKERS = "osP^Dv*X"
+COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#f0e442")
+MARKERS = "osP^<Dv*X"
 # Letters are left to the browser, which has fonts for every script; and a dollar begins no formula.
 PLOTS: Any = {"svg.fonttype": "none", "svg.hashsalt": "ganaug", "text.parse_math": False}
 
@@ -257,7 +258,7 @@ def _setting(setting: Mapping[str, Any]) -> Html:
     metrics = [m for m in METRICS if any(setting["arms"][arm][m]["n"] for arm in arms)]
     if not setting["imbalance"]:  # no class is rare
         metrics = [m for m in metrics if m != "rare_recall"]
-    others = [other for other in ("real", "classical") if any(other in setting["arms"][arm]["to"] for arm in arms)]
+    others = _arms(other for arm in arms for other in setting["arms"][arm]["to"])
     main = METRICS[setting["metric"]]
     lines = []
     for arm in arms:

@@ -20,7 +20,9 @@ from ganaug.downstream import stored_rows
 from ganaug.gan import GAN
 from ganaug.learners import Learner
 
-ARMS = ("real", "oversampled", "smote", "classical", "gan", "classical_gan", "gan_only", "trts")
+ARMS = (
+    "real", "oversampled", "smote", "classical", "classical_oversampled", "gan", "classical_gan", "gan_only", "trts",
+)  # fmt: skip
 BASE = {"gan": "real", "classical_gan": "classical"}  # the same arm without samples: what a ratio of 0 stands for
 
 Row = dict[str, Any]
@@ -162,15 +164,15 @@ def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -
             _tried(study.learner, data.schema, few)
     named = named_once("arms", ARMS if arms is None else arms, ARMS)
     own = "the classifier of the data's kind, since yours is given the rows as they are"
-    needs = {
-        "oversampled": (uneven, "classes of different sizes"),
-        "smote": (uneven and vectors, "classes of different sizes, and rows of equally many numbers"),
-        "classical": (study.learner.augments, own),
-        "classical_gan": (study.learner.augments, own),
-    }
-    cannot = [arm for arm in named if not needs.get(arm, (True, ""))[0]]
+    needs = [
+        ("oversampled", uneven, "classes of different sizes"),
+        ("smote", uneven and vectors, "classes of different sizes, and rows of equally many numbers"),
+        ("classical", study.learner.augments, own),
+    ]
+    cannot = {arm: need for arm in named for part, met, need in needs if part in arm and not met}
     if cannot and arms is not None:
-        raise InputError(f"the arm {cannot[0]} needs {needs[cannot[0]][1]}: leave it out")
+        arm, need = next(iter(cannot.items()))
+        raise InputError(f"the arm {arm} needs {need}: leave it out")
     compared = {BASE[arm] for arm in named if arm in BASE}
     chosen = tuple(arm for arm in ARMS if arm in compared.union(named).difference(cannot))
     return replace(study, arms=chosen)

@@ -180,13 +180,15 @@ def test_what_filters_said_is_added_up() -> None:
 
 def test_imbalance(tmp_path: Path) -> None:
     options = {"per_class": None, "seeds": [0], "ratios": [0.2], "imbalance": [{"9": 0.1, 8: 0.05}]}
-    result = study(tmp_path, **options, arms=["oversampled", "smote", "gan"])
+    result = study(tmp_path, **options, arms=["classical_oversampled", "oversampled", "smote", "gan"])
     rows = {row["arm"]: row for row in result["rows"]}
-    assert list(rows) == ["real", "oversampled", "smote", "gan"]  # real, to compare with
+    assert list(rows) == ["real", "oversampled", "smote", "classical_oversampled", "gan"]  # real, to compare with
     row = rows["real"]
     assert (row["imbalance"], row["rarest"], row["per_class"]) == ("8:0.05,9:0.1", "8", None)
     n = row["train_rows"]
     largest = rows["oversampled"]["train_rows"] // 10
+    assert rows["classical_oversampled"]["train_rows"] == rows["oversampled"]["train_rows"]
+    assert rows["classical_oversampled"]["accuracy"] != rows["oversampled"]["accuracy"]  # augmented
     assert rows["smote"]["train_rows"] == n
     assert rows["smote"]["synthetic_rows"] == 10 * largest - n
     cell = facts(tmp_path, "8%3A0.05,9%3A0.1,seed=0")
@@ -402,6 +404,7 @@ def test_trainings() -> None:
         ({"arms": ["real", "fake"]}, "there is no 'fake'; known are real"),
         ({"arms": ["smote"]}, "the arm smote needs classes of different sizes"),
         ({"arms": ["classical"], "classifier": Linear}, "the arm classical needs the classifier of the data's kind"),
+        ({"arms": ["classical_oversampled"]}, "the arm classical_oversampled needs classes of different sizes"),
         ({"filters": ["magic"]}, "there is no 'magic'; known are discriminator"),
         ({"gan_steps": 0}, "gan_steps must be at least 1"),
         ({"workers": 0}, "workers must be at least 1"),

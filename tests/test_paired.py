@@ -225,6 +225,16 @@ def test_imbalance_is_macro_f1_and_the_rarest_class():
     ) in said(none)
 
 
+def test_rare_classes_repeated_are_an_opponent_too():
+    rare = {"per_class": None, "imbalance": "8:0.05"}
+    repeated = rows("classical_oversampled", np.add(BASE, 0.05), **rare, macro_f1=np.add(BASE, [0.05, 0.052, 0.051]))
+    sentence = said(pair(UP, None, imbalance="8:0.05"), repeated)
+    assert sentence.startswith("Beside classical augmentation, GAN samples helped under imbalance 8:0.05 (+2.1")
+    assert "; and beside the same with rare classes repeated, they hurt under imbalance 8:0.05 (−3.0 points" in sentence
+    unused = said(pair([0.0] * 3, None, ratio=0.0, imbalance="8:0.05"), repeated)
+    assert "with rare classes repeated, they were not used" in unused, "without samples there is nothing to compare"
+
+
 def test_without_classical_augmentation_it_says_so():
     assert said(rows("real", BASE) + rows("gan", np.add(BASE, UP), ratio=2.0)).startswith(
         "Beside the real rows alone (no comparison with classical augmentation was run), GAN samples helped with 20"
