@@ -274,8 +274,10 @@ class Lesson:
         seed = stream_seed("classifier", self.cell.seed)
         augment = arm.startswith("classical")
         predict = self.study.learner.learn(self.schema, rows, self.study.classifier_steps, seed, augment)
-        validation = self.examined(predict, self.rows["val"])["macro_f1" if self.cell.imbalance else "accuracy"]
-        found: Row = {"ratio": ratio, **self.examined(predict, self.rows["test"]), "validation": validation}
+        validation = self.examined(predict, self.rows["val"])
+        found: Row = {"ratio": ratio, **self.examined(predict, self.rows["test"])}
+        found |= {"validation": validation["macro_f1" if self.cell.imbalance else "accuracy"]}
+        found |= {"validation_loss": validation["loss"]}
         found |= {"train_rows": len(rows["y"]) - made, "synthetic_rows": made}
         found |= {"seconds": round(time.perf_counter() - began, 2)}
         runs = {key(arm, ratio): found}
@@ -287,13 +289,15 @@ class Lesson:
         return runs
 
     def examined(self, predict: Predict, rows: Batch) -> dict[str, Any]:
-        """Accuracy, the mean of the classes' F1, and the recall of the rarest, None where it has no row."""
-        right, said = rows["y"].numpy(), predict(rows).numpy()
+        """Accuracy, mean of the classes' F1, recall of the rarest, None where it has no row; and −log of p(y)."""
+        answers = predict(rows)
+        right, said = rows["y"].numpy(), answers.argmax(1).numpy()
         rare = recall_score(right == self.rarest, said == self.rarest, zero_division=np.nan)
         return {
             "accuracy": float(accuracy_score(right, said)),
             "macro_f1": float(f1_score(right, said, average="macro", zero_division=0)),
             "rare_recall": None if np.isnan(rare) else float(rare),
+            "loss": float(-answers.gather(1, rows["y"][:, None]).clamp(min=1e-6).log().mean()),
         }
 
     def tried(self, arm: str, runs: dict[str, Row]) -> list[Row]:
@@ -303,7 +307,7 @@ class Lesson:
 
     def sweep(self, runs: dict[str, Row]) -> list[Row]:
         """Every ratio that was tried, with what it scored on validation and, to look at afterwards, on test."""
-        names = ("ratio", "validation", "accuracy")
+        names = ("ratio", "validation", "validation_loss", "accuracy")
         return [
             {"arm": arm, **{name: run[name] for name in names}}
             for arm in self.study.arms
@@ -312,9 +316,14 @@ class Lesson:
         ]
 
     def row(self, arm: str, runs: dict[str, Row]) -> Row:
-        """The arm's row of the results: of several ratios the one that validation prefers, 0 among them."""
+        """The arm's row of the results: of several ratios the one that validation prefers, 0 among them.
+
+        Where few rows to validate with leave it undecided, their log-likelihood decides, and then the smaller ratio.
+        """
         tried = self.tried(arm, runs)
-        chosen = max(tried, key=lambda run: (run.get("validation", 0.0), -run["ratio"]))
+        chosen = max(
+            tried, key=lambda run: (run.get("validation", 0.0), -run.get("validation_loss", 0.0), -run["ratio"])
+        )
         return {
             "cell": self.cell.name,
             "per_class": self.cell.per_class,

@@ -114,6 +114,10 @@ class ClassifierFeatures:
         """N ≥ 1 rows as they are stored to class ids int64 (N,); of the pretext task where not ``labelled``."""
         return self._over(rows, self.model).argmax(1)
 
+    def probabilities(self, rows: Batch) -> Tensor:
+        """N ≥ 1 rows as they are stored to float32 (N, classes), each row's sum 1."""
+        return self._over(rows, self.model).softmax(1)
+
     def accuracy(self, rows: Batch) -> float:
         """Share of N ≥ 1 rows as they are stored whose class id is their ``y``."""
         return float((self.predict(rows) == rows["y"].cpu()).double().mean())

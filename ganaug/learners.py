@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from sklearn.base import BaseEstimator, clone
@@ -20,7 +21,7 @@ from datamodules.schema import Batch, Schema
 from datamodules.tokens import TextSchema
 from ganaug.downstream import ClassifierFeatures, fit_classifier
 
-Predict = Callable[[Batch], Tensor]  # N rows as they are stored to class ids int64 (N,)
+Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
 BATCH = 128  # rows a step, in every arm
 
 
@@ -73,7 +74,7 @@ class Network:
         """By :func:`~ganaug.downstream.fit_classifier`."""
         options: dict[str, Any] = {"accelerator": self.accelerator, "label_smoothing": self.label_smoothing}
         model = fit_classifier(schema, rows, steps=steps, batch_size=BATCH, seed=seed, augment=augment, **options)
-        return ClassifierFeatures(model, "").predict
+        return ClassifierFeatures(model, "").probabilities
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Module:
                     f"classifier: forward of {type(module).__name__} must give logits"
                     f" ({len(batch['y'])}, {schema.num_classes}) for {len(batch['y'])} rows, not {shape}"
                 )
-            answers.append(logits.argmax(1).cpu())
+            answers.append(logits.float().softmax(1).cpu())
         return torch.cat(answers)
 
 
@@ -164,7 +165,18 @@ class Estimator:
             seen = "sentences, which it is given as strings" if schema.kind == "text" else "rows of numbers"
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"classifier: {_path(type(estimator))} cannot learn from {seen}: {reason}") from None
-        return lambda asked: torch.from_numpy(np.asarray(estimator.predict(inputs(schema, asked)), dtype=np.int64))
+        return lambda asked: self._predict(estimator, schema, inputs(schema, asked))
+
+    @staticmethod
+    def _predict(estimator: Any, schema: Schema, x: Any) -> Tensor:
+        """As the estimator says; where it knows no probabilities, 1 for the class that it chooses."""
+        if not hasattr(estimator, "predict_proba"):
+            chosen = torch.from_numpy(np.asarray(estimator.predict(x), dtype=np.int64))
+            return F.one_hot(chosen, schema.num_classes).float()
+        known = torch.from_numpy(np.asarray(estimator.classes_, dtype=np.int64))  # classes that it was given rows of
+        answers = torch.zeros(len(x), schema.num_classes)
+        answers[:, known] = torch.from_numpy(np.asarray(estimator.predict_proba(x), dtype=np.float32))
+        return answers
 
 
 def inputs(schema: Schema, rows: Batch) -> Any:

@@ -62,8 +62,8 @@ def write_report(
         facts: how it was made; all of it is shown. Apart from the rest stand ``request``, what was asked for, and
             ``cells``, for each a dict of ``cell`` and, where there is such: ``filters`` (by filter ``in``, ``dropped``
             and further figures), ``memorisation`` and ``leakage`` (figures, as deep as they may be), ``sweep`` (a list
-            of ``arm``, ``ratio``, ``validation`` and ``accuracy`` on test), other figures. Its ``rows`` and ``runs``
-            are passed over, since the former are those above.
+            of ``arm``, ``ratio``, ``validation``, ``validation_loss`` and ``accuracy`` on test), other figures. Its
+            ``rows`` and ``runs`` are passed over, since the former are those above.
 
     Returns:
         The path of the file, which appears whole or not at all.
@@ -307,11 +307,17 @@ def _ratios(summary: Mapping[str, Any], cells: Mapping[str, Any], settings: Mapp
         return Html("")
     parts = [
         tag("h2", "How many samples"),
-        tag("p", "Samples to each real row, chosen on the validation split in every cell; 0 is none at all."),
+        tag(
+            "p",
+            "Samples to each real row, chosen on the validation split in every cell; 0 is none at all. Where scores are"
+            " equal, the log loss decides.",
+        ),
         table_of(["setting", "arm", "chosen, by seed", "cells with none"], chosen),
     ]
     if tried:
-        every = [[cell, s["arm"], s["ratio"], s.get("validation"), s.get("accuracy")] for _, cell, s in tried]
+        names = ("arm", "ratio", "validation", "validation_loss", "accuracy")
+        every = [[cell, *(s.get(name) for name in names)] for _, cell, s in tried]
+        head = ["cell", "arm", "ratio", "validation", "its log loss", "test"]
         parts += [
             _sweep(tried),
             tag(
@@ -321,7 +327,7 @@ def _ratios(summary: Mapping[str, Any], cells: Mapping[str, Any], settings: Mapp
                     "Means over seeds: accuracy, but on validation under imbalance macro-F1. Test rows chose nothing.",
                 ),
             ),
-            folded("Every ratio that was tried", table_of(["cell", "arm", "ratio", "validation", "test"], every)),
+            folded("Every ratio that was tried", table_of(head, every)),
         ]
     return Html("".join(parts))
 

@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 from torch import nn
 
 from datamodules import Digits, Grammar, InputError, Schema
@@ -118,7 +119,7 @@ def test_all_that_was_tried_is_kept(done: tuple[Path, dict]) -> None:
 
 
 def test_the_ratio_is_chosen_on_validation_alone() -> None:
-    """Ties go to the smaller ratio; a better test score changes nothing."""
+    """Ties go to the likelier, then to the smaller ratio; a better test score changes nothing."""
     run = {"macro_f1": 0.5, "rare_recall": None, "train_rows": 1, "synthetic_rows": 0, "seconds": 1.0}
     scores = {"real@0": (0.5, 0.9), "gan@1": (0.7, 0.1), "gan@2": (0.7, 0.8), "gan@3": (0.6, 1.0)}
     runs = {k: run | {"ratio": float(k[-1]), "validation": v, "accuracy": t} for k, (v, t) in scores.items()}
@@ -128,6 +129,9 @@ def test_the_ratio_is_chosen_on_validation_alone() -> None:
     assert (lesson.row("gan", runs)["ratio"], lesson.row("gan", runs)["accuracy"]) == (1.0, 0.1)
     runs["real@0"]["validation"] = 0.7
     assert (lesson.row("gan", runs)["ratio"], lesson.row("gan", runs)["accuracy"]) == (0.0, 0.9)
+    for name, loss in (("real@0", 0.3), ("gan@1", 0.2), ("gan@2", 0.1), ("gan@3", 0.0)):
+        runs[name]["validation_loss"] = loss
+    assert lesson.row("gan", runs)["ratio"] == 2.0
 
 
 def test_all_arms_learn_for_the_same_steps_from_the_same_seed(tmp_path: Path, monkeypatch) -> None:
@@ -339,7 +343,8 @@ def test_own_module_learns(tmp_path: Path) -> None:
     learner = Module(Linear, "cpu")
     state = torch.get_rng_state()
     predict = learner.learn(data.schema, rows, 100, 0, False)
-    assert float((predict(test) == test["y"]).float().mean()) > 0.8
+    assert float((predict(test).argmax(1) == test["y"]).float().mean()) > 0.8
+    assert torch.allclose(predict(test).sum(1), torch.ones(len(test["y"])))
     assert torch.equal(learner.learn(data.schema, rows, 100, 0, False)(test), predict(test))
     assert torch.equal(state, torch.get_rng_state())
     result = study(tmp_path / "out", classifier=partial(Linear, outputs=10), seeds=[0], classifier_steps=5)
@@ -359,7 +364,15 @@ def test_estimators_learn(tmp_path: Path) -> None:
     predict = Estimator(KNeighborsClassifier(1)).learn(data.schema, data.train.fields, 0, 0, False)
     train, asked = (t["x"].flatten(1).double() for t in (data.train.fields, test))
     nearest = data.train.fields["y"][torch.cdist(asked, train).argmin(1)]
-    assert float((predict(test) == nearest).float().mean()) > 0.99  # but for ties
+    assert float((predict(test).argmax(1) == nearest).float().mean()) > 0.99  # but for ties
+    some = {name: field[data.train.fields["y"] != 0] for name, field in data.train.fields.items()}
+    sure = Estimator(LinearSVC()).learn(data.schema, some, 0, 0, False)(test)  # it knows no probabilities
+    assert set(sure.unique().tolist()) == {0.0, 1.0}
+    vague = Estimator(LogisticRegression()).learn(data.schema, some, 0, 0, False)(test)
+    assert vague.shape == sure.shape == (len(test["y"]), 10)
+    assert not vague[:, 0].any()  # a class it has never seen
+    assert torch.allclose(vague.sum(1), torch.ones(len(vague)))
+    assert float((vague.argmax(1) == test["y"]).float().mean()) > 0.6
     result = study(tmp_path, classifier=KNeighborsClassifier(1), seeds=[0])
     assert {row["steps"] for row in result["rows"]} == {None}
 

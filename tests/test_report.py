@@ -52,7 +52,10 @@ def facts(rows: list[dict]) -> dict:
             },
             "memorisation": {"in_features": {"ratio": 1.25, "closer": 0.0375, "copies": 0.0}},
             "leakage": {"test": 0.0},
-            "sweep": [{"arm": "gan", "ratio": r, "validation": 0.612 + r / 100, "accuracy": 0.6} for r in (0, 1, 3)],
+            "sweep": [
+                {"arm": "gan", "ratio": r, "validation": 0.612 + r / 100, "validation_loss": 0.3, "accuracy": 0.6}
+                for r in (0, 1, 3)
+            ],
             "runs": {"gan@1": {"accuracy": 0.987654}},
         }
         for cell in dict.fromkeys(row["cell"] for row in rows)
@@ -218,7 +221,7 @@ def test_ratios_filters_and_copies(tmp_path):
     rows = study()
     page, _ = written(tmp_path, rows, known=facts(rows))
     assert ["10 a class", "gan", "2, 2, 2", "0 %"] in page.cells
-    assert ["n=10,,seed=0", "gan", "3", "0.642", "0.6"] in page.cells
+    assert ["n=10,,seed=0", "gan", "3", "0.642", "0.3", "0.6"] in page.cells
     (dropped,) = (cells for cells in page.cells if cells[:2] == ["10 a class", "discriminator"])
     assert dropped[-3:] == ["600", "93", "15.5 %"]
     assert ["n=50,,seed=2", "discriminator", "in 200, dropped 31, gamma 0.25"] in page.cells
