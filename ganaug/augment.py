@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sklearn.base import BaseEstimator
 
 from datamodules import GANDataModule
-from datamodules.errors import InputError
+from datamodules.errors import InputError, named_once
 from datamodules.manifest import replacing
 from datamodules.schema import Schema
 from ganaug.arms import run_cell
@@ -37,7 +37,7 @@ from ganaug.gan import GAN, Accelerator, DivergedError
 from ganaug.learners import as_learner
 from ganaug.paired import summarise, verdict
 from ganaug.report import write_report
-from ganaug.study import Cell, Row, Study, claim, named_once, plan, quiet, rehearsed, sendable, trainings
+from ganaug.study import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
 
 COLUMNS = (
     "cell", "per_class", "imbalance", "seed", "arm", "ratio", "accuracy", "macro_f1", "rare_recall", "rarest",
@@ -59,6 +59,7 @@ def augment(
     classifier: Callable[[Schema], LightningModule] | BaseEstimator | None = None,
     classifier_steps: int = 500,
     label_smoothing: float = 0.0,
+    classical: Sequence[str] | None = None,
     workers: int = 1,
     threads: int | None = None,
     accelerator: Accelerator = "auto",
@@ -91,6 +92,9 @@ def augment(
             estimator of scikit-learn, by class path.
         classifier_steps: batches of 128 that each classifier is trained for.
         label_smoothing: of the classifier of the data's kind.
+        classical: what classical augmentation does to a batch, in order; of pictures shift (the default), rotate, flip,
+            randaugment; of sentences forget (the default), eda; of series slice, time_warp, magnitude_warp, scale,
+            jitter (by default all, each to half of a batch).
         workers: processes that run cells side by side.
         threads: of each process; by default the machine's cores are shared out.
         accelerator: auto, cpu, cuda, mps.
@@ -122,7 +126,7 @@ def augment(
     template = model(data.schema)
     if not isinstance(template, GAN):
         raise InputError(f"model must make a GAN from a schema, not a {type(template).__name__}")
-    if not getattr(template.hparams, "conditional", True) or not template.conditional:
+    if not template.conditional:
         raise InputError(f"samples of this {type(template).__name__} have no labels to learn from: make it conditional")
     study = Study(
         out=out.absolute(),
@@ -135,7 +139,7 @@ def augment(
         ratios=tuple(sorted(ratios)),
         arms=(),
         filters=named_once("filters", filters, FILTERS),
-        learner=as_learner(classifier, label_smoothing, accelerator),
+        learner=as_learner(classifier, data.schema, label_smoothing, classical, accelerator),
         classifier_steps=classifier_steps,
         gallery_seed=cells[0].seed,
         accelerator=accelerator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -9,18 +10,22 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from datamodules.errors import named_once
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.tokens import TextSchema
+from ganaug.imageaug import flipped, randaugmented, rotated, shifted
 from ganaug.series_classifier import InceptionTime
 from ganaug.seriesaug import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
-from ganaug.textaug import forgotten, word_counts
+from ganaug.textaug import eda, forgotten, word_counts
 
 PRETEXTS = 4  # classes of each pretext task
 
+Change = Callable[[Batch, Any], Batch]  # a batch, and the schema of its rows, to a batch
+
 
 class Classifier(LightningModule):
-    """Base of the classifiers. A subclass gives ``features``, ``augmented``, a pretext task and what its rows are.
+    """Base of the classifiers. A subclass gives ``features``, changes, a pretext task and what its rows are.
 
     Args:
         schema: of the data; batches are as the schema prepares them, with ``y`` int64 (B,).
@@ -28,10 +33,16 @@ class Classifier(LightningModule):
         learning_rate: its peak.
         weight_decay: of AdamW.
         label_smoothing: share of the probability spread over all classes, in [0, 1).
-        augment: classical augmentation of every training batch, by ``augmented``.
+        augment: classical augmentation of every training batch: names of ``changes``, in their order; True for the
+            ``usual`` ones.
+
+    Raises:
+        InputError: there is no such change.
     """
 
     bf16: ClassVar[bool] = True  # whether bf16 makes it faster where the hardware multiplies in it
+    changes: ClassVar[dict[str, Change]]  # classical augmentation, by name
+    usual: ClassVar[tuple[str, ...]]
     head: nn.Module
 
     def __init__(
@@ -41,10 +52,11 @@ class Classifier(LightningModule):
         learning_rate: float,
         weight_decay: float,
         label_smoothing: float,
-        augment: bool,
+        augment: bool | Sequence[str],
     ) -> None:
         super().__init__()
-        self.schema, self.steps, self.augment = schema, steps, augment
+        self.schema, self.steps = schema, steps
+        self.chosen = self.usual if augment is True else named_once("classical", augment or (), self.changes)
         self.learning_rate, self.weight_decay, self.label_smoothing = learning_rate, weight_decay, label_smoothing
 
     # ---- what a subclass gives ----
@@ -61,10 +73,6 @@ class Classifier(LightningModule):
         """What the last layer sees of each row, (B, d), at least 0."""
         raise NotImplementedError
 
-    def augmented(self, batch: Batch) -> Batch:
-        """A training batch after classical augmentation."""
-        raise NotImplementedError
-
     def pretext(self, batch: Batch) -> Batch:
         """Every row as each of the four classes of a task that needs no labels: a batch of 4 × B rows."""
         raise NotImplementedError
@@ -76,9 +84,15 @@ class Classifier(LightningModule):
         logits: Tensor = self.head(self.features(batch))
         return logits
 
+    def augmented(self, batch: Batch) -> Batch:
+        """A training batch after classical augmentation."""
+        for name in self.chosen:
+            batch = self.changes[name](batch, self.schema)
+        return batch
+
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of a training batch."""
-        batch = self.augmented(batch) if self.augment else batch
+        batch = self.augmented(batch)
         return F.cross_entropy(self(batch).float(), batch["y"], label_smoothing=self.label_smoothing)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -131,9 +145,10 @@ class ImageClassifier(Classifier):
     Strided convolutions bring larger pictures down to at most 16 pixels before the first stage, so that training costs
     much the same at every size. Batches are ``x`` float32 (B, C, S, S) in [-1, 1] and ``y`` int64 (B,).
 
-    Classical augmentation shifts every training picture by up to 1/8 of its side, black moving in. The pretext task is
-    to tell by how many quarter turns a picture was rotated: Gidaris et al. 2018, "Unsupervised Representation Learning
-    by Predicting Image Rotations", arXiv 1803.07728, section 2.
+    Classical augmentation shifts every training picture by up to 1/8 of its side, black moving in; on request it also
+    rotates, flips, or does what RandAugment does: see :mod:`ganaug.imageaug`. The pretext task is to tell by how many
+    quarter turns a picture was rotated: Gidaris et al. 2018, "Unsupervised Representation Learning by Predicting Image
+    Rotations", arXiv 1803.07728, section 2.
 
     Args:
         schema: of the pictures.
@@ -141,6 +156,14 @@ class ImageClassifier(Classifier):
         steps, learning_rate, weight_decay, label_smoothing, augment: see :class:`Classifier`.
         width: channels of the first stage; there are 4 × width features.
     """
+
+    changes = {
+        "shift": lambda batch, _: {**batch, "x": shifted(batch["x"])},
+        "rotate": lambda batch, _: {**batch, "x": rotated(batch["x"])},
+        "flip": lambda batch, _: {**batch, "x": flipped(batch["x"])},
+        "randaugment": lambda batch, _: {**batch, "x": randaugmented(batch["x"])},
+    }
+    usual = ("shift",)
 
     def __init__(
         self,
@@ -151,7 +174,7 @@ class ImageClassifier(Classifier):
         learning_rate: float = 1e-2,
         weight_decay: float = 0.05,
         label_smoothing: float = 0.0,
-        augment: bool = False,
+        augment: bool | Sequence[str] = False,
     ) -> None:
         super().__init__(schema, steps, learning_rate, weight_decay, label_smoothing, augment)
         self.save_hyperparameters(ignore="schema")
@@ -183,27 +206,19 @@ class ImageClassifier(Classifier):
         features: Tensor = self.body(batch["x"].contiguous(memory_format=torch.channels_last))
         return features
 
-    def augmented(self, batch: Batch) -> Batch:
-        """Shifted: see :func:`shifted`."""
-        return {**batch, "x": shifted(batch["x"])}
-
     def pretext(self, batch: Batch) -> Batch:
         """Every picture four times, ``y`` the number of quarter turns."""
         x = torch.cat([batch["x"].rot90(turns, (2, 3)) for turns in range(PRETEXTS)])
         return {"x": x, "y": torch.arange(PRETEXTS, device=x.device).repeat_interleave(len(batch["x"]))}
 
 
-def shifted(x: Tensor) -> Tensor:
-    """Each picture (B, C, S, S) in [-1, 1] shifted by up to S / 8 pixels both ways, black moving in."""
-    margin = x.shape[-1] // 8
-    size = torch.arange(x.shape[-1], device=x.device)
-    dy, dx = torch.randint(2 * margin + 1, (2, len(x), 1)).to(x.device)
-    padded = F.pad(x, (margin,) * 4, value=-1.0).permute(0, 2, 3, 1)  # (B, S + 2m, S + 2m, C)
-    rows, columns = (dy + size)[:, :, None], (dx + size)[:, None, :]
-    return padded[torch.arange(len(x), device=x.device)[:, None, None], rows, columns].permute(0, 3, 1, 2)
-
-
 # ---- sentences -------------------------------------------------------------------------------------------------------
+
+
+def forgetful(batch: Batch, schema: TextSchema) -> Batch:
+    """Words forgotten, where there is a token for what is unknown."""
+    words = word_counts(batch["x"], batch["length"], schema.ends)
+    return {**batch, "x": forgotten(batch["x"], words)} if schema.ends else batch
 
 
 class TextClassifier(Classifier):
@@ -213,8 +228,9 @@ class TextClassifier(Classifier):
     learnt from the rows. Batches are ``x`` int64 (B, T), ``length`` int64 (B,) and ``y`` int64 (B,); what stands beyond
     a sentence's length is never looked at.
 
-    Classical augmentation forgets one word in ten: see :func:`~ganaug.textaug.forgotten`. The pretext task is to tell
-    what was done to a sentence: nothing, neighbours swapped, words replaced, halves exchanged: see :func:`corrupted`.
+    Classical augmentation forgets one word in ten; on request it swaps, deletes and inserts words: see
+    :mod:`ganaug.textaug`, which says why not both. The pretext task is to tell what was done to a sentence: nothing,
+    neighbours swapped, words replaced, halves exchanged: see :func:`corrupted`.
 
     Args:
         schema: of the sentences.
@@ -228,6 +244,8 @@ class TextClassifier(Classifier):
     bf16 = False
     title = "textcnn"
     pretext_title = "corruption-textcnn"
+    changes = {"forget": forgetful, "eda": eda}
+    usual = ("forget",)
 
     def __init__(
         self,
@@ -240,7 +258,7 @@ class TextClassifier(Classifier):
         learning_rate: float = 1e-2,
         weight_decay: float = 1.0,
         label_smoothing: float = 0.0,
-        augment: bool = False,
+        augment: bool | Sequence[str] = False,
     ) -> None:
         super().__init__(schema, steps, learning_rate, weight_decay, label_smoothing, augment)
         self.save_hyperparameters(ignore="schema")
@@ -269,10 +287,6 @@ class TextClassifier(Classifier):
         """Over the windows that begin inside the sentence: one shorter than the window has them too."""
         windows = F.relu(conv(F.pad(words, (0, conv.kernel_size[0] - 1))))  # (B, channels, longest)
         return (windows * inside[:, None]).amax(2)
-
-    def augmented(self, batch: Batch) -> Batch:
-        """Words forgotten, where there is a token for what is unknown."""
-        return {**batch, "x": forgotten(batch["x"], self._words(batch))} if self.ends else batch
 
     def pretext(self, batch: Batch) -> Batch:
         """Every sentence four times, ``y`` what was done to it."""
@@ -314,6 +328,17 @@ def corrupted(x: Tensor, words: Tensor) -> list[Tensor]:
 # ---- series ----------------------------------------------------------------------------------------------------------
 
 
+def half(change: Callable[[Tensor, Tensor], Tensor]) -> Change:
+    """The change of series (B, T, F) of some length (B,), made to half of a batch."""
+
+    def changed(batch: Batch, _: Any) -> Batch:
+        x = batch["x"]
+        chosen = torch.rand(len(x), 1, 1).to(x.device) < 0.5
+        return {**batch, "x": torch.where(chosen, change(x, batch["length"]), x)}
+
+    return changed
+
+
 class SeriesClassifier(Classifier):
     """A small InceptionTime: see :class:`~ganaug.series_classifier.InceptionTime`.
 
@@ -337,6 +362,14 @@ class SeriesClassifier(Classifier):
     bf16 = False
     title = "inceptiontime"
     pretext_title = "transformation-inceptiontime"
+    changes = {
+        "slice": half(sliced),
+        "time_warp": half(time_warped),
+        "magnitude_warp": half(magnitude_warped),
+        "scale": half(scaled),
+        "jitter": half(jitter),
+    }
+    usual = tuple(changes)
 
     def __init__(
         self,
@@ -350,7 +383,7 @@ class SeriesClassifier(Classifier):
         learning_rate: float = 1e-2,
         weight_decay: float = 0.05,
         label_smoothing: float = 0.0,
-        augment: bool = False,
+        augment: bool | Sequence[str] = False,
     ) -> None:
         super().__init__(schema, steps, learning_rate, weight_decay, label_smoothing, augment)
         self.save_hyperparameters(ignore="schema")
@@ -367,14 +400,6 @@ class SeriesClassifier(Classifier):
         """(B, 4 × width), at least 0."""
         features: Tensor = self.body(batch["x"], batch["length"])
         return features
-
-    def augmented(self, batch: Batch) -> Batch:
-        """Each sort of change in half of the series."""
-        x, length = batch["x"], batch["length"]
-        for change in (sliced, time_warped, magnitude_warped, scaled, jitter):
-            chosen = torch.rand(len(x), 1, 1).to(x.device) < 0.5
-            x = torch.where(chosen, change(x, length), x)
-        return {**batch, "x": x}
 
     def pretext(self, batch: Batch) -> Batch:
         """Every series four times, ``y`` what was done to it."""

@@ -291,11 +291,6 @@ class DCGAN(GAN):
         """One, from the first batch on."""
         return [("adversarial", None)]
 
-    @property
-    def conditional(self) -> bool:
-        """Whether the data have classes and the model was not told to ignore them."""
-        return self.schema.labelled and bool(self.hp.conditional)
-
     def setup(self, stage: str) -> None:
         """Memory format and compilation."""
         if self.hp.channels_last:
@@ -305,12 +300,11 @@ class DCGAN(GAN):
             self.discriminator.compile()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for each network; fused but under fp16, whose scaler a fused step would hide from clipping."""
-        fused = self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda")
+        """Adam for each network."""
         hp = self.hp
         return [
-            torch.optim.Adam(self.generator.parameters(), hp.lr_g, tuple(hp.betas), fused=fused),
-            torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, tuple(hp.betas), fused=fused),
+            torch.optim.Adam(self.generator.parameters(), hp.lr_g, **self.adam),
+            torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, **self.adam),
         ]
 
     # ---- training ----

@@ -114,8 +114,12 @@ class GAN(LightningModule):
 
     @property
     def conditional(self) -> bool:
-        """Whether labels steer the samples."""
-        return self.schema.labelled
+        """Whether the data have classes and the model was not told to ignore them by an option of this name."""
+        return self.schema.labelled and bool(self.hparams.get("conditional", True))
+
+    def classes(self, y: Tensor) -> Tensor:
+        """Class ids (B,) as the networks take them: 0 where the model ignores them."""
+        return y if self.conditional else torch.zeros_like(y)
 
     def latent(self, indices: Tensor, seed: int) -> Tensor:
         """Latents (B, …), row i from (seed, indices[i]) alone, on the model's device."""
@@ -126,6 +130,12 @@ class GAN(LightningModule):
         raise NotImplementedError
 
     # ---- training ----
+
+    @property
+    def adam(self) -> dict[str, Any]:
+        """Adam's options in common; fused but under fp16, whose scaler a fused step would hide from clipping."""
+        fused = self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda")
+        return {"betas": tuple(self.hp.betas), "fused": fused}
 
     @property
     def step(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.base import Stream, Table, as_is
-from datamodules.errors import InputError
+from datamodules.errors import InputError, named_once
 from datamodules.schema import Batch, Schema
 from datamodules.tokens import TextSchema
+from ganaug.classifiers import CLASSIFIERS
 from ganaug.downstream import ClassifierFeatures, fit_classifier
 
 Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
@@ -57,10 +58,12 @@ class Network:
 
     Args:
         label_smoothing: see :class:`~ganaug.classifiers.Classifier`.
+        classical: changes that classical augmentation makes.
         accelerator: see :func:`~ganaug.downstream.fit_classifier`.
     """
 
     label_smoothing: float = 0.0
+    classical: tuple[str, ...] = ()
     accelerator: str = "auto"
 
     augments = True
@@ -68,12 +71,14 @@ class Network:
 
     def describe(self) -> dict[str, Any]:
         """Its options."""
-        return {"class": "the kind's own", "label_smoothing": self.label_smoothing}
+        own = {"label_smoothing": self.label_smoothing, "classical": list(self.classical)}
+        return {"class": "the kind's own", **own}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """By :func:`~ganaug.downstream.fit_classifier`."""
         options: dict[str, Any] = {"accelerator": self.accelerator, "label_smoothing": self.label_smoothing}
-        model = fit_classifier(schema, rows, steps=steps, batch_size=BATCH, seed=seed, augment=augment, **options)
+        options["augment"] = self.classical if augment else ()
+        model = fit_classifier(schema, rows, steps=steps, batch_size=BATCH, seed=seed, **options)
         return ClassifierFeatures(model, "").probabilities
 
 
@@ -185,16 +190,23 @@ def inputs(schema: Schema, rows: Batch) -> Any:
     return schema.decode(x) if isinstance(schema, TextSchema) else x.flatten(1).float().numpy()
 
 
-def as_learner(classifier: Any, label_smoothing: float, accelerator: str) -> Learner:
+def as_learner(
+    classifier: Any, schema: Schema, label_smoothing: float, classical: Sequence[str] | None, accelerator: str
+) -> Learner:
     """The learner of what was given as a classifier: nothing, an estimator, or what makes a LightningModule.
 
     Raises:
-        InputError: it is none of these, or ``label_smoothing`` is given for one that is not ours.
+        InputError: it is none of these, there is no such change, or an option is given for one that is not ours.
     """
     if classifier is None:
-        return Network(label_smoothing, accelerator)
-    if label_smoothing:
-        raise InputError("label_smoothing is an option of the classifier of the data's kind: set it in your own")
+        if schema.kind not in CLASSIFIERS:
+            raise InputError(f"there is no classifier for {schema.kind} data yet: give your own")
+        network = CLASSIFIERS[schema.kind]
+        changes = network.usual if classical is None else named_once("classical", classical, network.changes)
+        return Network(label_smoothing, changes, accelerator)
+    for name, given in (("label_smoothing", label_smoothing), ("classical", classical)):
+        if given:
+            raise InputError(f"{name} is an option of the classifier of the data's kind: set it in your own")
     if isinstance(classifier, BaseEstimator) or (hasattr(classifier, "fit") and hasattr(classifier, "predict")):
         return Estimator(classifier)
     if callable(classifier) and not isinstance(classifier, LightningModule):

@@ -248,18 +248,9 @@ class SeqGAN(GAN):
         """MLE, D alone, adversarial."""
         return [("mle", self.hp.mle_steps), ("discriminator", self.hp.discriminator_steps), ("adversarial", None)]
 
-    @property
-    def conditional(self) -> bool:
-        """Whether the data have classes and the model was not told to ignore them."""
-        return self.schema.labelled and bool(self.hp.conditional)
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam: for G by likelihood, for G by reward, for D; fused but under fp16, as for DCGAN."""
-        hp = self.hp
-        options: dict[str, Any] = {
-            "betas": tuple(hp.betas),
-            "fused": self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda"),
-        }
+        """Adam: for G by likelihood, for G by reward, for D."""
+        hp, options = self.hp, self.adam
         return [
             torch.optim.Adam(self.generator.parameters(), hp.lr_mle, **options),
             torch.optim.Adam(self.generator.parameters(), hp.lr_g, **options),
@@ -267,10 +258,6 @@ class SeqGAN(GAN):
         ]
 
     # ---- likelihood ----
-
-    def classes(self, y: Tensor) -> Tensor:
-        """Class ids (B,) as the networks take them: 0 where the model ignores them."""
-        return y if self.conditional else torch.zeros_like(y)
 
     def nll(self, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Negative log-likelihood of sentences under the averaged generator, in nats per token, end included, (B,).

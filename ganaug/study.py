@@ -6,14 +6,14 @@ import json
 import logging
 import pickle
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from datamodules.base import GANDataModule
-from datamodules.errors import InputError
+from datamodules.errors import InputError, named_once
 from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.schema import Batch, Schema
 from ganaug.downstream import stored_rows
@@ -194,16 +194,6 @@ def stored_parts(data: GANDataModule) -> dict[str, Batch]:
     """``train``, ``val`` and ``test`` rows of a data module that is set up, as they are stored."""
     parts = {"train": data.train, "val": data.val, "test": data.test}
     return {name: stored_rows(data.schema, table) for name, table in parts.items()}
-
-
-def named_once(what: str, names: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
-    """The names, each known and given once."""
-    for name in names:
-        if name not in known:
-            raise InputError(f"{what}: there is no {name!r}; known are {', '.join(known)}")
-    if len(set(names)) < len(names):
-        raise InputError(f"{what}: give each once, not {', '.join(names)}")
-    return tuple(names)
 
 
 def claim(study: Study, cells: Sequence[Cell]) -> None:

@@ -272,6 +272,7 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
         ({"data": digits(val_fraction=0.2)}, "data.val_fraction None there, 0.2 here"),
         ({"model": partial(DCGAN, width=16, latent_dim=8)}, "model.width 8 there, 16 here"),
         ({"label_smoothing": 0.1}, "classifier.label_smoothing 0.0 there, 0.1 here"),
+        ({"classical": ["rotate"]}, "classifier.classical ['shift'] there, ['rotate'] here"),
         ({"arms": ["gan"]}, "arms"),
     ):
         with pytest.raises(InputError, match="another study") as error:
@@ -425,6 +426,8 @@ def test_trainings() -> None:
         ({"cell": 2}, "cell must be from 0 to 1, not 2"),
         ({"classifier": 3}, "classifier must be an estimator"),
         ({"classifier": Linear, "label_smoothing": 0.1}, "label_smoothing is an option of the classifier"),
+        ({"classifier": Linear, "classical": ["shift"]}, "classical is an option of the classifier"),
+        ({"classical": ["eda"]}, "classical: there is no 'eda'; known are shift, rotate, flip, randaugment"),
         ({"data": digits(val_fraction=0.0)}, "no val rows are left"),
         ({"data": Grammar(sentences=60)}, "DCGAN learns from image data"),
         ({"model": partial(DCGAN, width=8, conditional=False)}, "no labels to learn from"),

@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader
 
 from datamodules import ImageSchema, InputError, Schema, Table, TextSchema
 from datamodules.base import as_is
+from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from datamodules.tokens import SPECIAL, UNKNOWN
-from ganaug.classifiers import Classifier, ImageClassifier, TextClassifier, corrupted, forgotten, shifted
+from ganaug.classifiers import CLASSIFIERS, Classifier, ImageClassifier, TextClassifier, corrupted, forgotten
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, stored_rows
 
 torch.set_num_threads(1)
@@ -181,15 +182,46 @@ def test_rows_come_back_as_they_were_stored(digits):
 # ---- networks and what is done to their batches ----
 
 
-def test_shifted_moves_pictures_whole():
-    x = torch.full((64, 1, 16, 16), -1.0)
-    x[:, :, 8, 8] = 1
-    moved = shifted(x)
-    place = (moved[:, 0] == 1).nonzero()[:, 1:] - 8
-    assert moved.shape == x.shape
-    assert len(place) == 64
-    assert (int(place.min()), int(place.max())) == (-2, 2)
-    assert (moved.sum((1, 2, 3)) == x[0].sum()).all()
+def test_changes_are_made_as_they_are_named(monkeypatch):
+    schema, seen = letters(), []
+    for name in ("forget", "eda"):
+        change = lambda batch, given, name=name: seen.append((name, given)) or batch  # noqa: E731
+        monkeypatch.setitem(TextClassifier.changes, name, change)
+    batch = words(4, schema)
+    for augment, names in ((True, ["forget"]), (["eda", "forget"], ["eda", "forget"]), ((), []), (False, [])):
+        seen.clear()
+        TextClassifier(schema, augment=augment).loss(batch)
+        assert seen == [(name, schema) for name in names]
+    with pytest.raises(InputError, match="classical: there is no 'shift'; known are forget, eda"):
+        TextClassifier(schema, augment=["shift"])
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_every_change_leaves_a_batch_that_can_be_learnt_from(kind):
+    network = CLASSIFIERS[kind]
+    schema, batch = PREPARED[kind]()
+    for name in network.changes:
+        torch.manual_seed(0)
+        model = network(schema, augment=[name])
+        changed = model.augmented(batch)
+        assert changed.keys() == batch.keys()
+        assert all(changed[k].shape == v.shape and changed[k].dtype == v.dtype for k, v in batch.items())
+        assert not torch.equal(changed["x"], batch["x"])
+        assert torch.isfinite(model.loss(batch))
+
+
+def pictures():
+    return squares(2, size=16), {"x": torch.rand(8, 1, 16, 16) * 2 - 1, "y": torch.arange(8) % 2}
+
+
+def series():
+    schema = SeriesSchema(
+        classes=("a", "b"), columns=("v",), dtypes=("float64",), offset=(0.0,), scale=(1.0,), length=20
+    )
+    return schema, {"x": torch.randn(8, 20, 1).cumsum(1), "length": torch.full((8,), 20), "y": torch.arange(8) % 2}
+
+
+PREPARED = {"image": pictures, "text": lambda: (letters(), words(64, letters())), "series": series}
 
 
 def test_padding_never_matters():

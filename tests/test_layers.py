@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 RANK = {
     "datamodules": -1,
     "ganaug.series_classifier": 0,
+    "ganaug.imageaug": 0,
     "ganaug.seriesaug": 0,
     "ganaug.textaug": 0,
     "ganaug.losses": 1,
