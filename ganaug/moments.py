@@ -76,32 +76,6 @@ def correlation_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tenso
     return difference.abs().sum() / (features * (features - 1))
 
 
-def autocorrelation_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean |Δ| of the autocorrelations of each feature at lags of 1, 2, 4, … steps, up to half of T; 0 for T = 1.
-
-    About each series' own mean: what differs between series says nothing of how one goes on.
-
-    Args:
-        real, fake, weight: see :func:`moment_loss`.
-    """
-    steps = real.shape[1]
-    lags = [2**k for k in range(steps.bit_length()) if 2**k <= max(1, steps // 2) and 2**k < steps]
-    if not lags:
-        return fake.sum() * 0.0
-    parts = [_autocorrelations(part.float(), weight, lags) for part in (real, fake)]
-    return (parts[0] - parts[1]).abs().mean()
-
-
-def _autocorrelations(x: Tensor, weight: Tensor | None, lags: list[int]) -> Tensor:
-    """(lags, F)."""
-    if weight is None:
-        centred = x - x.mean(1, keepdim=True)
-    else:
-        centred = (x - (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)) * weight
-    power = centred.square().sum((0, 1)) + 1e-6
-    return torch.stack([(centred[:, lag:] * centred[:, :-lag]).sum((0, 1)) / power for lag in lags])
-
-
 def change_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     """:func:`moment_loss` of the changes from step to step, in units of their deviation in the real batch; 0 for T = 1.
 
@@ -143,16 +117,63 @@ def sliced_loss(real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor 
             part.append((scaled if within is None else scaled * within).flatten(1))
     widths = [part.shape[1] for part in parts[0]]
     values = torch.arange(sum(widths), device=real.device) < widths[0]  # which coordinates are values
-    directions = torch.randn(4, slices, len(values), device=real.device)
+    directions = torch.randn(3, slices, len(values), device=real.device)
     directions[0] *= values
     directions[1] *= ~values if len(widths) > 1 else values
-    single = torch.randint(len(values), (slices, 1), device=real.device)
-    directions[3] = torch.zeros_like(directions[3]).scatter_(1, single, 1.0)
-    directions = F.normalize(directions.flatten(0, 1), dim=1)  # (4 · slices, D)
+    directions = torch.cat([directions.flatten(0, 1), _single(slices, len(values), real.device)])
+    return _apart(torch.cat(parts[0], 1), torch.cat(parts[1], 1), directions, told)
+
+
+def autocorrelation_loss(
+    real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor | None, slices: int = 32
+) -> Tensor:
+    """:func:`sliced_loss` of how each series goes with itself: its autocovariances in either half; 0 for T = 1.
+
+    Of the whole batch they say nothing of the single series: one whose frequency wavers has those of sines of many
+    frequencies, and is none. At lags of 0, 1, 2, 3, 4, 6, 8, 12, … steps, up to half of T, about each series' own mean
+    and in units of their deviations in the real batch.
+
+    Args:
+        real, fake, weight: see :func:`moment_loss`.
+        told: see :func:`sliced_loss`.
+        slices: of single ones, and as many of all together.
+    """
+    if real.shape[1] == 1:
+        return fake.sum() * 0.0
+    a, b = (_autocovariances(part.float(), weight) for part in (real, fake))
+    centre, scale = a.mean(0), (a.var(0, unbiased=False) + 1e-6).sqrt()
+    directions = torch.cat(
+        [torch.randn(slices, a.shape[1], device=a.device), _single(slices, a.shape[1], a.device)],
+    )
+    return _apart((a - centre) / scale, (b - centre) / scale, directions, told)
+
+
+def _autocovariances(x: Tensor, weight: Tensor | None) -> Tensor:
+    """(B, lags · 2 · F) of x (B, T, F): of steps in the first and in the second half."""
+    steps = x.shape[1]
+    lags = sorted({0, *(n << k for k in range(steps.bit_length()) for n in (1, 3) if n << k <= steps // 2)})
+    inside = x.new_ones(1, steps, 1) if weight is None else weight
+    centred = (x - (x * inside).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)) * inside
+    found = []
+    for lag in lags:
+        products = centred[:, lag:] * centred[:, : steps - lag]
+        halves = zip(products.chunk(2, 1), inside[:, lag:].chunk(2, 1), strict=True)
+        found += [half.sum(1) / there.sum(1).clamp(min=1) for half, there in halves]
+    return torch.cat(found, 1)
+
+
+def _apart(a: Tensor, b: Tensor, directions: Tensor, told: Tensor | None) -> Tensor:
+    """Mean over directions (S, D) of the Wasserstein-1 distance between projections of rows a and b (B, D)."""
+    directions = F.normalize(directions, dim=1)
     # The class moves a projection by several times its spread, so that rows are mostly sorted within their class.
     shift = 0.0 if told is None else told @ torch.randn(told.shape[1], len(directions), device=told.device).mul(4)
-    a, b = ((torch.cat(part, 1) @ directions.T + shift).sort(0).values for part in parts)  # (B, 4 · slices)
+    a, b = ((part @ directions.T + shift).sort(0).values for part in (a, b))  # (B, S)
     return (a - b).abs().mean()
+
+
+def _single(count: int, width: int, device: torch.device) -> Tensor:
+    """So many directions (count, width) along a coordinate each."""
+    return F.one_hot(torch.randint(width, (count,), device=device), width).float()
 
 
 def _size(x: Tensor, weight: Tensor | None) -> Tensor:

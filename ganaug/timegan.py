@@ -56,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "d_batch": "same",
         "d_threshold": 0.0,
         "correlation_weight": 10.0,
-        "autocorrelation_weight": 3.0,
+        "autocorrelation_weight": 30.0,
         "change_weight": 3.0,
         "sliced_weight": 30.0,
         "matching_weight": 1.0,
@@ -67,13 +67,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay_steps": 4000,
     },
 }
-
-# What else the batches' statistics should agree in, by the option that weighs it.
-STATISTICS = {
-    "correlation_weight": correlation_loss,
-    "autocorrelation_weight": autocorrelation_loss,
-    "change_weight": change_loss,
-}
+# What else the batches should agree in, by the option that weighs it: statistics, and distributions within each class.
+STATISTICS = {"correlation_weight": correlation_loss, "change_weight": change_loss}
+DISTANCES = {"sliced_weight": sliced_loss, "autocorrelation_weight": autocorrelation_loss}
 
 
 class Latents(NamedTuple):
@@ -124,11 +120,12 @@ class TimeGAN(GAN):
         moment_weight: of the differences of means and deviations (official code: 100).
         correlation_weight: of the differences of correlations between features, which the moments do not see and
             where the paper's model is farthest from its rivals (scarce: 10).
-        autocorrelation_weight: of those of the autocorrelations (scarce: 3).
         change_weight: of those of the moments of the changes from step to step, in units of their own size: without it
             samples of slow series are rough, which no moment of the values shows (scarce: 3).
         sliced_weight: of the distance between whole series, along random directions: the moments leave the shape of a
             distribution open (scarce: 30).
+        autocorrelation_weight: of the distance between the distributions of each series' autocovariances: without it
+            sines waver, which no projection of the values shows (scarce: 30).
         matching_weight: of the difference between the means of D's states on real and on generated series (feature
             matching, Salimans et al. 2016, section 3.1): a goal that does not move with D's last layer (scarce: 1).
         reconstruction_weight: of √ of the reconstruction error (official code: 10).
@@ -243,18 +240,9 @@ class TimeGAN(GAN):
         """Autoencoder, supervisor, joint."""
         return [("autoencoder", self.hp.autoencoder_steps), ("supervisor", self.hp.supervisor_steps), ("joint", None)]
 
-    @property
-    def conditional(self) -> bool:
-        """Whether the data have classes and the model was not told to ignore them."""
-        return self.schema.labelled and bool(self.hp.conditional)
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for embedder and recovery, for the supervisor, and in the third phase for three pairs of networks."""
-        hp = self.hp
-        options: dict[str, Any] = {
-            "betas": tuple(hp.betas),
-            "fused": self.trainer.precision != "16-mixed" and self.device.type in ("cpu", "cuda"),
-        }
+        hp, options = self.hp, self.adam
         coder = [*self.embedder.parameters(), *self.recovery.parameters()]
         maker = [*self.generator.parameters(), *self.supervisor.parameters()]
         return [
@@ -266,10 +254,6 @@ class TimeGAN(GAN):
         ]
 
     # ---- a batch as the networks see it ----
-
-    def classes(self, y: Tensor) -> Tensor:
-        """Class ids (B,) as the networks take them: 0 where the model ignores them."""
-        return y if self.conditional else torch.zeros_like(y)
 
     def condition(self, y: Tensor, static: Tensor | None) -> Tensor | None:
         """What the networks are told of series of classes y (B,), (B, C + S); None where it is nothing."""
@@ -401,8 +385,9 @@ class TimeGAN(GAN):
             for name, statistic in STATISTICS.items():
                 if hp[name]:
                     loss = loss + hp[name] * statistic(self._channels(batch), recovered, inside)
-            if hp.sliced_weight:
-                loss = loss + hp.sliced_weight * sliced_loss(self._channels(batch), recovered, inside, told)
+            for name, distance in DISTANCES.items():
+                if hp[name]:
+                    loss = loss + hp[name] * distance(self._channels(batch), recovered, inside, told)
             if hp.matching_weight:
                 loss = loss + hp.matching_weight * self._matching(states, inside)
             self.update(optimizer, loss, turn)

@@ -1,5 +1,6 @@
 import copy
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,23 @@ import torch
 import torch.nn.functional as F
 from gan_contract import GANContract, Stop, equal, trainer
 from lightning.pytorch import Callback
+from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
 from datamodules import GANDataModule, InputError
 from datamodules.series import SeriesModule, SeriesRows
 from ganaug.frames import Frames
 from ganaug.gan import load
-from ganaug.moments import autocorrelation_loss, change_loss, correlation_loss, mean, moment_loss
+from ganaug.moments import (
+    _apart,
+    _autocovariances,
+    autocorrelation_loss,
+    change_loss,
+    correlation_loss,
+    mean,
+    moment_loss,
+    sliced_loss,
+)
 from ganaug.recurrent import Recurrent
 from ganaug.timegan import TimeGAN
 
@@ -160,6 +171,15 @@ def test_the_supervisor_has_a_layer_less() -> None:
 # ---- the losses
 
 
+DISTANCES = (sliced_loss, autocorrelation_loss)
+LOSSES = (
+    moment_loss,
+    correlation_loss,
+    change_loss,
+    *(partial(distance, told=None) for distance in DISTANCES),
+)
+
+
 def test_moment_loss_is_the_official_one() -> None:
     real, fake = torch.rand(9, 5, 3), torch.rand(9, 5, 3)
     deviation = (real.var(0, unbiased=False) + 1e-6).sqrt() - (fake.var(0, unbiased=False) + 1e-6).sqrt()
@@ -174,32 +194,74 @@ def test_losses_of_statistics_against_numpy() -> None:
     a, b = (np.corrcoef(x.flatten(0, 1).double().numpy().T) for x in (real, fake))
     assert correlation_loss(real, fake, None).item() == pytest.approx(np.abs(a - b).sum() / 6, rel=1e-3)
 
-    def at(x: np.ndarray, lag: int) -> np.ndarray:
-        x = x - x.mean(1, keepdims=True)
-        return (x[:, lag:] * x[:, : 8 - lag]).sum((0, 1)) / (x**2).sum((0, 1))
-
     x, y = real.double().numpy(), fake.double().numpy()
-    expected = np.mean([np.abs(at(x, lag) - at(y, lag)).mean() for lag in (1, 2, 4)])
-    assert autocorrelation_loss(real, fake, None).item() == pytest.approx(expected, rel=1e-3)
     changes = [np.diff(part, axis=1) / np.sqrt((np.diff(x, axis=1) ** 2).mean((0, 1))) for part in (x, y)]
     expected = sum(np.abs(f(changes[0], 0) - f(changes[1], 0)).mean() for f in (np.mean, np.std))
     assert change_loss(real, fake, None).item() == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", [moment_loss, correlation_loss, autocorrelation_loss, change_loss])
+def test_distances_between_distributions_are_wassersteins() -> None:
+    torch.manual_seed(0)
+    a, b, directions = torch.randn(40, 5), torch.randn(40, 5) * 2 + 1, torch.randn(3, 5)
+    unit = (directions / directions.norm(dim=1, keepdim=True)).numpy()
+    expected = np.mean([wasserstein_distance(a.numpy() @ u, b.numpy() @ u) for u in unit])
+    assert _apart(a, b, directions, None).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_distributions_are_compared_within_their_class() -> None:
+    torch.manual_seed(0)
+    told = F.one_hot(torch.arange(64) % 2, 2).float()
+    real = torch.randn(64, 6, 1) * 0.1 + told[:, :1, None]
+    other = real.roll(1, 0)  # the same series, under the other class
+    for loss in DISTANCES:
+        assert loss(real, other, None, None).item() == pytest.approx(0, abs=1e-5)
+        assert loss(real, real[torch.randperm(32).mul(2).repeat_interleave(2) + torch.arange(64) % 2], None, told) < 0.1
+    assert sliced_loss(real, other, None, told) > 0.5
+
+
+def test_autocovariances_are_those_of_each_series() -> None:
+    torch.manual_seed(0)
+    x, length = torch.randn(3, 9, 2), [9, 5, 1]
+    inside = (torch.arange(9) < torch.tensor(length)[:, None]).float()[:, :, None]
+    found = _autocovariances(x * inside, inside).view(3, 5, 2, 2)  # series, lag, half, feature
+    for row, steps in enumerate(length):
+        series = x[row, :steps].double().numpy() - x[row, :steps].double().numpy().mean(0)
+        for place, lag in enumerate((0, 1, 2, 3, 4)):
+            products, middle = series[lag:] * series[: max(0, steps - lag)], -(-(9 - lag) // 2)
+            for half, part in enumerate((products[:middle], products[middle:])):
+                expected = part.mean(0) if len(part) else np.zeros(2)
+                np.testing.assert_allclose(found[row, place, half], expected, atol=1e-6)
+
+
+def test_a_sine_that_wavers_is_far_from_one_that_does_not() -> None:
+    """Though step by step, and on average over the batch, they have the same moments and autocorrelations."""
+    torch.manual_seed(0)
+
+    def sines(frequency: Tensor) -> Tensor:
+        phase = frequency.cumsum(1) + 7 * torch.rand(256, 1)
+        return phase.sin()[:, :, None]
+
+    steady, again = (sines((0.6 + 0.6 * torch.rand(256, 1)).expand(256, 48)) for _ in range(2))
+    wavering = sines((0.6 + 0.6 * torch.rand(256, 12)).repeat_interleave(4, 1))
+    assert autocorrelation_loss(steady, wavering, None, None) > 3 * autocorrelation_loss(steady, again, None, None)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_what_lies_beyond_the_end_is_in_no_statistic(loss) -> None:
     torch.manual_seed(0)
     real, fake = torch.rand(6, 8, 3), torch.rand(6, 8, 3)
     inside = (torch.arange(8) < torch.tensor([3, 4, 5, 6, 7, 7])[:, None]).float()[:, :, None]
+    torch.manual_seed(1)
     expected = loss(real * inside, fake * inside, inside)
     assert torch.isfinite(expected)
     noisy = [part * inside + 7 * (1 - inside) for part in (real, fake)]
+    torch.manual_seed(1)
     torch.testing.assert_close(loss(*noisy, inside), expected)
     assert loss(real, real, inside).item() == pytest.approx(0, abs=1e-6)
     assert mean(torch.ones(6, 8, 3) * 3, inside).item() == pytest.approx(3)
 
 
-@pytest.mark.parametrize("loss", [moment_loss, correlation_loss, autocorrelation_loss, change_loss])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_constants_and_single_steps_have_finite_gradients(loss) -> None:
     for shape in ((4, 6, 2), (4, 1, 1), (1, 6, 2)):
         fake = torch.full(shape, 0.5, requires_grad=True)
