@@ -258,7 +258,7 @@ class Lesson:
             return joined(_alike(train, made)), len(made["y"])
         if arm == "gan_only":
             made = first(self.samples, alone(train["y"], self.schema.num_classes, ratio, level))
-            return made, len(made["y"])
+            return _marked(made, True), len(made["y"])
         if arm.endswith("oversampled"):
             return oversampled(train, self.schema.num_classes), 0
         if arm == "smote":
@@ -350,6 +350,10 @@ def oversampled(rows: Batch, num_classes: int) -> Batch:
 
 
 def _alike(real: Batch, made: Batch) -> tuple[Batch, Batch]:
-    """Both with the fields that both have: samples have no number in the source, for instance."""
+    """Both with the fields that both have, since samples have no number in the source, and marked as what they are."""
     both = [name for name in real if name in made]
-    return {name: real[name] for name in both}, {name: made[name] for name in both}
+    return _marked({k: real[k] for k in both}, False), _marked({k: made[k] for k in both}, True)
+
+
+def _marked(rows: Batch, synthetic: bool) -> Batch:
+    return {**rows, "synthetic": torch.full(rows["y"].shape, synthetic)}

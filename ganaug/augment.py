@@ -60,6 +60,7 @@ def augment(
     classifier_steps: int = 500,
     label_smoothing: float = 0.0,
     classical: Sequence[str] | None = None,
+    curriculum: float = 0.0,
     workers: int = 1,
     threads: int | None = None,
     accelerator: Accelerator = "auto",
@@ -91,10 +92,11 @@ def augment(
         classifier: by default that of the data's kind. Or a LightningModule whose forward(batch) gives logits, or an
             estimator of scikit-learn, by class path.
         classifier_steps: batches of 128 that each classifier is trained for.
-        label_smoothing: of the classifier of the data's kind.
+        label_smoothing: of the labels of samples, for the classifier of the data's kind.
         classical: what classical augmentation does to a batch, in order; of pictures shift (the default), rotate, flip,
             randaugment; of sentences forget (the default), eda; of series slice, time_warp, magnitude_warp, scale,
             jitter (by default all, each to half of a batch).
+        curriculum: share of a classifier's steps, the last ones, that see real rows alone, in [0, 1).
         workers: processes that run cells side by side.
         threads: of each process; by default the machine's cores are shared out.
         accelerator: auto, cpu, cuda, mps.
@@ -113,6 +115,9 @@ def augment(
     for name, value in options.items():
         if value is not None and value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
+    for name, share in {"label_smoothing": label_smoothing, "curriculum": curriculum}.items():
+        if not 0 <= share < 1:
+            raise InputError(f"{name} must be at least 0 and below 1, not {share}")
     if not ratios or min(ratios) <= 0 or len(set(ratios)) < len(ratios):
         raise InputError(f"ratios must be above 0, each once, not {list(ratios)}; 0 is always tried")
     out = Path(out)
@@ -139,7 +144,7 @@ def augment(
         ratios=tuple(sorted(ratios)),
         arms=(),
         filters=named_once("filters", filters, FILTERS),
-        learner=as_learner(classifier, data.schema, label_smoothing, classical, accelerator),
+        learner=as_learner(classifier, data.schema, label_smoothing, classical, curriculum, accelerator),
         classifier_steps=classifier_steps,
         gallery_seed=cells[0].seed,
         accelerator=accelerator,

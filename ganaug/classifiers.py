@@ -91,9 +91,13 @@ class Classifier(LightningModule):
         return batch
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of a training batch."""
+        """Cross-entropy of a training batch; where rows are marked as ``synthetic``, only their labels are smoothed."""
         batch = self.augmented(batch)
-        return F.cross_entropy(self(batch).float(), batch["y"], label_smoothing=self.label_smoothing)
+        logits, y, smoothing = self(batch).float(), batch["y"], self.label_smoothing
+        if "synthetic" not in batch:
+            return F.cross_entropy(logits, y, label_smoothing=smoothing)
+        each = [F.cross_entropy(logits, y, label_smoothing=s, reduction="none") for s in (0.0, smoothing)]
+        return torch.where(batch["synthetic"], each[1], each[0]).mean()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss, logged as ``loss/train``."""

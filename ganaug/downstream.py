@@ -39,6 +39,7 @@ def fit_classifier(
     precision: Precision | None = None,
     progress: bool = False,
     pretext: bool = False,
+    curriculum: float = 0.0,
     **options: Any,
 ) -> Classifier:
     """Train the classifier of the schema's kind for a fixed number of steps, looking at nothing but the given rows.
@@ -49,7 +50,8 @@ def fit_classifier(
     Args:
         schema: of the rows, which has a class id for every label, also for those without a row.
         rows: N ≥ 1 of them as they are stored. Pictures: ``x`` uint8 (N, C, S, S). Sentences: ``x`` int64 (N, T),
-            ``length`` int64 (N,). And ``y`` int64 (N,), which ``pretext`` does without.
+            ``length`` int64 (N,). And ``y`` int64 (N,), which ``pretext`` does without; ``synthetic`` bool (N,), where
+            some are samples.
         steps: batches; by default 300 and 3 passes over the rows. Give it where two runs are to be compared.
         batch_size: rows per step, also where there are fewer rows: a batch then holds some of them twice.
         seed: of the weights, the order of the rows and whatever else is random in training.
@@ -57,6 +59,7 @@ def fit_classifier(
         precision: by default bf16 autocast where that is faster, else float32.
         progress: show a progress bar.
         pretext: teach it a task that needs no labels instead; a batch is a quarter as many rows.
+        curriculum: share of the steps, the last ones, that see no synthetic rows.
         **options: of the classifier.
 
     Returns:
@@ -74,6 +77,10 @@ def fit_classifier(
     steps = steps or 300 + round(3 * count / batch_size)
     share = PRETEXTS if pretext else 1  # of a batch that is one row
     order = torch.tensor(list(Stream(count, batch_size // share, steps, seed, 0, 1))).view(steps, -1)
+    real = (~rows.get("synthetic", torch.zeros(count, dtype=torch.bool))).nonzero()[:, 0]
+    last = round(curriculum * steps)
+    if last and 0 < len(real) < count:
+        order[-last:] = real[list(Stream(len(real), batch_size // share, last, seed, 0, 1))].view(last, -1)
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the GPUs
         classes = PRETEXTS if pretext else schema.num_classes

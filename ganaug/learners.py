@@ -45,7 +45,7 @@ class Learner(Protocol):
 
         Args:
             schema: of the rows.
-            rows: N ≥ 1 of them.
+            rows: N ≥ 1 of them; ``synthetic`` bool (N,) says which are samples, where some are.
             steps: batches of 128.
             seed: of all that is random.
             augment: classical augmentation of every batch.
@@ -59,11 +59,13 @@ class Network:
     Args:
         label_smoothing: see :class:`~ganaug.classifiers.Classifier`.
         classical: changes that classical augmentation makes.
+        curriculum: see :func:`~ganaug.downstream.fit_classifier`.
         accelerator: see :func:`~ganaug.downstream.fit_classifier`.
     """
 
     label_smoothing: float = 0.0
     classical: tuple[str, ...] = ()
+    curriculum: float = 0.0
     accelerator: str = "auto"
 
     augments = True
@@ -71,13 +73,13 @@ class Network:
 
     def describe(self) -> dict[str, Any]:
         """Its options."""
-        own = {"label_smoothing": self.label_smoothing, "classical": list(self.classical)}
+        own = {name: getattr(self, name) for name in ("label_smoothing", "classical", "curriculum")}
         return {"class": "the kind's own", **own}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """By :func:`~ganaug.downstream.fit_classifier`."""
         options: dict[str, Any] = {"accelerator": self.accelerator, "label_smoothing": self.label_smoothing}
-        options["augment"] = self.classical if augment else ()
+        options |= {"augment": self.classical if augment else (), "curriculum": self.curriculum}
         model = fit_classifier(schema, rows, steps=steps, batch_size=BATCH, seed=seed, **options)
         return ClassifierFeatures(model, "").probabilities
 
@@ -106,6 +108,7 @@ class Module:
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """As many batches as steps, prepared by the schema; the global random state is put back."""
         stream = Stream(len(rows["y"]), BATCH, steps, seed, 0, 1)
+        rows = {name: field for name, field in rows.items() if name != "synthetic"}
         batches = DataLoader(Table(rows, schema.prepare), sampler=stream, batch_size=BATCH, collate_fn=as_is)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -191,7 +194,12 @@ def inputs(schema: Schema, rows: Batch) -> Any:
 
 
 def as_learner(
-    classifier: Any, schema: Schema, label_smoothing: float, classical: Sequence[str] | None, accelerator: str
+    classifier: Any,
+    schema: Schema,
+    label_smoothing: float,
+    classical: Sequence[str] | None,
+    curriculum: float,
+    accelerator: str,
 ) -> Learner:
     """The learner of what was given as a classifier: nothing, an estimator, or what makes a LightningModule.
 
@@ -203,8 +211,9 @@ def as_learner(
             raise InputError(f"there is no classifier for {schema.kind} data yet: give your own")
         network = CLASSIFIERS[schema.kind]
         changes = network.usual if classical is None else named_once("classical", classical, network.changes)
-        return Network(label_smoothing, changes, accelerator)
-    for name, given in (("label_smoothing", label_smoothing), ("classical", classical)):
+        return Network(label_smoothing, changes, curriculum, accelerator)
+    own = {"label_smoothing": label_smoothing, "classical": classical, "curriculum": curriculum}
+    for name, given in own.items():
         if given:
             raise InputError(f"{name} is an option of the classifier of the data's kind: set it in your own")
     if isinstance(classifier, BaseEstimator) or (hasattr(classifier, "fit") and hasattr(classifier, "predict")):

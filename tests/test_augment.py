@@ -201,6 +201,19 @@ def test_imbalance(tmp_path: Path) -> None:
         assert row["validation"] != row["accuracy"]
 
 
+def test_samples_are_marked_for_the_classifier(tmp_path: Path, monkeypatch) -> None:
+    seen = {}
+    learn = Network.learn
+
+    def watched(self, schema, rows, *rest):
+        seen[len(seen)] = int(rows["synthetic"].sum()) if "synthetic" in rows else None
+        return learn(self, schema, rows, *rest)
+
+    monkeypatch.setattr(Network, "learn", watched)
+    study(tmp_path, seeds=[0], arms=["gan", "gan_only"], ratios=[0.5], curriculum=0.5, label_smoothing=0.1)
+    assert list(seen.values()) == [None, 20, 20]
+
+
 def test_filters_are_refilled(tmp_path: Path) -> None:
     study(tmp_path, seeds=[0], filters=["agreement"], arms=["gan"])
     cell = facts(tmp_path, "n=4,seed=0")
@@ -427,6 +440,8 @@ def test_trainings() -> None:
         ({"classifier": 3}, "classifier must be an estimator"),
         ({"classifier": Linear, "label_smoothing": 0.1}, "label_smoothing is an option of the classifier"),
         ({"classifier": Linear, "classical": ["shift"]}, "classical is an option of the classifier"),
+        ({"curriculum": 1.0}, "curriculum must be at least 0 and below 1, not 1.0"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
         ({"classical": ["eda"]}, "classical: there is no 'eda'; known are shift, rotate, flip, randaugment"),
         ({"data": digits(val_fraction=0.0)}, "no val rows are left"),
         ({"data": Grammar(sentences=60)}, "DCGAN learns from image data"),

@@ -4,6 +4,7 @@ import string
 
 import pytest
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
@@ -194,6 +195,35 @@ def test_changes_are_made_as_they_are_named(monkeypatch):
         assert seen == [(name, schema) for name in names]
     with pytest.raises(InputError, match="classical: there is no 'shift'; known are forget, eda"):
         TextClassifier(schema, augment=["shift"])
+
+
+def test_only_labels_of_samples_are_smoothed():
+    schema, batch = pictures()
+    model = ImageClassifier(schema, label_smoothing=0.2).eval()
+    plain = ImageClassifier(schema).eval()
+    plain.load_state_dict(model.state_dict())
+    each = [F.cross_entropy(model(batch), batch["y"], label_smoothing=s, reduction="none") for s in (0.0, 0.2)]
+    synthetic = torch.arange(8) > 4
+    expected = (each[0][:5].sum() + each[1][5:].sum()) / 8
+    torch.testing.assert_close(model.loss({**batch, "synthetic": synthetic}), expected)
+    torch.testing.assert_close(model.loss(batch), each[1].mean())
+    torch.testing.assert_close(plain.loss({**batch, "synthetic": synthetic}), each[0].mean())
+
+
+@pytest.mark.parametrize(("curriculum", "last"), [(0.0, 0), (0.5, 5)])
+def test_a_curriculum_ends_with_real_rows(curriculum, last, monkeypatch):
+    schema, seen = squares(2), []
+    rows = few(12) | {"synthetic": torch.arange(12) >= 4}
+    rows["y"] %= 2
+    loss = ImageClassifier.loss
+    monkeypatch.setattr(
+        ImageClassifier, "loss", lambda self, batch: seen.append(batch["synthetic"]) or loss(self, batch)
+    )
+    fit_classifier(schema, rows, steps=10, batch_size=6, curriculum=curriculum, **CPU)
+    assert len(seen) == 10
+    assert all(made.any() for made in seen[: 10 - last])
+    assert not any(made.any() for made in seen[10 - last :])
+    fit_classifier(schema, rows | {"synthetic": torch.ones(12, dtype=torch.bool)}, steps=2, curriculum=0.5, **CPU)
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
