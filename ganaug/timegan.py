@@ -190,8 +190,8 @@ class TimeGAN(GAN):
         super().__init__(schema, seed, clip, accumulate)
         if options["hidden"] is None:
             options["hidden"] = min(128, max(48, 4 * schema.features))
-        least = 1 if preset == "paper" else 8
-        options["latent_features"] = options["latent_features"] or max(least, schema.features)
+        if options["latent_features"] is None:
+            options["latent_features"] = max(1 if preset == "paper" else 8, schema.features)
         self.save_hyperparameters(options | {"betas": list(betas)})
         self._check_options()
 
