@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 from sklearn.metrics import accuracy_score, f1_score, recall_score
@@ -34,8 +35,22 @@ PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
 
 def run_cell(study: Study, cell: Cell) -> None:
-    """Do what is not done yet. Whatever ends it, the same call goes on from there and comes to the same rows."""
-    folder, facts = study.folder(cell), study.facts(cell)
+    """Do what is not done yet. Whatever ends it, the same call goes on from there and comes to the same rows.
+
+    Raises:
+        InputError: another process is at work on the cell.
+    """
+    folder = study.folder(cell)
+    make_folder(folder)
+    try:
+        with FileLock(folder / ".lock", timeout=0):  # the system takes it back from a process that is killed
+            _run(study, cell, folder)
+    except Timeout:
+        raise InputError(f"another process is at work on {folder}: wait for it, or run other cells") from None
+
+
+def _run(study: Study, cell: Cell, folder: Path) -> None:
+    facts = study.facts(cell)
     if "rows" in facts:
         return
 
@@ -44,7 +59,6 @@ def run_cell(study: Study, cell: Cell) -> None:
         with replacing(folder / "cell.json") as file:
             file.write((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
 
-    make_folder(folder)
     with quiet():
         data = study.module(cell)
         data.setup()

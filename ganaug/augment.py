@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.metadata import version
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -97,7 +98,7 @@ def augment(
             randaugment; of sentences forget (the default), eda; of series slice, time_warp, magnitude_warp, scale,
             jitter (by default all, each to half of a batch).
         curriculum: share of a classifier's steps, the last ones, that see real rows alone, in [0, 1).
-        workers: processes that run cells side by side.
+        workers: processes that run cells side by side, on as many GPUs as there are, in turns.
         threads: of each process; by default the machine's cores are shared out.
         accelerator: auto, cpu, cuda, mps.
         cell: run the cell of this number alone, as one task of many on a cluster; without it, the same command then
@@ -200,7 +201,7 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
         workers = min(workers, len(left))
         if workers > 1:
             threads = threads or max(1, (os.cpu_count() or 1) // workers)
-            with others(workers, threads) as pool:
+            with others(workers, threads, gpus(study.accelerator)) as pool:
                 futures = {pool.submit(attempt, study, cell): cell for cell in left}
                 for future in as_completed(futures):
                     try:
@@ -228,15 +229,33 @@ def attempt(study: Study, cell: Cell) -> str | None:
     return None
 
 
+def gpus(accelerator: str) -> list[str]:
+    """NVIDIA GPUs to share out among processes, as ``CUDA_VISIBLE_DEVICES`` calls them."""
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
+
+
+def begin(threads: int, devices: SimpleQueue[str]) -> None:
+    """What a process does first: take its share of the cores, and a GPU where there are any."""
+    torch.set_num_threads(threads)
+    if device := devices.get():
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+
+
 @contextmanager
-def others(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with so many threads each, which do not outlive this one, told to stop or not."""
+def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
+    """Processes with so many threads each and a device in turns, which do not outlive this one, told to stop or not."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read when a process starts
     before = {name: os.environ.get(name) for name in names}
     os.environ |= dict.fromkeys(names, str(threads))
     ours = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
-    pool = ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(threads,))
+    turns: SimpleQueue[str] = context.SimpleQueue()
+    for number in range(workers):
+        turns.put(devices[number % len(devices)] if devices else "")
+    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, turns))
     here = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGTERM, _leave) if here else None
     try:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,8 +20,8 @@ from torch import nn
 
 from datamodules import Digits, Grammar, InputError, Schema
 from ganaug import DCGAN, GAN, SeqGAN, arms
-from ganaug.arms import Lesson, added, alone, first, oversampled, wanted
-from ganaug.augment import augment
+from ganaug.arms import Lesson, added, alone, first, oversampled, run_cell, wanted
+from ganaug.augment import augment, gpus, others
 from ganaug.callbacks import LastCheckpoint
 from ganaug.learners import Estimator, Module, Network
 from ganaug.study import ARMS, Cell, trainings
@@ -295,6 +296,39 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="no study"):
         study(tmp_path)
+
+
+def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (gpus("auto"), gpus("cpu")) == (["0", "1"], [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    assert gpus("cuda") == ["GPU-a", "GPU-b"]
+    for given, taken in ((gpus("cuda"), ["GPU-a", "GPU-b", "GPU-a"]), ([], ["GPU-a,GPU-b"] * 3)):
+        with others(3, 1, given) as pool:
+            for device in taken:  # as its processes would
+                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+                pool._initializer(*pool._initargs)
+                assert os.environ["CUDA_VISIBLE_DEVICES"] == device
+
+
+def test_two_processes_do_not_run_the_same_cell(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    study(tmp_path / "out", list_cells=True)
+    folder = tmp_path / "out" / "cells" / "n=4,seed=0"
+
+    def busy(*_: object) -> None:
+        with pytest.raises(InputError, match="another process is at work on"):
+            run_cell(*cells[0])
+        raise InputError("seen")
+
+    cells = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["ganaug.arms"], "_run", lambda *given: cells.append(given[:2]) or busy())
+        with pytest.raises(InputError, match="seen"):
+            study(tmp_path / "out", seeds=[0])
+    assert folder.is_dir()
+    assert study(tmp_path / "out", seeds=[0])["rows"], "and the lock is gone with the process"
 
 
 def test_a_cell_alone_and_then_all(short: list[dict], tmp_path: Path, capsys) -> None:
