@@ -33,6 +33,7 @@ from datamodules.errors import InputError, named_once
 from datamodules.manifest import replacing
 from datamodules.schema import Schema
 from ganaug.arms import run_cell
+from ganaug.callbacks import queue_again
 from ganaug.filters import FILTERS
 from ganaug.gan import GAN, Accelerator, DivergedError
 from ganaug.learners import as_learner
@@ -162,7 +163,8 @@ def augment(
         f"{len(cells)} cells of {len(study.arms)} arms: {len(cells)} GANs of {study.gan_steps} steps and"
         f" {len(cells) * count} classifiers; the arms are {', '.join(study.arms)}"
     )
-    failed = run(study, cells, workers, threads, progress)
+    with queued_again_when_told():
+        failed = run(study, cells, workers, threads, progress)
     rows = [row for one in cells for row in study.facts(one).get("rows", [])]
     result: dict[str, Any] = {"rows": rows}
     if rows and cell is None:
@@ -274,7 +276,25 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
 
 
 def _leave(number: int, _: FrameType | None) -> NoReturn:
+    if number == signal.SIGUSR1:
+        queue_again()
     raise SystemExit(128 + number)
+
+
+@contextmanager
+def queued_again_when_told() -> Iterator[None]:
+    """Under SLURM, SIGUSR1 ends this process and queues its job again: whatever a cell has done is kept at once.
+
+    A GAN in training saves first: :class:`~ganaug.callbacks.LastCheckpoint` listens in its place.
+    """
+    if "SLURM_JOB_ID" not in os.environ or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @contextmanager
@@ -338,12 +358,12 @@ def table(rows: Sequence[Row]) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["cell"].removesuffix(f",seed={row['seed']}"), row["arm"]), []).append(row)
-    lines = [f"{'':24}{'arm':16}{'accuracy':>16}{'macro-F1':>16}{'rarest class':>16}{'samples a row':>16}"]
+    lines = [f"{'':24}{'arm':22}{'accuracy':>16}{'macro-F1':>16}{'rarest class':>16}{'samples a row':>16}"]
     for (setting, arm), those in groups.items():
         scores = [[row[name] for row in those] for name in ("accuracy", "macro_f1", "rare_recall")]
         ratio = statistics.mean(row["ratio"] for row in those)
         lines.append(
-            f"{setting:24}{arm:16}" + "".join(f"{_spread(values):>16}" for values in scores) + f"{ratio:>16.2f}"
+            f"{setting:24}{arm:22}" + "".join(f"{_spread(values):>16}" for values in scores) + f"{ratio:>16.2f}"
         )
     return "\n".join(lines)
 

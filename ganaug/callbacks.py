@@ -179,6 +179,11 @@ class Scores(Callback):
     on_test_epoch_end = on_validation_epoch_end  # type: ignore[assignment]
 
 
+def queue_again() -> None:
+    """Ask SLURM to run this job once more."""
+    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+
+
 class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt`` in the run's folder: every few steps, at the end, and when the process is told to stop.
 
@@ -222,7 +227,7 @@ class LastCheckpoint(Checkpoint):
             # Any rank's signal counts: they do not all arrive within the same batch.
             requeue = trainer.strategy.reduce_boolean_decision(self._signal == signal.SIGUSR1, all=False)
             if requeue and trainer.is_global_zero:
-                subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+                queue_again()
             raise SIGTERMException(128 + (self._signal or signal.SIGTERM))
 
     def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -271,6 +273,29 @@ def test_killed_anywhere_it_goes_on_to_the_same_rows(
     monkeypatch.setattr(DCGAN, "training_step", lambda self, *a: (went_on.append(self.step), step(self, *a))[1])
     assert timeless(study(tmp_path, **SHORT)["rows"]) == short
     assert went_on == steps
+
+
+@pytest.mark.parametrize(("owner", "name"), [(DCGAN, "training_step"), (Network, "learn"), (arms, "draw")])
+def test_slurm_is_asked_to_go_on(
+    owner, name, short: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, asked = getattr(owner, name), []
+
+    def told(*given, **options):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return function(*given, **options)
+
+    before = signal.getsignal(signal.SIGUSR1)
+    with monkeypatch.context() as patch:
+        patch.setenv("SLURM_JOB_ID", "7")
+        patch.setattr(sys.modules["ganaug.callbacks"].subprocess, "run", lambda words, **_: asked.append(words))
+        patch.setattr(owner, name, told)
+        with pytest.raises(SystemExit) as end:
+            study(tmp_path, **SHORT)
+    assert asked == [["scontrol", "requeue", "7"]]
+    assert signal.getsignal(signal.SIGUSR1) is before
+    assert isinstance(end.value, SIGTERMException) or end.value.code == 128 + signal.SIGUSR1
+    assert timeless(study(tmp_path, **SHORT)["rows"]) == short
 
 
 def test_the_same_command_has_nothing_left_to_do(done: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A study on a cluster, one cell a task. Told to stop (90 s before the time limit, or preempted) while a GAN trains, the
-# task saves and is queued again; at any other time the same line, submitted again, goes on from what is done.
+# A study on a cluster, one cell a task. Told to stop (90 s before the time limit, or preempted), a task keeps what it
+# has, is queued again and goes on from there.
 #   ganaug augment --config experiments/augment_digits.yaml --out study --list_cells
 #   sbatch --array=0-14 experiments/slurm/augment_array.sh experiments/augment_digits.yaml study
 # When all are done, the first line without --list_cells writes the results.
