@@ -31,13 +31,16 @@ Part = tuple[torch.Tensor, torch.Tensor]
 def scores(real: Part, synthetic: Part, repeats: int, seed: int, unit: float) -> dict[str, float]:
     """Discriminative and predictive score with their deviations over the repeats, and distances.
 
+    Beside the paper's judge, a GRU, stands a stronger one of convolutions.
     ``unit`` is what the predictive score is measured in: the published ones of Sines are of values in [0.5, 1].
     """
     judged = discriminative_score(*real, *synthetic, repeats=repeats, seed=seed)
+    sharper = discriminative_score(*real, *synthetic, judge="conv", repeats=repeats, seed=seed)
     predicted = predictive_score(*synthetic, *real, repeats=repeats, seed=seed)
     return {
         "discriminative": float(judged.mean()),
         "discriminative_deviation": float(judged.std()),
+        "discriminative_conv": float(sharper.mean()),
         "predictive": unit * float(predicted.mean()),
         "predictive_deviation": unit * float(predicted.std()),
         "correlation": correlation_distance(*real, *synthetic),
