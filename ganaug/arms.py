@@ -92,6 +92,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
     if not ckpt.is_file():
         trainer = Trainer(
             accelerator=study.accelerator,
+            precision=study.precision,
             devices=1,
             max_steps=study.gan_steps,
             max_epochs=-1,

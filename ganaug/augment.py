@@ -34,6 +34,7 @@ from datamodules.manifest import replacing
 from datamodules.schema import Schema
 from ganaug.arms import run_cell
 from ganaug.callbacks import queue_again
+from ganaug.downstream import Precision
 from ganaug.filters import FILTERS
 from ganaug.gan import GAN, Accelerator, DivergedError
 from ganaug.learners import as_learner
@@ -66,6 +67,7 @@ def augment(
     workers: int = 1,
     threads: int | None = None,
     accelerator: Accelerator = "auto",
+    precision: Precision = "32-true",
     cell: int | None = None,
     list_cells: bool = False,
     progress: bool = True,
@@ -102,6 +104,7 @@ def augment(
         workers: processes that run cells side by side, on as many GPUs as there are, in turns.
         threads: of each process; by default the machine's cores are shared out.
         accelerator: auto, cpu, cuda, mps.
+        precision: of the GANs' training: 32-true, or bf16-mixed, faster where the hardware multiplies in it.
         cell: run the cell of this number alone, as one task of many on a cluster; without it, the same command then
             runs what is missing and writes the results.
         list_cells: print the cells, a line each, and leave.
@@ -150,6 +153,7 @@ def augment(
         classifier_steps=classifier_steps,
         gallery_seed=cells[0].seed,
         accelerator=accelerator,
+        precision=precision,
     )
     with quiet():
         study = rehearsed(study, cells, arms)

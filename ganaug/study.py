@@ -16,7 +16,7 @@ from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once
 from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.schema import Batch, Schema
-from ganaug.downstream import stored_rows
+from ganaug.downstream import Precision, stored_rows
 from ganaug.gan import GAN
 from ganaug.learners import Learner
 
@@ -70,7 +70,7 @@ class Study:
         learner: what is trained on rows.
         classifier_steps: batches it is trained for, in every arm.
         gallery_seed: of the cells whose samples are kept to look at.
-        accelerator: for the GAN.
+        accelerator, precision: for the GAN.
     """
 
     out: Path
@@ -87,6 +87,7 @@ class Study:
     classifier_steps: int
     gallery_seed: int
     accelerator: str
+    precision: Precision
 
     def folder(self, cell: Cell) -> Path:
         """Where the cell keeps what it has."""
@@ -210,7 +211,10 @@ def claim(study: Study, cells: Sequence[Cell]) -> None:
     }
     asked: dict[str, Any] = {
         "cells": [cell.name for cell in cells],
-        **{name: getattr(study, name) for name in ("gan_steps", "ratios", "arms", "filters", "classifier_steps")},
+        **{
+            name: getattr(study, name)
+            for name in ("gan_steps", "precision", "ratios", "arms", "filters", "classifier_steps")
+        },
     }
     for part, options in parts.items():
         asked |= {f"{part}.{name}": value for name, value in options.items() if name not in unasked.get(part, ())}

@@ -307,6 +307,7 @@ def test_the_same_command_has_nothing_left_to_do(done: tuple[Path, dict], monkey
 def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> None:
     for options, message in (
         ({"gan_steps": 5}, "gan_steps 4 there, 5 here"),
+        ({"precision": "bf16-mixed"}, "precision 32-true there, bf16-mixed here"),
         ({"seeds": [0]}, "cells"),
         ({"data": digits(val_fraction=0.2)}, "data.val_fraction None there, 0.2 here"),
         ({"model": partial(DCGAN, width=16, latent_dim=8)}, "model.width 8 there, 16 here"),
