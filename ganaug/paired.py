@@ -186,7 +186,11 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if other == "real":
         beside = "the real rows alone (no comparison with classical augmentation was run)"
     sentence = f"Beside {beside}, GAN samples {found(summary, arm, other)}"
-    levelled = [setting for setting in summary["settings"] if difference(setting, arm, LEVELLED[arm])]
+    levelled = [
+        _briefly(setting, arm, LEVELLED[arm])
+        for setting in summary["settings"]
+        if difference(setting, arm, LEVELLED[arm])
+    ]
     if levelled:
         more = found({"settings": levelled}, arm, LEVELLED[arm])
         sentence += f"; and beside the same with rare classes repeated, they {more}"
@@ -196,6 +200,12 @@ def verdict(summary: Mapping[str, Any]) -> str:
             " zero"
         )
     return f"{sentence}."
+
+
+def _briefly(setting: Mapping[str, Any], arm: str, other: str) -> dict[str, Any]:
+    """A setting as if nothing were known of it but how the arm's main score differs from the other's."""
+    main = {**setting["arms"][arm]["to"][other], "rare_recall": {"mean": None, "interval": None}}
+    return {**setting, "arms": {arm: {"ratios": None, "to": {other: main}}}}
 
 
 def found(summary: Mapping[str, Any], arm: str, other: str, pronoun: str = "they") -> str:

@@ -153,7 +153,8 @@ def _headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
         f" in 20 of the {count} intervals below."
     )
     cells, seeds = len({row["cell"] for row in rows}), len({row["seed"] for row in rows})
-    counts = f"{len(settings)} settings, {seeds} seeds, {cells} cells, {len(rows)} rows of results: all are in here"
+    many = f"{len(settings)} setting{'s' if len(settings) > 1 else ''}"
+    counts = f"{many}, {seeds} seeds, {cells} cells, {len(rows)} rows of results: all are in here"
     return Html(
         tag("p", "Do GAN samples help? ", counts, ".", class_="eyebrow")
         + tag("h1", verdict(summary))
@@ -258,14 +259,22 @@ def _setting(setting: Mapping[str, Any]) -> Html:
     metrics = [m for m in METRICS if any(setting["arms"][arm][m]["n"] for arm in arms)]
     if not setting["imbalance"]:  # no class is rare
         metrics = [m for m in metrics if m != "rare_recall"]
-    others = _arms(other for arm in arms for other in setting["arms"][arm]["to"])
     main = METRICS[setting["metric"]]
     lines = []
     for arm in arms:
         given = setting["arms"][arm]
         cells = [_score(given[metric]) for metric in metrics]
-        lines.append([_named(arm), *cells, given["seeds"], *(_compared(setting, arm, other) for other in others)])
-    head = ["arm", *(f"{METRICS[m]}, %" for m in metrics), "seeds", *(f"{main} beside {other}" for other in others)]
+        beside = [other for other in _arms(given["to"]) if other != "real"]
+        without = [tag("small", f"{other}: ") + _compared(setting, arm, other) for other in beside]
+        compared = [_compared(setting, arm, "real"), Html("<br>".join(without))]
+        lines.append([_named(arm), *cells, given["seeds"], *compared])
+    head = [
+        "arm",
+        *(f"{METRICS[m]}, %" for m in metrics),
+        "seeds",
+        f"{main} beside real",
+        "beside the same without samples",
+    ]
     rarest = f" (rarest class: {', '.join(setting['rarest'])})" if setting["imbalance"] and setting["rarest"] else ""
     return Html(tag("h3", setting["name"], rarest) + table_of(head, lines))
 

@@ -202,7 +202,7 @@ def test_outcomes_are_words(tmp_path, change, words):
     ]
     page, _ = written(tmp_path, rows)
     (line,) = (cells for cells in page.cells if cells[0].startswith("gan with"))
-    assert line[-1].endswith(words)
+    assert line[-2].endswith(words)
 
 
 def test_names_are_text(tmp_path, caplog):
