@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 STYLE = """
 :root { color-scheme: light dark; --line: #d0d4da; --soft: #f3f5f8; --gain: #00694b; --harm: #a63b00; }
-body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; max-width: 68rem; margin: 2rem auto;
+body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; max-width: 84rem; margin: 2rem auto;
   padding: 0 1rem; color: #1b1f24; background: #fff; }
 h1 { font-size: 1.3rem; line-height: 1.45; font-weight: 600; } h2 { margin: 2.6rem 0 .6rem; font-size: 1.25rem; }
 h3 { margin: 1.6rem 0 .4rem; font-size: 1.05rem; } p, li { max-width: 52rem; } .eyebrow, small { color: #59626d; }
@@ -21,7 +21,7 @@ th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align
 thead th { background: var(--soft); } td { font-variant-numeric: tabular-nums; } td.n { text-align: right; }
 td span, td.n, td small { white-space: nowrap; } td b + small { display: block; }
 .gain { color: var(--gain); font-weight: 600; } .harm { color: var(--harm); font-weight: 600; }
-img.plot { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+img.plot { max-width: min(100%, 68rem); height: auto; background: #fff; border-radius: 4px; }
 .gallery { display: flex; flex-wrap: wrap; gap: .7rem; } .gallery figure { margin: 0; text-align: center; }
 .gallery img { display: block; width: 64px; height: auto; margin: 0 auto 3px; image-rendering: pixelated; }
 .gallery img.smooth { image-rendering: auto; } .gallery svg { display: block; width: 120px; height: 66px; }
