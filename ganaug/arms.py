@@ -148,7 +148,9 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     device = torch.device("cpu") if study.accelerator == "cpu" else torch.accelerator.current_accelerator(True)
     model.to(device or torch.device("cpu"))
     seed = stream_seed("judge", cell.seed)
-    judge = fit_features(schema, train, seed, steps=study.classifier_steps, augment=True, accelerator=study.accelerator)
+    # A judge that has hardly seen a rare class would throw its samples away.
+    seen = oversampled(train, schema.num_classes) if cell.imbalance else train
+    judge = fit_features(schema, seen, seed, steps=study.classifier_steps, augment=True, accelerator=study.accelerator)
     samples, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
     some = {name: _some(part, seed) for name, part in (rows | {"samples": samples}).items()}
     facts["leakage"] = leakage(rows)

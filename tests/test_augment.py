@@ -185,7 +185,11 @@ def test_what_filters_said_is_added_up() -> None:
     assert taken["x"].tolist() == [0, 2, 3]
 
 
-def test_imbalance(tmp_path: Path) -> None:
+def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, fit = [], arms.fit_features
+    monkeypatch.setattr(
+        arms, "fit_features", lambda schema, rows, *a, **o: judged.append(rows["y"]) or fit(schema, rows, *a, **o)
+    )
     options = {"per_class": None, "seeds": [0], "ratios": [0.2], "imbalance": [{"9": 0.1, 8: 0.05}]}
     result = study(tmp_path, **options, arms=["classical_oversampled", "oversampled", "smote", "gan"])
     rows = {row["arm"]: row for row in result["rows"]}
@@ -196,6 +200,7 @@ def test_imbalance(tmp_path: Path) -> None:
     largest = rows["oversampled"]["train_rows"] // 10
     assert rows["classical_oversampled"]["train_rows"] == rows["oversampled"]["train_rows"]
     assert rows["classical_oversampled"]["accuracy"] != rows["oversampled"]["accuracy"]  # augmented
+    assert judged[0].bincount().tolist() == [largest] * 10, "it knows rare classes as well as the others"
     assert rows["smote"]["train_rows"] == n
     assert rows["smote"]["synthetic_rows"] == 10 * largest - n
     cell = facts(tmp_path, "8%3A0.05,9%3A0.1,seed=0")
