@@ -23,8 +23,11 @@ SMALL = [
 ]  # fmt: skip
 
 
-def stand_in(path: Path, kind: str) -> list[str]:
+def stand_in(path: Path, config: dict) -> list[str]:
     """Options that put small made-up data in the place of what a YAML names, where that is not at hand."""
+    kind = config["data"]["class_path"]
+    labels = ["a", *(label for shares in config.get("imbalance", [{"b": 1}]) for label in shares)]
+    count = 160 * len(labels) if "imbalance" in config else 40
     if kind in ("MNIST", "FashionMNIST", "CIFAR10", "ImageArrays"):
         shape = {"CIFAR10": (32, 32, 3), "ImageArrays": (64, 64, 3)}.get(kind, (28, 28))
         arrays = {"x": np.random.default_rng(0).integers(0, 255, (60, *shape), dtype=np.uint8)}
@@ -32,12 +35,12 @@ def stand_in(path: Path, kind: str) -> list[str]:
         few = ["--data.per_class", "2"] if "per_class" in path.read_text() else []
         return ["--data", "ImageArrays", "--data.path", "arrays.npz", *few]
     if kind == "TextFile":
-        rows = [{"text": f"how many legs has animal {i % 7} ?", "label": "ab"[i % 2]} for i in range(40)]
+        rows = [{"text": f"animal {i % 7} ?", "label": labels[i % len(labels)]} for i in range(count)]
         Path("text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         test = ["--data.test_path", "text.jsonl"] if "test_path" in path.read_text() else []
         return ["--data.path", "text.jsonl", *test, "--data.max_length", "40"]
     if kind == "SeriesArrays":
-        y = {"y_train": np.arange(40) % 2, "y_test": np.arange(20) % 2}
+        y = {name: np.array(labels)[np.arange(n) % len(labels)] for name, n in (("y_train", count), ("y_test", 20))}
         x = {name: np.random.default_rng(0).random((len(labels), 12, 2)) for name, labels in y.items()}
         np.savez("series.npz", x_train=x["y_train"], x_test=x["y_test"], layout="NTF", **y)
         return ["--data.path", "series.npz", *(["--data.layout", "NTF"] if "layout" in path.read_text() else [])]
@@ -57,7 +60,7 @@ def test_every_study_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     phases = PHASES.get(config["model"]["class_path"], [])
     few = ["--per_class", "[2]"] if "per_class" in config else []
     main([
-        "augment", "--config", str(path), *stand_in(path, config["data"]["class_path"]), "--out", "study", *few,
+        "augment", "--config", str(path), *stand_in(path, config), "--out", "study", *few,
         "--seeds", "[0]", "--gan_steps", str(len(phases) + 1), "--classifier_steps", "2", "--ratios", "[1]",
         "--arms", "[real,gan]", "--filters", "[]", "--accelerator", "cpu", "--threads", "1", "--progress", "false",
         *(word for name in phases for word in (f"--model.{name}", "1")),
@@ -72,7 +75,7 @@ def test_every_yaml_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     config = yaml.safe_load(path.read_text())
     phases = PHASES.get(config["model"]["class_path"], [])
     main([
-        "fit", "--config", str(path), *stand_in(path, config["data"]["class_path"]),
+        "fit", "--config", str(path), *stand_in(path, config),
         "--trainer.fast_dev_run", str(len(phases) + 2), "--trainer.accelerator", "cpu", "--scores.steps", "5",
         "--data.batch_size", "4", *(word for name in phases for word in (f"--model.{name}", "1")),
     ])  # fmt: skip
