@@ -177,14 +177,18 @@ class Estimator:
 
     @staticmethod
     def _predict(estimator: Any, schema: Schema, x: Any) -> Tensor:
-        """As the estimator says; where it knows no probabilities, 1 for the class that it chooses."""
-        if not hasattr(estimator, "predict_proba"):
-            chosen = torch.from_numpy(np.asarray(estimator.predict(x), dtype=np.int64))
-            return F.one_hot(chosen, schema.num_classes).float()
+        """As the estimator says; 1 for the class that it chooses where it knows no probabilities, or they say another.
+
+        Those of ``SVC`` may: they come from a cross-validation of its own.
+        """
+        chosen = torch.from_numpy(np.asarray(estimator.predict(x), dtype=np.int64))
+        sure = F.one_hot(chosen, schema.num_classes).float()
+        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
+            return sure
         known = torch.from_numpy(np.asarray(estimator.classes_, dtype=np.int64))  # classes that it was given rows of
         answers = torch.zeros(len(x), schema.num_classes)
         answers[:, known] = torch.from_numpy(np.asarray(estimator.predict_proba(x), dtype=np.float32))
-        return answers
+        return torch.where((answers.argmax(1) == chosen)[:, None], answers, sure)
 
 
 def inputs(schema: Schema, rows: Batch) -> Any:

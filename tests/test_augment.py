@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule
@@ -436,6 +437,13 @@ def test_own_module_learns(tmp_path: Path) -> None:
         study(tmp_path / "wrong", classifier=partial(Linear, outputs=3))
 
 
+class Torn(LogisticRegression):
+    """Chooses another class than its probabilities do, as SVC may."""
+
+    def predict(self, X):
+        return np.full(len(X), 3)
+
+
 def test_estimators_learn(tmp_path: Path) -> None:
     data = digits(per_class=20)
     data.setup()
@@ -450,6 +458,8 @@ def test_estimators_learn(tmp_path: Path) -> None:
     vague = Estimator(LogisticRegression()).learn(data.schema, some, 0, 0, False)(test)
     assert vague.shape == sure.shape == (len(test["y"]), 10)
     assert not vague[:, 0].any()  # a class it has never seen
+    torn = Estimator(Torn()).learn(data.schema, data.train.fields, 0, 0, False)(test)
+    assert torn.argmax(1).unique().tolist() == [3], "what it chooses counts, whatever its probabilities say"
     assert torch.allclose(vague.sum(1), torch.ones(len(vague)))
     assert float((vague.argmax(1) == test["y"]).float().mean()) > 0.6
     result = study(tmp_path, classifier=KNeighborsClassifier(1), seeds=[0])
