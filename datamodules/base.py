@@ -62,7 +62,7 @@ class Stream(DistributedSampler[Any]):
     uninterrupted one saw. It is a ``DistributedSampler`` so that Lightning leaves it in place.
 
     Args:
-        rows: number of rows in the data set.
+        rows: number of rows in the data set; or the rows that make up a pass, where some are to come more than once.
         batch_size: rows per batch and process.
         steps: batches per epoch.
         step: asked at the start of each epoch: the number of batches before it. By default ``epoch * steps``, by
@@ -71,7 +71,7 @@ class Stream(DistributedSampler[Any]):
 
     def __init__(
         self,
-        rows: int,
+        rows: int | np.ndarray,
         batch_size: int,
         steps: int,
         seed: int = 0,
@@ -79,23 +79,24 @@ class Stream(DistributedSampler[Any]):
         world: int = 1,
         step: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(range(rows), num_replicas=world, rank=rank, seed=seed)  # type: ignore[arg-type]
-        self.rows, self.batch_size, self.steps = rows, batch_size, steps
+        self.rows = np.arange(rows) if isinstance(rows, int) else rows
+        super().__init__(range(len(self.rows)), num_replicas=world, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.batch_size, self.steps = batch_size, steps
         self.step = step or (lambda: self.epoch * steps)
 
     def __len__(self) -> int:
         return self.steps * self.batch_size
 
     def __iter__(self) -> Iterator[int]:
-        number, order = -1, np.empty(0, dtype=np.int64)
+        number, count, order = -1, len(self.rows), self.rows
         first = self.step()
         for step in range(first, first + self.steps):
             position = (step * self.num_replicas + self.rank) * self.batch_size
             for p in range(position, position + self.batch_size):
-                if p // self.rows != number:
-                    number = p // self.rows
+                if p // count != number:
+                    number = p // count
                     order = np.random.default_rng((self.seed, number)).permutation(self.rows)
-                yield int(order[p % self.rows])
+                yield int(order[p % count])
 
 
 class StreamLoader(DataLoader[Batch]):
@@ -127,6 +128,13 @@ def stratified_split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndar
         held.append(members[: min(round(len(members) * fraction), len(members) - 1)])
     out = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
     return np.setdiff1d(np.arange(len(y)), out), out
+
+
+def levelled(y: np.ndarray) -> np.ndarray:
+    """Rows of classes y (N,), in order, those of every class repeated until it has as many as the largest."""
+    members = [np.flatnonzero(y == c) for c in np.unique(y)]
+    most = max(map(len, members))
+    return np.sort(np.concatenate([np.resize(own, most) for own in members]))
 
 
 class Remembering(type):
@@ -163,6 +171,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         per_class: keep this many training rows of each class (few-shot). Validation and test are left whole.
         imbalance: class (name or number) to the share of its training rows that is kept, above 0 and at most 1;
             ``{3: 0.1}`` makes class 3 rare. Validation and test are left whole.
+        balance: show every class equally often in training: of rare ones each row comes more than once in a pass.
         steps_per_epoch: batches in what Lightning calls an epoch; by default one pass over the training rows.
         num_workers: processes that prepare batches. 0 is fastest for data in memory.
     """
@@ -178,6 +187,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         test_fraction: float = 0.2,
         per_class: int | None = None,
         imbalance: Mapping[str | int, float] | None = None,
+        balance: bool = False,
         steps_per_epoch: int | None = None,
         num_workers: int = 0,
     ) -> None:
@@ -200,6 +210,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         self.test_fraction = test_fraction
         self.per_class = per_class
         self.imbalance = dict(imbalance or {})
+        self.balance = balance
         self.steps_per_epoch = steps_per_epoch
         self.num_workers = num_workers
         self.train: Table
@@ -301,9 +312,15 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             # Asked of Lightning's own count, which a checkpoint restores, so that nobody has to fast-forward.
             progress = self.trainer.fit_loop.epoch_loop.batch_progress
             step = lambda: progress.total.ready  # noqa: E731
-        steps = self.steps_per_epoch or max(1, len(self.train) // (self.batch_size * world))
-        stream = Stream(len(self.train), self.batch_size, steps, self.seed, rank, world, step)
+        rows = self._pass()
+        steps = self.steps_per_epoch or max(1, len(rows) // (self.batch_size * world))
+        stream = Stream(rows, self.batch_size, steps, self.seed, rank, world, step)
         return self._loader(self.train, StreamLoader, sampler=stream, batch_size=self.batch_size)
+
+    def _pass(self) -> np.ndarray:
+        """Training rows of one pass."""
+        y = _classes(self.train)
+        return levelled(y) if self.balance else np.arange(len(y))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The validation rows in order."""
@@ -332,7 +349,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
     def state_dict(self) -> dict[str, Any]:
         """The number of training batches handed out, and what their order was drawn from."""
         step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
-        return {"step": step, "seed": self.seed, "rows": len(self.train)}
+        return {"step": step, "seed": self.seed, "rows": len(self.train), "balance": self.balance}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to go on with other data.
@@ -341,10 +358,11 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             InputError: the training rows or their order are not those of the interrupted run.
         """
         self.setup("fit")
-        for name, here in (("seed", self.seed), ("rows", len(self.train))):
-            if state_dict[name] != here:
+        for name, here in (("seed", self.seed), ("rows", len(self.train)), ("balance", self.balance)):
+            there = state_dict.get(name, False)  # balance came later than the first checkpoints
+            if there != here:
                 raise InputError(
-                    f"the checkpoint was trained with data {name} {state_dict[name]}, this run has {here}:"
+                    f"the checkpoint was trained with data {name} {there}, this run has {here}:"
                     " resume with the same data options, or start a new run without --ckpt_path"
                 )
 

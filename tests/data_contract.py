@@ -155,6 +155,17 @@ class DataModuleContract:
         assert after[1:] == before[1:]
         assert_same(rows(rare.test), rows(whole.test))
 
+    def test_balance_shows_every_class_equally_often(self, tmp_path):
+        names = self.make(tmp_path).schema.classes
+        options = {"imbalance": {names[0]: 0.4}} if names else {}
+        plain, balanced = (self.ready(tmp_path, batch_size=1, balance=b, **options) for b in (False, True))
+        assert_same(rows(balanced.train), rows(plain.train))  # the rows are the same, and how often they come is not
+        seen = list(balanced.train_dataloader())
+        y = torch.cat([batch["y"] for batch in seen])
+        assert torch.bincount(y).tolist() == [max(class_counts(plain))] * len(class_counts(plain))
+        shown = {tuple(batch[name].numpy().tobytes() for name in sorted(batch)) for batch in seen}
+        assert shown == set(counted(plain.train))
+
     def test_worker_processes_change_nothing(self, tmp_path):
         options = {"batch_size": 4, "steps_per_epoch": 4}
         alone, helped = self.ready(tmp_path, **options), self.ready(tmp_path, **options, num_workers=2)

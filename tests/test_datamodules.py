@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from datamodules import Digits, GANDataModule, ImageSchema, InputError, Schema, Table
-from datamodules.base import Stream, requests, stratified_split
+from datamodules.base import Stream, levelled, requests, stratified_split
 
 
 class Numbers(GANDataModule):
@@ -66,6 +66,26 @@ def test_a_resumed_stream_is_the_tail_of_the_whole(epoch, batch):
 def test_a_batch_may_be_larger_than_the_data():
     order = drawn(rows=2, batch_size=5, steps=2)
     assert Counter(order) == {0: 5, 1: 5}
+
+
+def test_a_pass_may_hold_rows_more_than_once():
+    order = drawn(rows=np.array([4, 4, 7]), batch_size=3, steps=5)
+    assert all(sorted(order[i : i + 3]) == [4, 4, 7] for i in range(0, 15, 3))
+
+
+@pytest.mark.parametrize(
+    ("y", "expected"),
+    [
+        ([0, 1, 0, 0, 0, 0], {0: 1, 2: 1, 3: 1, 4: 1, 5: 1, 1: 5}),
+        ([2, 2, 2, 0, 0], {0: 1, 1: 1, 2: 1, 3: 2, 4: 1}),  # a class without rows has none to repeat
+        ([1, 0], {0: 1, 1: 1}),
+        ([0], {0: 1}),
+    ],
+)
+def test_levelled_repeats_rows_of_rare_classes_evenly(y, expected):
+    rows = levelled(np.array(y))
+    assert Counter(rows.tolist()) == expected
+    assert (np.diff(rows) >= 0).all()
 
 
 def test_epochs_differ_and_seeds_differ():
@@ -179,9 +199,10 @@ def test_an_epoch_is_a_pass_unless_told_otherwise():
 def test_a_checkpoint_of_other_data_is_refused():
     module = numbers([0, 1] * 10)
     state = module.state_dict()
-    for change, option in (({"seed": 5}, "seed 5, this run has 0"), ({"rows": 3}, "rows 3, this")):
+    changes = {"seed": (5, "seed 5, this run has 0"), "rows": (3, "rows 3, this"), "balance": (True, "balance True")}
+    for name, (value, option) in changes.items():
         with pytest.raises(InputError, match=option) as error:
-            module.load_state_dict({**state, **change})
+            module.load_state_dict({**state, name: value})
         assert "\n" not in str(error.value)
 
 
@@ -204,9 +225,14 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+def test_a_checkpoint_from_before_there_was_balance_is_taken():
+    module = numbers([0, 1] * 10)
+    module.load_state_dict({name: value for name, value in module.state_dict().items() if name != "balance"})
+
+
 def fit(tmp_path, max_steps, ckpt_path=None, save=None, **options) -> list[int]:
     recorder = Recorder()
-    module = Numbers([0] * 23, batch_size=3, val_fraction=0, test_fraction=0, **options)
+    module = Numbers([0] * 17 + [1] * 6, batch_size=3, val_fraction=0, test_fraction=0, **options)
     trainer = Trainer(
         max_steps=max_steps,
         accelerator="cpu",
@@ -224,12 +250,13 @@ def fit(tmp_path, max_steps, ckpt_path=None, save=None, **options) -> list[int]:
 
 @pytest.mark.filterwarnings("ignore")  # Lightning doubts that such a loader can be resumed
 @pytest.mark.parametrize(  # inside an epoch of 7 batches, at its end, inside the second
-    ("stop", "num_workers"), [(3, 0), (7, 0), (10, 0), (10, 2)]
+    ("stop", "num_workers", "balance"), [(3, 0, False), (7, 0, False), (10, 0, False), (10, 2, False), (10, 0, True)]
 )
-def test_a_resumed_fit_sees_the_rest_of_the_rows(tmp_path, stop, num_workers):
-    whole = fit(tmp_path, 18)
-    head = fit(tmp_path, stop, save=tmp_path / "stopped.ckpt", num_workers=num_workers)
-    tail = fit(tmp_path, 18, ckpt_path=tmp_path / "stopped.ckpt", num_workers=num_workers)
+def test_a_resumed_fit_sees_the_rest_of_the_rows(tmp_path, stop, num_workers, balance):
+    whole = fit(tmp_path, 18, balance=balance)
+    options = {"num_workers": num_workers, "balance": balance}
+    head = fit(tmp_path, stop, save=tmp_path / "stopped.ckpt", **options)
+    tail = fit(tmp_path, 18, ckpt_path=tmp_path / "stopped.ckpt", **options)
     assert head + tail == whole
     assert len(whole) == 18 * 3
 
