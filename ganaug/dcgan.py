@@ -402,10 +402,9 @@ class DCGAN(GAN):
         network = self.ema.network.eval()  # Lightning puts every submodule into training mode
         return {"x": network(latent.to(self.device), labels), "y": labels}
 
-    @torch.no_grad()
-    def logits(self, batch: Batch) -> Tensor:
-        """D's logits (B,) of pictures as the model sees them, none of them augmented: higher is more real."""
-        logits: Tensor = self.discriminator.eval()(batch["x"].to(self.device), batch["y"].to(self.device))
+    def judged(self, batch: Batch) -> Tensor:
+        """See :meth:`GAN.judged`."""
+        logits: Tensor = self.discriminator(batch["x"], batch["y"])
         return logits
 
     @staticmethod

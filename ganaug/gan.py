@@ -129,6 +129,27 @@ class GAN(LightningModule):
         """Samples from the averaged generator, a deterministic function of latents (B, …) and labels (B,)."""
         raise NotImplementedError
 
+    def judged(self, batch: Batch) -> Tensor:
+        """D's logits (B,) of rows as the model sees them, on the model's device."""
+        raise NotImplementedError
+
+    # ---- what comes of it ----
+
+    @torch.no_grad()
+    def logits(self, batch: Batch) -> Tensor:
+        """D's logits float32 (B,) of rows as the model sees them: higher is more real.
+
+        None of them augmented, nothing dropped, and the model left in the mode that it is in.
+        """
+        batch = {name: field.to(self.device) for name, field in batch.items()}
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            return self.judged(batch).float()
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
     # ---- training ----
 
     @property

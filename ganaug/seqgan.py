@@ -507,9 +507,7 @@ class SeqGAN(GAN):
         x = walk(network, self.classes(labels), latent.to(self.device), sampler).x
         return {"x": x, "length": self.schema.lengths(x), "y": labels}
 
-    @torch.no_grad()
-    def logits(self, batch: Batch) -> Tensor:
-        """D's logits (B,) of sentences as the model sees them: higher is more real."""
-        x, y = batch["x"].to(self.device), self.classes(batch["y"].to(self.device))
-        logits: Tensor = self.discriminator(x, y).float()
+    def judged(self, batch: Batch) -> Tensor:
+        """See :meth:`GAN.judged`."""
+        logits: Tensor = self.discriminator(batch["x"], self.classes(batch["y"]))
         return logits

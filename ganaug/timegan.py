@@ -475,12 +475,10 @@ class TimeGAN(GAN):
                 self._place = self._place.to(self.device)
             return self._encoded[self._place[batch["row"]]]
 
-    def logits(self, batch: Batch) -> Tensor:
-        """D's logits of series as the model sees them, (B,): the mean over their steps, of their codes."""
-        batch = {name: field.to(self.device) for name, field in batch.items()}
+    def judged(self, batch: Batch) -> Tensor:
+        """The mean of D's logits over the steps of the codes: see :meth:`GAN.judged`."""
         inside = self._inside(batch)
-        with torch.no_grad():
-            steps: Tensor = self.discriminator(self._code(batch), self._told(batch))[:, :, 0]  # (B, T)
+        steps: Tensor = self.discriminator(self._code(batch), self._told(batch))[:, :, 0]  # (B, T)
         return steps.mean(1) if inside is None else (steps * inside[:, :, 0]).sum(1) / inside[:, :, 0].sum(1)
 
     # ---- sampling ----

@@ -104,6 +104,21 @@ class GANContract:
         assert torch.equal(state, torch.get_rng_state())
         assert equal(before, model.state_dict())
 
+    def test_logits_are_the_same_in_training_mode_and_change_nothing(self) -> None:
+        module = self.data()
+        module.setup()
+        batch = next(iter(module.train_dataloader()))
+        model = self.make(module).train()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        modes = [part.training for part in model.modules()]
+        logits = model.logits(batch)
+        assert logits.shape == batch["y"].shape
+        assert not logits.requires_grad
+        assert torch.equal(logits, model.logits(batch))
+        assert equal(before, model.state_dict())
+        assert modes == [part.training for part in model.modules()]
+        assert torch.equal(logits, model.eval().logits(batch))
+
     # ---- training
 
     def test_a_batch_is_a_step(self) -> None:
