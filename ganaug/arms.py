@@ -24,6 +24,7 @@ from ganaug.callbacks import LastCheckpoint
 from ganaug.downstream import ClassifierFeatures, fit_features, joined
 from ganaug.filters import Figures, filter_samples
 from ganaug.gan import GAN, AtomicCheckpointIO, load, serialised, stream_seed
+from ganaug.leak import leak
 from ganaug.learners import Predict
 from ganaug.metrics.distance import memorisation, nearest
 from ganaug.smote import smote
@@ -147,14 +148,16 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     sizes = [split(train["y"], schema.num_classes, most, bool(cell.imbalance)) for split in (wanted, alone)]
     device = torch.device("cpu") if study.accelerator == "cpu" else torch.accelerator.current_accelerator(True)
     model.to(device or torch.device("cpu"))
-    seed = stream_seed("judge", cell.seed)
+    seed, steps, accelerator = stream_seed("judge", cell.seed), study.classifier_steps, study.accelerator
     # A judge that has hardly seen a rare class would throw its samples away.
     seen = oversampled(train, schema.num_classes) if cell.imbalance else train
-    judge = fit_features(schema, seen, seed, steps=study.classifier_steps, augment=True, accelerator=study.accelerator)
+    judge = fit_features(schema, seen, seed, steps=steps, augment=True, accelerator=accelerator)
     samples, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
     some = {name: _some(part, seed) for name, part in (rows | {"samples": samples}).items()}
     facts["leakage"] = leakage(rows)
     facts["memorisation"] = memorisation(judge(some["train"]), judge(some["test"]), judge(some["samples"]))
+    of_rows = some["train"], some["test"], some["samples"]
+    facts["augmentation_leak"] = leak(model, *of_rows, seed=seed, steps=steps, accelerator=accelerator)
     if cell.seed == study.gallery_seed:
         shown = _spread(samples, GALLERY)
         index = nearest(judge(shown), judge(train))[1]

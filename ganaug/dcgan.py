@@ -407,6 +407,10 @@ class DCGAN(GAN):
         logits: Tensor = self.discriminator(batch["x"], batch["y"])
         return logits
 
+    def augmented(self, batch: Batch) -> Batch | None:
+        """See :meth:`GAN.augmented`."""
+        return {**batch, "x": augment(batch["x"], self.policy)} if self.policy else None
+
     @staticmethod
     def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
         """Latents on the great circle from start to end (White 2016, arXiv 1609.04468).

@@ -133,6 +133,10 @@ class GAN(LightningModule):
         """D's logits (B,) of rows as the model sees them, on the model's device."""
         raise NotImplementedError
 
+    def augmented(self, batch: Batch) -> Batch | None:
+        """Rows after all that is done to them before D sees them, each of them; None where nothing is."""
+        return None
+
     # ---- what comes of it ----
 
     @torch.no_grad()

@@ -36,6 +36,7 @@ FILTERS = {
     "duplicates": "equal to a training row or to another sample",
     "density": "lies where there are no training rows",
 }
+COPIES = ("memorisation", "leakage", "augmentation_leak")  # what a cell may say of samples and splits
 WORDS = {"gain": "▲ gain", "harm": "▼ harm", "none": "no difference seen", "equal": "no interval", "unused": "not used"}
 # Okabe and Ito's colours, which the colour-blind can tell apart, and a marker for print.
 COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#f0e442")
@@ -61,8 +62,8 @@ def write_report(
             a sample and the training row that is nearest to it. The first 40 are shown.
         facts: how it was made; all of it is shown. Apart from the rest stand ``request``, what was asked for, and
             ``cells``, for each a dict of ``cell`` and, where there is such: ``filters`` (by filter ``in``, ``dropped``
-            and further figures), ``memorisation`` and ``leakage`` (figures, as deep as they may be), ``sweep`` (a list
-            of ``arm``, ``ratio``, ``validation``, ``validation_loss`` and ``accuracy`` on test), other figures. Its
+            and further figures), those of :data:`COPIES` (figures, as deep as they may be), ``sweep`` (a list of
+            ``arm``, ``ratio``, ``validation``, ``validation_loss`` and ``accuracy`` on test), other figures. Its
             ``rows`` and ``runs`` are passed over, since the former are those above.
 
     Returns:
@@ -405,9 +406,7 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     """Whether samples are training rows in disguise, and whether test rows have leaked."""
     by: dict[str, dict[str, list[float]]] = {}
     for cell, given in cells.items():
-        for figure, value in _flat(
-            {k: given[k] for k in ("memorisation", "leakage") if given.get(k) is not None}
-        ).items():
+        for figure, value in _flat({k: given[k] for k in COPIES if given.get(k) is not None}).items():
             if isinstance(value, int | float):
                 by.setdefault(figure, {}).setdefault(settings.get(cell, cell), []).append(value)
     if not by:
@@ -417,6 +416,8 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     for figure, values in by.items():
         last = figure.split(", ")[-1]
         worst, expected = (min, "about 1") if last == "ratio" else (max, "1 %" if last == "closer" else "0")
+        if figure == "augmentation_leak, samples":
+            expected = "as of unseen rows"
         form = "{:.3g}".format if last == "ratio" else lambda share: f"{100 * share:.1f} %"
         told = [f"{form(sum(v) / len(v))} ({form(worst(v))})" if (v := values.get(n)) else None for n in names]
         lines.append([figure, expected, *told])
@@ -427,7 +428,9 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
             "The mean over cells and, in brackets, the worst cell. “closer” is the share of samples that lie nearer to"
             " a training row than 99 % of unseen real rows do, so that 1 % is to be expected; “copies” are training"
             " rows themselves; “ratio” compares the usual distance to the nearest training row with that of unseen"
-            " rows; “leakage” is the share of rows of another split that are equal to a training row.",
+            " rows; “leakage” is the share of rows of another split that are equal to a training row;"
+            " “augmentation_leak” is the share that a network takes for rows augmented as the discriminator saw them,"
+            " of the samples and of unseen real rows, which should be alike.",
         )
         + table_of(["figure", "expected", *names], lines)
     )

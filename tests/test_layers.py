@@ -39,6 +39,7 @@ RANK = {
     "ganaug.callbacks": 3,
     "ganaug.filters": 3,
     "ganaug.smote": 3,
+    "ganaug.leak": 3,
     "ganaug.temperatures": 4,
     "ganaug.learners": 4,
     "ganaug.paired": 4,
