@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torch import Tensor
 
-from datamodules.base import GANDataModule
+from datamodules.base import GANDataModule, levelled
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
@@ -150,7 +150,7 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     model.to(device or torch.device("cpu"))
     seed, steps, accelerator = stream_seed("judge", cell.seed), study.classifier_steps, study.accelerator
     # A judge that has hardly seen a rare class would throw its samples away.
-    seen = oversampled(train, schema.num_classes) if cell.imbalance else train
+    seen = oversampled(train) if cell.imbalance else train
     judge = fit_features(schema, seen, seed, steps=steps, augment=True, accelerator=accelerator)
     samples, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
     some = {name: _some(part, seed) for name, part in (rows | {"samples": samples}).items()}
@@ -280,7 +280,7 @@ class Lesson:
             made = first(self.samples, alone(train["y"], self.schema.num_classes, ratio, level))
             return _marked(made, True), len(made["y"])
         if arm.endswith("oversampled"):
-            return oversampled(train, self.schema.num_classes), 0
+            return oversampled(train), 0
         if arm == "smote":
             rows = smote(train, self.schema, stream_seed("smote", self.cell.seed))
             return rows, len(rows["y"]) - len(train["y"])
@@ -361,11 +361,9 @@ class Lesson:
         }
 
 
-def oversampled(rows: Batch, num_classes: int) -> Batch:
-    """Rows of every class repeated, one after the other, until it has as many as the largest."""
-    members = [(rows["y"] == c).nonzero()[:, 0] for c in range(num_classes)]
-    most = max(len(own) for own in members)
-    index = torch.cat([own.repeat(-(-most // len(own)))[:most] for own in members if len(own)])
+def oversampled(rows: Batch) -> Batch:
+    """Rows of every class repeated until it has as many as the largest."""
+    index = torch.from_numpy(levelled(rows["y"].numpy()))
     return {name: field[index] for name, field in rows.items()}
 
 

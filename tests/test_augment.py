@@ -176,8 +176,8 @@ def test_rare_classes_come_first() -> None:
         found = wanted(y, 3, ratio, level=True)
         assert found.tolist() == counts
         assert int(found.sum()) == round(16 * ratio)
-    assert oversampled({"y": y, "x": torch.arange(16)}, 3)["y"].bincount().tolist() == [10, 10, 10]
-    assert set(oversampled({"y": y, "x": torch.arange(16)}, 3)["x"].tolist()) == set(range(16))
+    assert oversampled({"y": y, "x": torch.arange(16)})["y"].bincount().tolist() == [10, 10, 10]
+    assert set(oversampled({"y": y, "x": torch.arange(16)})["x"].tolist()) == set(range(16))
 
 
 def test_what_filters_said_is_added_up() -> None:
