@@ -106,11 +106,10 @@ class Evidence:
     @cached_property
     def logits(self) -> Tensor:
         """The logits (N,) of the GAN's discriminator."""
-        ask = getattr(self.model, "logits", None)
-        if ask is None:
+        if getattr(type(self.model), "judged", GAN.judged) is GAN.judged:
             raise InputError(f"{type(self.model).__name__} has no discriminator to ask: leave out discriminator")
         prepare = self.model.schema.prepare
-        return torch.cat([ask(prepare(batch)).float().cpu() for batch in Table(self.rows).batches()])
+        return torch.cat([self.model.logits(prepare(batch)).cpu() for batch in Table(self.rows).batches()])
 
     @cached_property
     def contents(self) -> list[bytes]:
