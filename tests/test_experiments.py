@@ -30,8 +30,9 @@ def stand_in(path: Path, config: dict) -> list[str]:
     count = 160 * len(labels) if "imbalance" in config else 40
     if kind in ("MNIST", "FashionMNIST", "CIFAR10", "ImageArrays"):
         shape = {"CIFAR10": (32, 32, 3), "ImageArrays": (64, 64, 3)}.get(kind, (28, 28))
-        arrays = {"x": np.random.default_rng(0).integers(0, 255, (60, *shape), dtype=np.uint8)}
-        np.savez("arrays.npz", **arrays, **({} if "faces" in path.stem else {"y": np.arange(60) % 10}))
+        pictures = 160 if "imbalance" in config else 60
+        arrays = {"x": np.random.default_rng(0).integers(0, 255, (pictures, *shape), dtype=np.uint8)}
+        np.savez("arrays.npz", **arrays, **({} if "faces" in path.stem else {"y": np.arange(pictures) % 10}))
         few = ["--data.per_class", "2"] if "per_class" in path.read_text() else []
         return ["--data", "ImageArrays", "--data.path", "arrays.npz", *few]
     if kind == "TextFile":
