@@ -200,11 +200,12 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
     make_folder(out)
     begun = out / PARTS / "request.json"
     manifest = read_manifest(out)
-    if begun.is_file() and json.loads(begun.read_text()) == request:
+    before: dict[str, Any] = json.loads(begun.read_text()) if begun.is_file() else {}
+    if before == request:
         return True
     if manifest is not None and manifest.get("request") == request and not overwrite:
         return False
-    ours = begun.is_file() or (manifest is not None and "request" in manifest)
+    ours = bool(before) or (manifest is not None and "request" in manifest)
     if any(out.iterdir()):
         if not ours:
             raise InputError(f"{out} is not empty, and what is in it was not generated here: choose another folder")
@@ -212,7 +213,8 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
             raise InputError(
                 f"{out} holds the samples of another generation: choose another folder or give --overwrite"
             )
-        names = folder_names((manifest or {}).get("schema", {}).get("classes", ()))
+        # Of a generation that was stopped before its manifest the labels are known from its request.
+        names = folder_names((manifest or {}).get("schema", {}).get("classes", before.get("labels", ())))
         for name in (*names, PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
         ours_too = ("manifest.json", "grid.png", "plot.png", *(f"samples.{suffix}" for suffix in get_args(Format)))

@@ -470,6 +470,27 @@ def test_another_format_leaves_no_stale_file(seqgan: Path, tmp_path: Path) -> No
         assert {p.name for p in out.iterdir()} == names | {"manifest.json"}
 
 
+def test_what_was_stopped_before_its_manifest_leaves_no_stale_file(
+    ckpt: Path, seqgan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(*_: object) -> None:
+        raise SystemExit
+
+    for path, name, format in ((ckpt, "pictures", "folder"), (seqgan, "sentences", "txt")):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["ganaug.generate"], "write_manifest", stops)
+            with pytest.raises(SystemExit):
+                make(path, tmp_path / name, n=8, format=format)
+        left = {p.name for p in (tmp_path / name).iterdir()}
+        assert left > {".partial"}
+        with pytest.raises(InputError, match="--overwrite"):
+            make(path, tmp_path / name, n=2, format=format)
+        other = {"folder": "npz", "txt": "jsonl"}[format]
+        make(path, tmp_path / name, n=2, format=other, overwrite=True)
+        now = {p.name for p in (tmp_path / name).iterdir()}
+        assert now - {"grid.png"} == {f"samples.{other}", "manifest.json"}
+
+
 def test_options_of_another_kind_get_one_line(ckpt: Path, seqgan: Path, tmp_path: Path) -> None:
     for path, options, message in (
         (seqgan, {"format": "npz"}, "text samples are written as jsonl or csv or txt, not as npz"),
