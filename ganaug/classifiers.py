@@ -17,7 +17,7 @@ from datamodules.tokens import TextSchema
 from ganaug.imageaug import flipped, randaugmented, rotated, shifted
 from ganaug.series_classifier import InceptionTime
 from ganaug.seriesaug import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
-from ganaug.textaug import eda, forgotten, word_counts
+from ganaug.textaug import corrupted, eda, forgotten, word_counts
 
 PRETEXTS = 4  # classes of each pretext task
 
@@ -234,7 +234,7 @@ class TextClassifier(Classifier):
 
     Classical augmentation forgets one word in ten; on request it swaps, deletes and inserts words: see
     :mod:`ganaug.textaug`, which says why not both. The pretext task is to tell what was done to a sentence: nothing,
-    neighbours swapped, words replaced, halves exchanged: see :func:`corrupted`.
+    neighbours swapped, words replaced, halves exchanged: see :func:`~ganaug.textaug.corrupted`.
 
     Args:
         schema: of the sentences.
@@ -301,32 +301,6 @@ class TextClassifier(Classifier):
     def _words(self, batch: Batch) -> Tensor:
         """Tokens of each sentence (B,) without its end."""
         return word_counts(batch["x"], batch["length"], self.ends)
-
-
-def corrupted(x: Tensor, words: Tensor) -> list[Tensor]:
-    """Rows of tokens (B, T) as they are; with neighbours swapped; with tokens replaced; with their halves exchanged.
-
-    Of each row only the first ``words`` (B,) tokens take part. Half of the pairs of neighbours are swapped. A quarter
-    of the tokens is replaced by tokens drawn from the whole batch, so that no frequency gives them away. Relatives are
-    the order of sentences in Jernite et al. 2017, arXiv 1705.00557, and the replaced tokens of ELECTRA, Clark et al.
-    2020, arXiv 2003.10555, section 2. A row of one token cannot be put into another order.
-    """
-    count, device = words[:, None], x.device
-    place = torch.arange(x.shape[1], device=device)
-    inside = place < count  # (B, T)
-
-    odd = torch.randint(2, (len(x), 1)).to(device) * (count > 2)  # whether the pairs begin at the second token
-    left = (place - odd) // 2 * 2 + odd
-    chosen = (torch.rand(len(x), x.shape[1] // 2 + 2).to(device) < 0.5).gather(1, (left - odd) // 2 + 1)
-    swap = chosen & (left >= 0) & (left + 1 < count)
-    swapped = x.gather(1, torch.where(swap, 2 * left + 1 - place, place))
-
-    pool = x[inside]
-    other = pool[torch.randint(max(1, len(pool)), x.shape).to(device)] if len(pool) else x
-    replaced = torch.where((torch.rand(x.shape).to(device) < 0.25) & inside, other, x)
-
-    turned = torch.where(inside, (place + (count + 1) // 2) % count.clamp(min=1), place)
-    return [x, swapped, replaced, x.gather(1, turned)]
 
 
 # ---- series ----------------------------------------------------------------------------------------------------------

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from datamodules.manifest import make_folder, replacing
 from ganaug.gallery import gallery_of
 from ganaug.markup import STYLE, Html, escaped, folded, plotted, table_of, tag
 from ganaug.paired import METRICS, PAIRS, Row, difference, found, name, points, verdict
+from ganaug.studyplots import PLOTS, bars, curves, difference_figure, in_order, ratio_figure, score_figure
 
 ARMS = {
     "real": "the real rows alone",
@@ -38,11 +35,6 @@ FILTERS = {
 }
 COPIES = ("memorisation", "leakage", "augmentation_leak")  # what a cell may say of samples and splits
 WORDS = {"gain": "▲ gain", "harm": "▼ harm", "none": "no difference seen", "equal": "no interval", "unused": "not used"}
-# Okabe and Ito's colours, which the colour-blind can tell apart, and a marker for print.
-COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#f0e442")
-MARKERS = "osP^<Dv*X"
-# Letters are left to the browser, which has fonts for every script; and a dollar begins no formula.
-PLOTS: Any = {"svg.fonttype": "none", "svg.hashsalt": "ganaug", "text.parse_math": False}
 
 
 def write_report(
@@ -117,17 +109,6 @@ def _named(arm: str) -> Html:
     return Html(tag("b", arm) + " " + tag("small", ARMS.get(arm, "")))
 
 
-def _arms(names: Iterable[str]) -> list[str]:
-    """Arms in the order of :data:`ARMS`, others behind."""
-    order = list(ARMS)
-    return sorted(dict.fromkeys(names), key=lambda arm: order.index(arm) if arm in ARMS else len(order))
-
-
-def _style(arm: str) -> tuple[str, str]:
-    number = list(ARMS).index(arm) if arm in ARMS else len(arm)
-    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-
-
 # ---- what came out ---------------------------------------------------------------------------------------------------
 
 
@@ -173,20 +154,11 @@ def _differences(summary: Mapping[str, Any]) -> Html:
     ]
     if not lines:
         return Html("")
-    figure = Figure(figsize=(9, 0.8 + 0.34 * len(lines)), layout="constrained")
-    axes = figure.subplots()
-    axes.axvline(0, color="#888888", linewidth=1)
-    for place, (_, compared, arm) in enumerate(reversed(lines)):
-        colour, marker = _style(arm)
-        low, high = compared["interval"] or [compared["mean"]] * 2
-        axes.plot([100 * low, 100 * high], [place, place], color=colour)
-        axes.plot(100 * compared["mean"], place, marker, color=colour)
-    axes.set_yticks(range(len(lines)), [label for label, _, _ in reversed(lines)])
-    axes.set_ylim(-0.6, len(lines) - 0.4)
-    axes.set_xlabel("difference in points: left of the line harm, right of it gain")
-    axes.grid(axis="x", alpha=0.3)
     told = "; ".join(f"{label} {_spoken(compared)}" for label, compared, _ in lines)
-    return Html(tag("h2", "What GAN samples add") + plotted(figure, f"Differences with their 95 % intervals: {told}."))
+    return Html(
+        tag("h2", "What GAN samples add")
+        + plotted(difference_figure(lines), f"Differences with their 95 % intervals: {told}.")
+    )
 
 
 def _spoken(compared: Mapping[str, Any]) -> str:
@@ -205,58 +177,25 @@ def _scores(summary: Mapping[str, Any]) -> Html:
     curve = [s for s in settings if s["per_class"] is not None and not s["imbalance"]]
     curve = curve if len(curve) > 1 else []
     for drawn, draw in (
-        (curve, _curve),
-        ([s for s in settings if not s["imbalance"] and s not in curve], _bars),
-        ([s for s in settings if s["imbalance"]], _bars),
+        (curve, curves),
+        ([s for s in settings if not s["imbalance"] and s not in curve], bars),
+        ([s for s in settings if s["imbalance"]], bars),
     ):
         if drawn:
             metric = drawn[0]["metric"]
-            arms = [arm for arm in _arms(a for s in drawn for a in s["arms"]) if arm != "trts"]
-            figure = Figure(figsize=(9, 4.2), layout="constrained")
-            axes = figure.subplots()
-            draw(axes, drawn, arms, metric)
-            axes.set_ylabel(f"{METRICS[metric]}, %")
-            axes.grid(axis="y", alpha=0.3)
-            figure.legend(loc="outside right upper", fontsize="small")
+            arms = [arm for arm in in_order(a for s in drawn for a in s["arms"]) if arm != "trts"]
             over = ", ".join(s["name"] for s in drawn)
             alt = f"{METRICS[metric]} of {', '.join(arms)} with {over}; the numbers are in the tables."
             parts += [
-                plotted(figure, alt),
+                plotted(score_figure(drawn, arms, metric, draw), alt),
                 tag("p", tag("small", "Bars: one standard deviation over seeds, each way.")),
             ]
     return Html("".join([*parts, *map(_setting, settings)]))
 
 
-def _curve(axes: Axes, settings: Sequence[Mapping[str, Any]], arms: Sequence[str], metric: str) -> None:
-    """A curve for each arm over the number of rows a class, set off a little so that bars do not hide each other."""
-    for number, arm in enumerate(arms):
-        those = [s for s in settings if arm in s["arms"] and s["arms"][arm][metric]["mean"] is not None]
-        scores = [s["arms"][arm][metric] for s in those]
-        across = [s["per_class"] * 1.025 ** (number - (len(arms) - 1) / 2) for s in those]
-        colour, marker = _style(arm)
-        up, bars = [100 * s["mean"] for s in scores], [100 * (s["sd"] or 0) for s in scores]
-        axes.errorbar(across, up, bars, color=colour, marker=marker, markersize=5, linewidth=1.2, capsize=2, label=arm)
-    axes.set_xscale("log")
-    axes.set_xticks([s["per_class"] for s in settings], [str(s["per_class"]) for s in settings])
-    axes.set_xticks([], minor=True)
-    axes.set_xlabel("real rows of each class")
-
-
-def _bars(axes: Axes, settings: Sequence[Mapping[str, Any]], arms: Sequence[str], metric: str) -> None:
-    """A group of bars for each setting."""
-    width = 0.8 / len(arms)
-    for number, arm in enumerate(arms):
-        there = [(k, s["arms"][arm][metric]) for k, s in enumerate(settings) if arm in s["arms"]]
-        there = [(k, score) for k, score in there if score["mean"] is not None]
-        across = [k + (number - (len(arms) - 1) / 2) * width for k, _ in there]
-        up, bars = [100 * s["mean"] for _, s in there], [100 * (s["sd"] or 0) for _, s in there]
-        axes.bar(across, up, width, yerr=bars, color=_style(arm)[0], ecolor="#777777", capsize=2, label=arm)
-    axes.set_xticks(range(len(settings)), [s["name"] for s in settings])
-
-
 def _setting(setting: Mapping[str, Any]) -> Html:
     """The table of one setting."""
-    arms = _arms(setting["arms"])
+    arms = in_order(setting["arms"])
     metrics = [m for m in METRICS if any(setting["arms"][arm][m]["n"] for arm in arms)]
     if not setting["imbalance"]:  # no class is rare
         metrics = [m for m in metrics if m != "rare_recall"]
@@ -265,7 +204,7 @@ def _setting(setting: Mapping[str, Any]) -> Html:
     for arm in arms:
         given = setting["arms"][arm]
         cells = [_score(given[metric]) for metric in metrics]
-        beside = [other for other in _arms(given["to"]) if other != "real"]
+        beside = [other for other in in_order(given["to"]) if other != "real"]
         without = [tag("small", f"{other}: ") + _compared(setting, arm, other) for other in beside]
         compared = [_compared(setting, arm, "real"), Html("<br>".join(without))]
         lines.append([_named(arm), *cells, given["seeds"], *compared])
@@ -329,7 +268,9 @@ def _ratios(summary: Mapping[str, Any], cells: Mapping[str, Any], settings: Mapp
         every = [[cell, *(s.get(name) for name in names)] for _, cell, s in tried]
         head = ["cell", "arm", "ratio", "validation", "its log loss", "test"]
         parts += [
-            _sweep(tried),
+            plotted(
+                ratio_figure(tried), "Score over the ratio of samples to real rows; numbers are in the table below."
+            ),
             tag(
                 "p",
                 tag(
@@ -340,40 +281,6 @@ def _ratios(summary: Mapping[str, Any], cells: Mapping[str, Any], settings: Mapp
             folded("Every ratio that was tried", table_of(head, every)),
         ]
     return Html("".join(parts))
-
-
-def _sweep(tried: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Html:
-    """Scores over ratios: a pane for each setting, a pair of curves for each arm."""
-    names = list(dict.fromkeys(setting for setting, _, _ in tried))
-    ratios = sorted({float(step["ratio"]) for _, _, step in tried})
-    down = math.ceil(len(names) / 3)
-    figure = Figure(figsize=(9, 0.5 + 2.6 * down), layout="constrained")
-    panes = figure.subplots(down, min(3, len(names)), squeeze=False).flatten()
-    for pane, setting in zip(panes, names, strict=False):
-        for arm in _arms(step["arm"] for _, _, step in tried):
-            for field, line, label in (("validation", "-", "validation"), ("accuracy", ":", "test")):
-                means = []
-                for place, ratio in enumerate(ratios):
-                    at = [
-                        100 * step[field]
-                        for where, _, step in tried
-                        if (where, step["arm"], step["ratio"]) == (setting, arm, ratio) and step.get(field) is not None
-                    ]
-                    means += [(place, float(np.mean(at)))] if at else []
-                if means:
-                    colour, marker = _style(arm)
-                    pane.plot(
-                        *zip(*means, strict=True), line, color=colour, marker=marker, ms=4, label=f"{arm}, {label}"
-                    )
-        pane.set_title(setting, fontsize="medium")
-        pane.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
-        pane.set_xlabel("samples to a real row")
-        pane.grid(alpha=0.3)
-    for pane in panes[len(names) :]:
-        pane.set_axis_off()
-    panes[0].set_ylabel("score, %")
-    figure.legend(*panes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    return plotted(figure, "Score over the ratio of samples to real rows; the numbers are in the table below.")
 
 
 def _filters(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:

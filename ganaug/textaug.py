@@ -1,10 +1,11 @@
-"""Classical augmentation of sentences, rows of token ids: forget words; swap, delete, insert them.
+"""Classical augmentation of sentences, rows of token ids, and what their pretext task does to them.
 
-The latter three are of Wei and Zou 2019, "EDA: Easy Data Augmentation Techniques for Boosting Performance on Text
-Classification Tasks", arXiv 1901.11196, section 2, without synonyms, for which one would need a dictionary of the
-language. The classifier of sentences forgets words: of TREC's questions it got as many or more right than after EDA, or
-after both (validation, 20 / 77 / all rows a class, means of 3 seeds: 55.5 / 66.5 / 87.1 % forgetting, 55.1 / 65.6 /
-86.5 % EDA, 54.2 / 65.6 / 85.6 % both; 55.5 / 67.5 / 87.1 % with neither).
+Words are forgotten; or swapped, deleted, inserted. The latter three are of Wei and Zou 2019, "EDA: Easy Data
+Augmentation Techniques for Boosting Performance on Text Classification Tasks", arXiv 1901.11196, section 2, without
+synonyms, for which one would need a dictionary of the language. The classifier of sentences forgets words: of TREC's
+questions it got as many or more right than after EDA, or after both (validation, 20 / 77 / all rows a class, means of 3
+seeds: 55.5 / 66.5 / 87.1 % forgetting, 55.1 / 65.6 / 86.5 % EDA, 54.2 / 65.6 / 85.6 % both; 55.5 / 67.5 / 87.1 % with
+neither).
 
 Tokens are ``x`` int64 (B, T), of which each row's first ``words`` int64 (B,), at least 1, are the sentence and the rest
 is :data:`~datamodules.tokens.END`. Randomness comes from torch's global generator.
@@ -99,3 +100,32 @@ def _below(limit: Tensor) -> Tensor:
 def _times(words: Tensor, alpha: float) -> Tensor:
     """``alpha`` × words, rounded up or down at random so that the mean is right, (B,)."""
     return (alpha * words + torch.rand(words.shape, dtype=torch.float64).to(words.device)).long()
+
+
+# ---- pretext task ----------------------------------------------------------------------------------------------------
+
+
+def corrupted(x: Tensor, words: Tensor) -> list[Tensor]:
+    """Rows of tokens (B, T) as they are; with neighbours swapped; with tokens replaced; with their halves exchanged.
+
+    Of each row only the first ``words`` (B,) tokens take part. Half of the pairs of neighbours are swapped. A quarter
+    of the tokens is replaced by tokens drawn from the whole batch, so that no frequency gives them away. Relatives are
+    the order of sentences in Jernite et al. 2017, arXiv 1705.00557, and the replaced tokens of ELECTRA, Clark et al.
+    2020, arXiv 2003.10555, section 2. A row of one token cannot be put into another order.
+    """
+    count, device = words[:, None], x.device
+    place = torch.arange(x.shape[1], device=device)
+    inside = place < count  # (B, T)
+
+    odd = torch.randint(2, (len(x), 1)).to(device) * (count > 2)  # whether the pairs begin at the second token
+    left = (place - odd) // 2 * 2 + odd
+    chosen = (torch.rand(len(x), x.shape[1] // 2 + 2).to(device) < 0.5).gather(1, (left - odd) // 2 + 1)
+    swap = chosen & (left >= 0) & (left + 1 < count)
+    swapped = x.gather(1, torch.where(swap, 2 * left + 1 - place, place))
+
+    pool = x[inside]
+    other = pool[torch.randint(max(1, len(pool)), x.shape).to(device)] if len(pool) else x
+    replaced = torch.where((torch.rand(x.shape).to(device) < 0.25) & inside, other, x)
+
+    turned = torch.where(inside, (place + (count + 1) // 2) % count.clamp(min=1), place)
+    return [x, swapped, replaced, x.gather(1, turned)]

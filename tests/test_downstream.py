@@ -14,8 +14,9 @@ from datamodules.base import as_is
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from datamodules.tokens import SPECIAL, UNKNOWN
-from ganaug.classifiers import CLASSIFIERS, Classifier, ImageClassifier, TextClassifier, corrupted, forgotten
+from ganaug.classifiers import CLASSIFIERS, Classifier, ImageClassifier, TextClassifier
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, stored_rows
+from ganaug.textaug import corrupted, forgotten
 
 torch.set_num_threads(1)
 

@@ -49,12 +49,13 @@ RANK = {
     "ganaug.resample": 7,
     "ganaug.markup": 4,
     "ganaug.gallery": 5,
-    "ganaug.report": 6,
+    "ganaug.studyplots": 6,
+    "ganaug.report": 7,
     "ganaug.study": 5,
     "ganaug.arms": 6,
-    "ganaug.augment": 7,
-    "ganaug": 8,
-    "ganaug.cli": 9,
+    "ganaug.augment": 8,
+    "ganaug": 9,
+    "ganaug.cli": 10,
 }
 FILES = sorted(p for package in ("datamodules", "ganaug") for p in (ROOT / package).rglob("*.py"))
 
