@@ -50,6 +50,19 @@ def refused(sampler: GANSampler, X, y) -> str:
     return str(error.value)
 
 
+def test_the_model_sees_every_class_equally_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    step = DCGAN.training_step
+
+    def watched(self, batch, batch_idx) -> None:
+        seen.extend(batch["y"].tolist())
+        step(self, batch, batch_idx)
+
+    monkeypatch.setattr(DCGAN, "training_step", watched)
+    GANSampler(**PICTURES, batch_size=9).fit_resample(*pictures(counts=(6, 1, 4)))
+    assert np.bincount(seen).tolist() == [6, 6, 6]
+
+
 # ---- the convention ----
 
 
