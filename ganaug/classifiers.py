@@ -133,12 +133,15 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm2, self.conv2 = nn.BatchNorm2d(outputs), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
+        self.stride = stride
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         h = F.relu(self.norm1(x))
-        x = x if self.shortcut is None else self.shortcut(h)
+        # Strided by hand: on CPUs with AVX2 alone oneDNN's gradient of a strided 1×1 convolution of fewer than 8 channels,
+        # channels last, is wrong, and may crash or never end (torch 2.14).
+        x = x if self.shortcut is None else self.shortcut(h[:, :, :: self.stride, :: self.stride])
         h = self.conv2(F.relu(self.norm2(self.conv1(h))))
         return x.add(h)
 
