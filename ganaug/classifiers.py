@@ -139,8 +139,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         h = F.relu(self.norm1(x))
-        # Strided by hand: on CPUs with AVX2 alone oneDNN's gradient of a strided 1×1 convolution of fewer than 8 channels,
-        # channels last, is wrong, and may crash or never end (torch 2.14).
+        # Strided by hand: where a CPU has AVX2 alone, oneDNN's gradient of a strided 1×1 convolution of fewer than 8
+        # channels, channels last, is wrong, and may crash or never end (torch 2.14).
         x = x if self.shortcut is None else self.shortcut(h[:, :, :: self.stride, :: self.stride])
         h = self.conv2(F.relu(self.norm2(self.conv1(h))))
         return x.add(h)

@@ -1,5 +1,6 @@
 """The classifiers: good enough to judge with, the same for the same seed, and without a trace in the process."""
 
+import copy
 import string
 
 import pytest
@@ -14,7 +15,7 @@ from datamodules.base import as_is
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from datamodules.tokens import SPECIAL, UNKNOWN
-from ganaug.classifiers import CLASSIFIERS, Classifier, ImageClassifier, TextClassifier
+from ganaug.classifiers import CLASSIFIERS, Block, Classifier, ImageClassifier, TextClassifier
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, stored_rows
 from ganaug.textaug import corrupted, forgotten
 
@@ -354,3 +355,16 @@ def test_what_it_refuses():
         fit_classifier(letters(length=8), sentences)
     with pytest.raises(InputError, match="no classifier for unheard data"):
         fit_classifier(UnheardSchema(), rows)
+
+
+@pytest.mark.parametrize("width", [1, 4, 8])
+def test_gradients_of_a_block_are_those_in_float64(width: int) -> None:
+    """Narrow ones too, where some library's kernel for the shortcut is wrong."""
+    torch.manual_seed(0)
+    block = Block(width, 2 * width, 2)
+    exact = copy.deepcopy(block).double()
+    x = torch.randn(20, width, 8, 8)
+    block.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last)).square().sum().backward()
+    exact(x.double()).square().sum().backward()
+    for (name, ours), theirs in zip(block.named_parameters(), exact.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=1e-3, atol=1e-2, msg=name)
