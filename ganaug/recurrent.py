@@ -81,11 +81,15 @@ class Recurrent(nn.Module):
         if self.condition:
             assert condition is not None
             x = torch.cat([x, condition[:, None].expand(-1, x.shape[1], -1)], dim=2)
-        if x.device.type != "cpu" or not isinstance(self.rnn, nn.GRU):
+        if x.device.type != "cpu":
             out: Tensor = self.rnn(x)[0].float()
             return out
         with torch.autocast("cpu", enabled=False):  # these matrices are too small for bf16 to pay
-            x = x.float()[None]  # (1, B, T, inputs)
+            x = x.float()
+            if not isinstance(self.rnn, nn.GRU):
+                states: Tensor = self.rnn(x)[0]
+                return states
+            x = x[None]  # (1, B, T, inputs)
             for layer in range(self.rnn.num_layers):
                 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
                 x = gru(x, *(getattr(self.rnn, f"{name}_l{layer}")[None] for name in names))

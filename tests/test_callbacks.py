@@ -68,7 +68,7 @@ class Unigrams(GAN):
     def __init__(self, schema: TextSchema, seed: int = 0) -> None:
         super().__init__(schema, seed, None, 1)
         self.save_hyperparameters({"seed": seed})
-        self.logits = nn.Parameter(torch.zeros(schema.num_classes, len(schema.vocabulary)))
+        self.tokens = nn.Parameter(torch.zeros(schema.num_classes, len(schema.vocabulary)))
 
     def likelihood_step(self, batch):
         loss = self.nll(batch).mean()
@@ -77,7 +77,7 @@ class Unigrams(GAN):
 
     def nll(self, batch):
         inside = torch.arange(batch["x"].shape[1]) < batch["length"][:, None]
-        each = -self.logits.log_softmax(1)[batch["y"][:, None], batch["x"]]
+        each = -self.tokens.log_softmax(1)[batch["y"][:, None], batch["x"]]
         return (each * inside).sum(1) / batch["length"]
 
     def latent(self, indices, seed):
@@ -85,7 +85,7 @@ class Unigrams(GAN):
 
     @torch.no_grad()
     def sample(self, latent, labels):
-        sums = self.logits.softmax(1).cumsum(1)[labels]
+        sums = self.tokens.softmax(1).cumsum(1)[labels]
         x = torch.searchsorted(sums, latent).clamp(max=sums.shape[1] - 1)
         length = self.schema.lengths(x)
         return {"x": x * (torch.arange(x.shape[1]) < length[:, None]), "length": length, "y": labels}
