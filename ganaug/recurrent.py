@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganaug.gru import gru
@@ -26,6 +27,8 @@ class Recurrent(nn.Module):
         cell: ``gru`` or ``lstm``.
         condition: width of what every step is told beside its input; 0 for nothing.
         sigmoid: whether the outputs lie in (0, 1).
+        skip: whether the dense layer sees a step's input beside its state. Gated states follow their input with delay:
+            what is new at every step, such as noise, gets through them smoothed or not at all.
     """
 
     def __init__(
@@ -37,12 +40,13 @@ class Recurrent(nn.Module):
         cell: Cell = "gru",
         condition: int = 0,
         sigmoid: bool = True,
+        skip: bool = False,
     ) -> None:
         super().__init__()
-        self.condition, self.sigmoid = condition, sigmoid
+        self.condition, self.sigmoid, self.skip = condition, sigmoid, skip
         kind = nn.GRU if cell == "gru" else nn.LSTM
         self.rnn = kind(inputs + condition, hidden, layers, batch_first=True)
-        self.dense = nn.Linear(hidden, outputs)
+        self.dense = nn.Linear(hidden + (inputs + condition if skip else 0), outputs)
         self.reset()
 
     @torch.no_grad()
@@ -71,8 +75,26 @@ class Recurrent(nn.Module):
         nn.init.xavier_uniform_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
-    def states(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """What the last recurrent layer holds after each step, (B, T, hidden), for x (B, T, inputs).
+    @torch.no_grad()
+    def pass_through(self, bounded: bool = True, parts: int = 1, gain: float = 4.0) -> None:
+        """Begin, but for a little that the recurrent layers add, as the identity at every step; for a ``skip`` only.
+
+        4 (v − ½) is the tangent of logit v at ½. So with a gain of 4 values in (0, 1) come out much as they went in,
+        and a value without bounds goes into (0, 1) by the logistic function, or comes out of it by its inverse.
+
+        Args:
+            bounded: whether the input lies in [0, 1].
+            parts: of equal width that the input is made of, each of which goes to the outputs by itself.
+            gain: of an input in [0, 1].
+        """
+        hidden, width = self.rnn.hidden_size, (self.rnn.input_size - self.condition) // parts
+        one = torch.eye(self.dense.out_features, width) * (gain if bounded else 1.0)
+        self.dense.weight[:, :hidden] *= 0.1
+        self.dense.weight[:, hidden:] = F.pad(one.repeat(1, parts), (0, self.condition))
+        self.dense.bias.fill_(-gain * parts / 2 if bounded else 0.0)
+
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """What the dense layer sees of each step, (B, T, hidden or hidden + inputs + condition), float32.
 
         Args:
             x: (B, T, inputs).
@@ -81,6 +103,11 @@ class Recurrent(nn.Module):
         if self.condition:
             assert condition is not None
             x = torch.cat([x, condition[:, None].expand(-1, x.shape[1], -1)], dim=2)
+        states = self._states(x)
+        return torch.cat([states, x.float()], dim=2) if self.skip else states
+
+    def _states(self, x: Tensor) -> Tensor:
+        """Of the last recurrent layer after each step, (B, T, hidden)."""
         if x.device.type != "cpu":
             out: Tensor = self.rnn(x)[0].float()
             return out
@@ -97,10 +124,10 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B, T, inputs) to float32 (B, T, outputs)."""
-        return self.out(self.states(x, condition))
+        return self.out(self.features(x, condition))
 
-    def out(self, states: Tensor) -> Tensor:
-        """The dense layer, (B, T, hidden) to (B, T, outputs)."""
-        with torch.autocast(states.device.type, enabled=False):
-            y: Tensor = self.dense(states)
+    def out(self, features: Tensor) -> Tensor:
+        """The dense layer, (B, T, what it sees) to (B, T, outputs)."""
+        with torch.autocast(features.device.type, enabled=False):
+            y: Tensor = self.dense(features)
         return torch.sigmoid(y) if self.sigmoid else y

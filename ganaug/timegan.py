@@ -100,6 +100,9 @@ class TimeGAN(GAN):
         hidden: width of the recurrent layers and of the latent space (paper: 24; scarce: 4 times the features, at
             least 48 and at most 128: with fewer than features, the autoencoder loses what it should keep).
         layers: of each network but the supervisor, which has one less (paper: 3; scarce: 2).
+        skip: whether each network's dense layer sees a step's input beside the recurrent state; all but the
+            discriminator then begin near the identity. For many features, and for noise and spikes: recurrent states
+            alone smooth them.
         cell: ``gru``, the paper's, or ``lstm``.
         latent_features: of the noise at each step (paper: as many as the data have; scarce: at least 8, since of one
             measurement a single number at the first step would have to say how the whole series goes).
@@ -126,7 +129,7 @@ class TimeGAN(GAN):
             distribution open (scarce: 30).
         autocorrelation_weight: of the distance between the distributions of each series' autocovariances: without it
             sines waver, which no projection of the values shows (scarce: 30).
-        matching_weight: of the difference between the means of D's states on real and on generated series (feature
+        matching_weight: of the difference between the means of D's features on real and on generated series (feature
             matching, Salimans et al. 2016, section 3.1): a goal that does not move with D's last layer (scarce: 1).
         reconstruction_weight: of √ of the reconstruction error (official code: 10).
         consistency_weight: of the supervisor's error in the embedder's loss (official code: 0.1).
@@ -154,6 +157,7 @@ class TimeGAN(GAN):
         preset: Literal["scarce", "paper"] = "scarce",
         hidden: int | None = None,
         layers: int | None = None,
+        skip: bool = False,
         cell: Cell = "gru",
         latent_features: int | None = None,
         series_latent: bool | None = None,
@@ -199,7 +203,7 @@ class TimeGAN(GAN):
         told = schema.static_width if static == "condition" else 0
         self.channels = schema.features + (schema.static_width if static == "generate" else 0)
         classes = schema.num_classes if self.conditional else 1
-        shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell}
+        shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell, "skip": hp.skip}
         shape["condition"] = (classes if classes > 1 else 0) + told
         fewer = shape | {"layers": max(1, hp.layers - 1)}
         with torch.random.fork_rng(devices=[]):
@@ -209,6 +213,11 @@ class TimeGAN(GAN):
             self.generator = Recurrent(hp.latent_features * (2 if hp.series_latent else 1), hp.hidden, **shape)
             self.supervisor = Recurrent(hp.hidden, hp.hidden, **fewer)
             self.discriminator = Recurrent(hp.hidden, 1, **shape, sigmoid=False)
+            if hp.skip:
+                self.embedder.pass_through(schema.bounded)
+                self.recovery.pass_through()
+                self.supervisor.pass_through()
+                self.generator.pass_through(parts=2 if hp.series_latent else 1, gain=1.0)
         self.ema = nn.ModuleDict(
             {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
         )
@@ -372,10 +381,10 @@ class TimeGAN(GAN):
             next_real, led = self.supervisor(torch.cat([codes, free]), both).chunk(2)
             made = Latents(codes, free.detach(), led.detach())
             judged = torch.cat([led, free, codes] if hp.matching_weight else [led, free])
-            states = self.discriminator.states(
+            features = self.discriminator.features(
                 judged, None if told is None else told.repeat(len(judged) // len(codes), 1)
             )
-            logits_led, logits_free, *_ = torch.split(self.discriminator.out(states), len(codes))
+            logits_led, logits_free, *_ = torch.split(self.discriminator.out(features), len(codes))
             recovered = self.recovery(led)
             adversarial = mean(F.softplus(-logits_led), inside)
             supervised = self._ahead(codes, next_real, inside)
@@ -389,7 +398,7 @@ class TimeGAN(GAN):
                 if hp[name]:
                     loss = loss + hp[name] * distance(self._channels(batch), recovered, inside, told)
             if hp.matching_weight:
-                loss = loss + hp.matching_weight * self._matching(states, inside)
+                loss = loss + hp.matching_weight * self._matching(features, inside)
             self.update(optimizer, loss, turn)
         with self.toggled_optimizer(coder):
             error = self._error(batch, self.recovery(real), inside)
@@ -402,9 +411,9 @@ class TimeGAN(GAN):
         return losses | {"loss/reconstruction": error}, made
 
     @staticmethod
-    def _matching(states: Tensor, inside: Tensor | None) -> Tensor:
-        """Squared distance between the means of D's states on real codes and on those that the supervisor led."""
-        led, _, real = states.chunk(3)
+    def _matching(features: Tensor, inside: Tensor | None) -> Tensor:
+        """Squared distance between the means of D's features on real codes and on those that the supervisor led."""
+        led, _, real = features.chunk(3)
         if inside is None:
             return (led.mean((0, 1)) - real.mean((0, 1))).square().mean()
         count = inside.sum()

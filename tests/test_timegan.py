@@ -83,10 +83,10 @@ class TestPaper(TestTimeGAN):
 
 
 class TestGenerated(TestTimeGAN):
-    """LSTMs; static attributes generated along."""
+    """LSTMs, and what skips them; static attributes generated along."""
 
     def make(self, data: GANDataModule, **options) -> TimeGAN:
-        return make(data, cell="lstm", static="generate", g_steps=2, **options)
+        return make(data, cell="lstm", skip=True, static="generate", g_steps=2, **options)
 
 
 def ready(**options) -> Waves:
@@ -121,14 +121,16 @@ class Changes(Callback):
 # ---- the networks
 
 
+@pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_recurrent_is_the_librarys_layers_and_a_dense_one(cell: str) -> None:
+def test_recurrent_is_the_librarys_layers_and_a_dense_one(cell: str, skip: bool) -> None:
     torch.manual_seed(0)
-    network = Recurrent(3, 2, 5, 3, cell, condition=2)
+    network = Recurrent(3, 2, 5, 3, cell, condition=2, skip=skip)
     x, told = torch.randn(4, 7, 3, requires_grad=True), torch.randn(4, 2)
     out = network(x, told)
-    states = network.rnn(torch.cat([x, told[:, None].expand(4, 7, 2)], 2))[0]
-    expected = torch.sigmoid(network.dense(states))
+    seen = torch.cat([x, told[:, None].expand(4, 7, 2)], 2)
+    states = network.rnn(seen)[0]
+    expected = torch.sigmoid(network.dense(torch.cat([states, seen], 2) if skip else states))
     torch.testing.assert_close(out, expected)
     parameters = [x, *network.parameters()]
     for ours, theirs in zip(
@@ -146,6 +148,30 @@ def test_a_step_depends_on_those_before_it_alone() -> None:
     other[:, 5:] = 100.0
     assert torch.equal(network(x)[:, :5], network(other)[:, :5])
     assert not torch.equal(network(x)[:, 5:], network(other)[:, 5:])
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_skipping_embedder_and_recovery_begin_near_the_identity(bounded: bool) -> None:
+    torch.manual_seed(0)
+    embedder = Recurrent(3, 8, 8, 2, condition=2, skip=True)
+    recovery = Recurrent(8, 3, 8, 2, skip=True, sigmoid=bounded)
+    embedder.pass_through(bounded)
+    recovery.pass_through()
+    x = torch.rand(16, 9, 3) if bounded else torch.randn(16, 9, 3)
+    back = recovery(embedder(x, torch.randn(16, 2)))
+    for feature in range(3):
+        pair = torch.stack([x[..., feature].flatten(), back[..., feature].flatten()])
+        assert torch.corrcoef(pair)[0, 1] > 0.95
+    assert (back - x).abs().mean() < (0.15 if bounded else 0.35)
+
+
+def test_a_skipping_generator_begins_with_the_noise_of_step_and_series_in_equal_parts() -> None:
+    model = TimeGAN(Waves(static=False).schema, skip=True, latent_features=4, hidden=6)
+    noise = model._noise(torch.zeros(512, 8, 2))  # (B, T, 2 · 4)
+    told = model.condition(torch.zeros(512, dtype=torch.long), None)
+    made = torch.logit(model.generator(noise, told))[..., :4]
+    expected = noise[..., :4] + noise[..., 4:] - 1
+    assert torch.corrcoef(torch.stack([made.flatten(), expected.flatten()]))[0, 1] > 0.9
 
 
 def test_gates_begin_open() -> None:
