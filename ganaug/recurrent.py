@@ -76,22 +76,20 @@ class Recurrent(nn.Module):
         nn.init.zeros_(self.dense.bias)
 
     @torch.no_grad()
-    def pass_through(self, bounded: bool = True, parts: int = 1, gain: float = 4.0) -> None:
+    def pass_through(self, bounded: bool = True) -> None:
         """Begin, but for a little that the recurrent layers add, as the identity at every step; for a ``skip`` only.
 
-        4 (v − ½) is the tangent of logit v at ½. So with a gain of 4 values in (0, 1) come out much as they went in,
-        and a value without bounds goes into (0, 1) by the logistic function, or comes out of it by its inverse.
+        4 (v − ½) is the tangent of logit v at ½. So values in (0, 1) come out much as they went in, and a value without
+        bounds goes into (0, 1) by the logistic function, or comes out of it by its inverse.
 
         Args:
             bounded: whether the input lies in [0, 1].
-            parts: of equal width that the input is made of, each of which goes to the outputs by itself.
-            gain: of an input in [0, 1].
         """
-        hidden, width = self.rnn.hidden_size, (self.rnn.input_size - self.condition) // parts
-        one = torch.eye(self.dense.out_features, width) * (gain if bounded else 1.0)
+        hidden, gain = self.rnn.hidden_size, 4.0 if bounded else 1.0
         self.dense.weight[:, :hidden] *= 0.1
-        self.dense.weight[:, hidden:] = F.pad(one.repeat(1, parts), (0, self.condition))
-        self.dense.bias.fill_(-gain * parts / 2 if bounded else 0.0)
+        one = torch.eye(self.dense.out_features, self.rnn.input_size - self.condition)
+        self.dense.weight[:, hidden:] = F.pad(gain * one, (0, self.condition))
+        self.dense.bias.fill_(-gain / 2 if bounded else 0.0)
 
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """What the dense layer sees of each step, (B, T, hidden or hidden + inputs + condition), float32.

@@ -100,9 +100,9 @@ class TimeGAN(GAN):
         hidden: width of the recurrent layers and of the latent space (paper: 24; scarce: 4 times the features, at
             least 48 and at most 128: with fewer than features, the autoencoder loses what it should keep).
         layers: of each network but the supervisor, which has one less (paper: 3; scarce: 2).
-        skip: whether each network's dense layer sees a step's input beside the recurrent state; all but the
-            discriminator then begin near the identity. For many features, and for noise and spikes: recurrent states
-            alone smooth them.
+        skip: whether each network's dense layer sees a step's input beside the recurrent state; embedder, recovery and
+            supervisor then begin near the identity. For many features, and for noise, which recurrent states alone
+            smooth. Then with ``supervisor_steps`` 0, since that phase teaches the supervisor to leave noise out.
         cell: ``gru``, the paper's, or ``lstm``.
         latent_features: of the noise at each step (paper: as many as the data have; scarce: at least 8, since of one
             measurement a single number at the first step would have to say how the whole series goes).
@@ -217,7 +217,6 @@ class TimeGAN(GAN):
                 self.embedder.pass_through(schema.bounded)
                 self.recovery.pass_through()
                 self.supervisor.pass_through()
-                self.generator.pass_through(parts=2 if hp.series_latent else 1, gain=1.0)
         self.ema = nn.ModuleDict(
             {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
         )

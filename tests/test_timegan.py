@@ -165,15 +165,6 @@ def test_skipping_embedder_and_recovery_begin_near_the_identity(bounded: bool) -
     assert (back - x).abs().mean() < (0.15 if bounded else 0.35)
 
 
-def test_a_skipping_generator_begins_with_the_noise_of_step_and_series_in_equal_parts() -> None:
-    model = TimeGAN(Waves(static=False).schema, skip=True, latent_features=4, hidden=6)
-    noise = model._noise(torch.zeros(512, 8, 2))  # (B, T, 2 · 4)
-    told = model.condition(torch.zeros(512, dtype=torch.long), None)
-    made = torch.logit(model.generator(noise, told))[..., :4]
-    expected = noise[..., :4] + noise[..., 4:] - 1
-    assert torch.corrcoef(torch.stack([made.flatten(), expected.flatten()]))[0, 1] > 0.9
-
-
 def test_gates_begin_open() -> None:
     network = Recurrent(3, 2, 5, 2)
     for layer in range(2):
