@@ -63,6 +63,7 @@ def paper(
     sines: bool = True,
     presets: list[str] = ["scarce", "paper"],  # noqa: B006
     seeds: list[int] = [0, 1, 2],  # noqa: B006
+    options: dict[str, Any] = {},  # noqa: B006
     autoencoder_steps: int = 1000,
     supervisor_steps: int = 300,
     joint_steps: int = 2500,
@@ -78,6 +79,7 @@ def paper(
         sines: whether to run Sines, which need no file.
         presets: of TimeGAN.
         seeds: of networks, training and judges; Sines are drawn by them too.
+        options: of TimeGAN, over those of every preset, such as {"skip": true}; results are kept apart by them.
         autoencoder_steps: batches of the first phase (official: 50,000).
         supervisor_steps: batches of the second (official: 50,000).
         joint_steps: batches of the third (official: 150,000, three in each of its steps).
@@ -92,21 +94,24 @@ def paper(
     files = {"stocks": stocks, "energy": energy}
     for name in [*(["sines"] if sines else []), *(name for name, path in files.items() if path is not None)]:
         for seed in seeds:
-            options: dict[str, Any] = {"seed": seed, "batch_size": 128, "val_fraction": 0.0, "test_fraction": 0.0}
+            whole: dict[str, Any] = {"seed": seed, "batch_size": 128, "val_fraction": 0.0, "test_fraction": 0.0}
             data: SeriesModule
-            data = Sines(**options) if name == "sines" else SeriesFile(files[name], window=24, **options)
+            data = Sines(**whole) if name == "sines" else SeriesFile(files[name], window=24, **whole)
             data.setup()
             real = data.train.fields["x"], data.train.fields["length"]
             halves = torch.randperm(len(real[0]), generator=torch.Generator().manual_seed(seed)).chunk(2)
             for preset in ("floor", *presets):
-                if any((row["data"], row["preset"], row["seed"]) == (name, preset, seed) for row in rows):
+                own = {} if preset == "floor" else options
+                row = {"data": name, "preset": preset, "seed": seed, "options": own}
+                if any({"options": {}, **done} | row == {"options": {}, **done} for done in rows):
                     continue
                 begun = time.monotonic()
                 a, b = ((real[0][half], real[1][half]) for half in halves)
                 if preset != "floor":
                     steps = {"autoencoder_steps": autoencoder_steps, "supervisor_steps": supervisor_steps}
                     decay = {"decay_steps": joint_steps} if preset == "scarce" else {}
-                    model = TimeGAN(data.schema, preset=preset, seed=seed, **steps, **decay)  # type: ignore[arg-type]
+                    chosen: dict[str, Any] = {"preset": preset, "seed": seed} | steps | decay | own
+                    model = TimeGAN(data.schema, **chosen)
                     trainer = Trainer(
                         max_steps=autoencoder_steps + supervisor_steps + joint_steps,
                         max_epochs=-1,
@@ -119,8 +124,8 @@ def paper(
                     )
                     trainer.fit(model, data)
                     a, b = real, (samples(model, len(real[0])), real[1])
-                row = {"data": name, "preset": preset, "seed": seed, "seconds": round(time.monotonic() - begun)}
                 unit = data.schema.scale[-1] if name == "sines" else 1.0
+                row["seconds"] = round(time.monotonic() - begun)
                 rows.append(row | scores(a, b, repeats, seed, unit))
                 out.write_text(json.dumps(rows, indent=1) + "\n")
                 print(rows[-1], flush=True)
