@@ -8,8 +8,10 @@ each score stands its floor: one random half of the real windows scored against 
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -19,7 +21,7 @@ import torch
 from jsonargparse import auto_cli
 from lightning.pytorch import Trainer
 
-from datamodules import SeriesFile, Sines
+from datamodules import InputError, SeriesFile, Sines
 from datamodules.series import SeriesModule
 from ganaug import TimeGAN
 from ganaug.metrics.judges import discriminative_score, predictive_score
@@ -86,7 +88,14 @@ def paper(
         repeats: judges for each score (official: 10).
         threads: of torch on a CPU.
         out: JSON file; what is in it already is not done again.
+
+    Raises:
+        InputError: TimeGAN has no such option, or this script has an argument for it; a file cannot be used.
     """
+    own_arguments = {"schema", "preset", "seed", "autoencoder_steps", "supervisor_steps"}
+    allowed = [name for name in inspect.signature(TimeGAN).parameters if name not in own_arguments]
+    if unknown := [name for name in options if name not in allowed]:
+        raise InputError(f"options: {', '.join(unknown)}: must be of {', '.join(allowed)}")
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -132,4 +141,7 @@ def paper(
 
 
 if __name__ == "__main__":
-    auto_cli(paper, as_positional=False)
+    try:
+        auto_cli(paper, as_positional=False)
+    except InputError as error:
+        sys.exit(f"timegan_paper: {error}")
