@@ -40,7 +40,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from datamodules.schema import Batch, ImageSchema
-from ganaug.dcgan import DCGAN, stage_channels
+from ganaug.convnets import stage_channels
+from ganaug.dcgan import DCGAN
 
 Section = Literal[
     "step", "overhead", "sampling", "memory",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from datamodules.tokens import TextSchema
 from ganaug.decoder import TransformerDecoder
+from ganaug.reinforce import policy_loss
 from ganaug.rollout import Sampler, walk
 from ganaug.seqgan import PRESETS, SeqGAN
 
@@ -130,7 +131,8 @@ class OurStep:
         """One step."""
         with autocast(self.bf16):
             x, advantage, _ = self.model.play(self.y, 0)
-            loss, _ = self.model.policy_loss(x, self.y, advantage)
+            real = advantage.new_ones(x.shape, dtype=torch.bool)
+            loss = policy_loss(self.model.log_policy(x, self.y), x, real, advantage, "sum")
         self.adam.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.generator.parameters(), 5.0)

@@ -23,6 +23,12 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
+RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in; NaN lies in none
+    "at least 1": lambda value: value >= 1,
+    "at least 0": lambda value: value >= 0,
+    "above 0": lambda value: value > 0,
+    "at least 0 and below 1": lambda value: 0 <= value < 1,
+}
 FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
 
 
@@ -84,7 +90,7 @@ class GAN(LightningModule):
             raise InputError(
                 f"{type(self).__name__} learns from {self.schema_kind} data, the data module gives {schema.kind} data"
             )
-        if clip is not None and clip <= 0:
+        if clip is not None and not clip > 0:
             raise InputError(f"clip must be above 0, not {clip}; leave it out for no clipping")
         if accumulate < 1:
             raise InputError(f"accumulate must be at least 1, not {accumulate}")
@@ -116,6 +122,12 @@ class GAN(LightningModule):
     def conditional(self) -> bool:
         """Whether the data have classes and the model was not told to ignore them by an option of this name."""
         return self.schema.labelled and bool(self.hparams.get("conditional", True))
+
+    def require(self, range: str, *names: str) -> None:
+        """Refuse hyperparameters of these names that are not in one of ``RANGES``."""
+        for name in names:
+            if not RANGES[range](self.hp[name]):
+                raise InputError(f"{name} must be {range}, not {self.hp[name]}")
 
     def classes(self, y: Tensor) -> Tensor:
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""

@@ -18,10 +18,10 @@ from ganaug.decoder import DECODERS, Decoder
 from ganaug.ema import EMA
 from ganaug.gan import GAN, draw_rows
 from ganaug.losses import LOSSES
+from ganaug.reinforce import Baseline, Reduction, Rescale, advantages, entropy, policy_loss
 from ganaug.rollout import Sampler, restrict, values, walk
 
 Reward = Literal["probability", "logit", "constant", "shuffled"]
-Baseline = Literal["none", "batch", "difference"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The official code's networks, schedule and loss (its epochs of 9,984 sequences are 156 batches of 64).
@@ -186,8 +186,8 @@ class SeqGAN(GAN):
         reward: Reward = "probability",
         baseline: Baseline | None = None,
         whiten: bool | None = None,
-        rescale: Literal["none", "rank"] = "none",
-        reduction: Literal["sum", "mean"] | None = None,
+        rescale: Rescale = "none",
+        reduction: Reduction | None = None,
         mle_weight: float | None = None,
         entropy_weight: float = 0.0,
         lr_mle: float | None = None,
@@ -221,19 +221,12 @@ class SeqGAN(GAN):
 
     def _check_options(self) -> None:
         hp = self.hp
-        counts = ("embedding", "hidden", "layers", "heads", "d_embedding", "d_steps", "negatives", "negative_epochs")
-        for name in (*counts, "rollouts", "rollout_every"):
-            if hp[name] < 1:
-                raise InputError(f"{name} must be at least 1, not {hp[name]}")
-        for name in ("mle_steps", "discriminator_steps", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight"):
-            if not hp[name] >= 0:
-                raise InputError(f"{name} must be at least 0, not {hp[name]}")
-        for name in ("lr_mle", "lr_g", "lr_d"):
-            if not hp[name] > 0:
-                raise InputError(f"{name} must be above 0, not {hp[name]}")
-        for name in ("dropout", "d_dropout", "ema_decay", "rollout_lag"):
-            if not 0 <= hp[name] < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, not {hp[name]}")
+        self.require("at least 1", "embedding", "hidden", "layers", "heads", "d_embedding")
+        self.require("at least 1", "d_steps", "negatives", "negative_epochs", "rollouts", "rollout_every")
+        self.require("at least 0", "mle_steps", "discriminator_steps")
+        self.require("at least 0", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight")
+        self.require("above 0", "lr_mle", "lr_g", "lr_d")
+        self.require("at least 0 and below 1", "dropout", "d_dropout", "ema_decay", "rollout_lag")
         if hp.generator == "transformer" and hp.hidden % hp.heads:
             raise InputError(f"hidden {hp.hidden} must be a multiple of heads {hp.heads}")
         if any(width < 1 or count < 1 for width, count in hp.filters.items()):
@@ -349,8 +342,10 @@ class SeqGAN(GAN):
             optimizer.zero_grad()  # what the likelihood's last batches may have left, short of a step
         x, advantage, reward = self.play(y, turn)  # (B, T), (B, T), (B,)
         with self.toggled_optimizer(optimizer):
-            policy, entropy = self.policy_loss(x, y, advantage, bool(hp.entropy_weight) or self.logging_step)
-            loss = policy - hp.entropy_weight * entropy
+            log_policy, real = self.log_policy(x, y), self._real(x, self.schema.lengths(x))
+            loss = policy = policy_loss(log_policy, x, real, advantage, hp.reduction)
+            if hp.entropy_weight:
+                loss = loss - hp.entropy_weight * entropy(log_policy, real)
             if hp.mle_weight:
                 likelihood = self._token_losses(self.generator, batch, hp.dropout).sum() / batch["length"].sum()
                 loss = loss + hp.mle_weight * likelihood
@@ -359,33 +354,17 @@ class SeqGAN(GAN):
             self.roller.update(self.generator, 10**9)  # its own decay from the first step on
         if self.logging_step:
             self.log("reward", reward.mean())
-            self.log("entropy", entropy.detach())
-            self.log("advantage/deviation", advantage[self._real(x, self.schema.lengths(x))].std())
+            self.log("entropy", entropy(log_policy.detach(), real))
+            self.log("advantage/deviation", advantage[real].std())
         return {"loss/g": policy}
 
-    def policy_loss(self, x: Tensor, y: Tensor, advantage: Tensor, entropy: bool = False) -> tuple[Tensor, Tensor]:
-        """REINFORCE (section 3.2, eq. 8): −Σ A log π over the tokens of sequences that G has written.
-
-        Args:
-            x: (B, T) token ids.
-            y: (B,) classes, 0 without.
-            advantage: (B, T), 0 on padding.
-            entropy: whether to compute the policy's entropy.
-
-        Returns:
-            The loss, and the entropy in nats per token, 0 where not asked for.
-        """
-        real = self._real(x, self.schema.lengths(x))
-        logits = self.generator(x, y).float()  # (B, T, V)
+    def log_policy(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log-probabilities (B, T, V) of G as it samples, along sequences x (B, T) of classes y (B,)."""
+        logits = self.generator(x, y).float()
         if self.schema.ends:
             logits = restrict(logits, slice(None))
-        log_policy = logits.log_softmax(2)
-        chosen = log_policy.gather(2, x[..., None])[..., 0].masked_fill(~real, 0.0)
-        loss = -(chosen * advantage).sum() / (real.sum() if self.hp.reduction == "mean" else 1)
-        if not entropy:
-            return loss, loss.new_zeros(())
-        information = log_policy.exp() * log_policy.masked_fill(log_policy == -torch.inf, 0.0)
-        return loss, -(information.sum(2) * real).sum() / real.sum()
+        log_policy: Tensor = logits.log_softmax(2)
+        return log_policy
 
     def play(self, y: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sequences of classes y (B,), what each token of them was worth, and D's reward of each.
@@ -410,43 +389,14 @@ class SeqGAN(GAN):
         if hp.reward == "shuffled":
             value = value[:, torch.randperm(len(y), device=value.device)]
         real = self._real(past.x, self.schema.lengths(past.x))
-        return past.x, self.advantage(value, real), value[-1]
+        advantage = advantages(value, real, hp.rollout_every, hp.baseline, hp.rescale, hp.whiten)
+        return past.x, advantage, value[-1]
 
     def reward(self, logits: Tensor) -> Tensor:
         """What D's logits (B,) are worth, (B,)."""
         if self.hp.reward == "constant":
             return torch.ones_like(logits)
         return logits if self.hp.reward == "logit" else torch.sigmoid(logits)
-
-    def advantage(self, value: Tensor, real: Tensor) -> Tensor:
-        """What each token was worth.
-
-        Args:
-            value: (T + 1, B); row t that of the first t tokens. Every ``rollout_every``-th row and the last one count.
-            real: (B, T), which tokens are no padding.
-
-        Returns:
-            (B, T), 0 on padding.
-        """
-        hp, every, length = self.hp, self.hp.rollout_every, len(value) - 1
-        if hp.rescale == "rank":
-            rank = value.argsort(1, descending=True).argsort(1)  # (T + 1, B), 0 the best
-            value = torch.sigmoid(12 * (0.5 - (rank + 1) / value.shape[1]))
-        token = torch.arange(length, device=value.device)
-        after = value[((token // every + 1) * every).clamp(max=length)]  # (T, B)
-        if hp.baseline == "difference":
-            advantage = after - value[token // every * every]
-        elif hp.baseline == "batch" and value.shape[1] > 1:
-            advantage = (after - after.mean(1, keepdim=True)) * (value.shape[1] / (value.shape[1] - 1))
-        else:
-            advantage = after
-        advantage = advantage.T * real  # (B, T)
-        if hp.whiten:
-            count = real.sum()
-            mean = advantage.sum() / count
-            deviation = ((advantage - mean).square() * real).sum().div(count).sqrt()
-            advantage = (advantage - mean) / deviation.clamp(min=1e-6) * real
-        return advantage
 
     # ---- checkpoints ----
 

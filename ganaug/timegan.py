@@ -226,18 +226,11 @@ class TimeGAN(GAN):
 
     def _check_options(self) -> None:
         hp = self.hp
-        for name in ("hidden", "layers", "latent_features", "g_steps"):
-            if hp[name] < 1:
-                raise InputError(f"{name} must be at least 1, not {hp[name]}")
-        weights = [name for name in hp if name.endswith("_weight")]
-        for name in (*weights, "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma"):
-            if not hp[name] >= 0:
-                raise InputError(f"{name} must be at least 0, not {hp[name]}")
-        for name in ("lr", "lr_g", "lr_d"):
-            if not hp[name] > 0:
-                raise InputError(f"{name} must be above 0, not {hp[name]}")
-        if not 0 <= hp.ema_decay < 1:
-            raise InputError(f"ema_decay must be at least 0 and below 1, not {hp.ema_decay}")
+        self.require("at least 1", "hidden", "layers", "latent_features", "g_steps")
+        self.require("at least 0", *(name for name in hp if name.endswith("_weight")))
+        self.require("at least 0", "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma")
+        self.require("above 0", "lr", "lr_g", "lr_d")
+        self.require("at least 0 and below 1", "ema_decay")
         if hp.d_threshold and hp.accumulate > 1:
             raise InputError("d_threshold judges single batches: set it to 0, or accumulate to 1")
 

@@ -8,7 +8,8 @@ from gan_contract import GANContract, trainer
 from datamodules import GANDataModule, ImageSchema, InputError, Table
 from datamodules.schema import Schema
 from ganaug import DCGAN
-from ganaug.dcgan import PRESETS, Discriminator, Generator, stage_channels
+from ganaug.convnets import Discriminator, Generator, stage_channels
+from ganaug.dcgan import PRESETS
 from ganaug.diffaug import POLICIES
 
 torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from torch import Tensor
 from datamodules import GANDataModule, InputError, Table, TextSchema
 from datamodules.tokens import END, SPECIAL, UNKNOWN
 from ganaug.gan import load
+from ganaug.reinforce import advantages, entropy
 from ganaug.rollout import Sampler, walk
 from ganaug.seqgan import SeqGAN
 
@@ -261,50 +262,65 @@ def real_of(*lengths: int) -> Tensor:
     return torch.arange(7) < torch.tensor(lengths)[:, None]
 
 
-def test_advantage_is_the_value_after_the_token(data: Letters) -> None:
+def test_advantage_is_the_value_after_the_token() -> None:
     value, real = value_table(), real_of(7, 3, 5, 1)
-    plain = make(data, baseline="none", whiten=False).advantage(value, real)
-    assert torch.equal(plain, value[1:].T * real)
+    assert torch.equal(advantages(value, real), value[1:].T * real)
 
 
-def test_difference_is_what_the_token_has_changed(data: Letters) -> None:
+def test_difference_is_what_the_token_has_changed() -> None:
     value, real = value_table(), real_of(7, 7, 7, 7)
-    advantage = make(data, baseline="difference", whiten=False).advantage(value, real)
+    advantage = advantages(value, real, baseline="difference")
     torch.testing.assert_close(advantage, (value[1:] - value[:-1]).T)
     torch.testing.assert_close(advantage.sum(1), value[-1] - value[0])
 
 
-def test_batch_baseline_leaves_one_out(data: Letters) -> None:
+def test_batch_baseline_leaves_one_out() -> None:
     value, real = value_table(), real_of(7, 7, 7, 7)
-    advantage = make(data, baseline="batch", whiten=False).advantage(value, real)
+    advantage = advantages(value, real, baseline="batch")
     for i in range(4):
         others = value[1:, [j for j in range(4) if j != i]].mean(1)
         torch.testing.assert_close(advantage[i], value[1:, i] - others)
 
 
-def test_rollouts_every_few_tokens_share_a_value(data: Letters) -> None:
+def test_rollouts_every_few_tokens_share_a_value() -> None:
     value, real = value_table(), real_of(7, 7, 7, 7)
-    model = make(data, baseline="difference", whiten=False, rollout_every=3)
     ends = [3, 3, 3, 6, 6, 6, 7]
     starts = [0, 0, 0, 3, 3, 3, 6]
-    torch.testing.assert_close(model.advantage(value, real), (value[ends] - value[starts]).T)
+    advantage = advantages(value, real, every=3, baseline="difference")
+    torch.testing.assert_close(advantage, (value[ends] - value[starts]).T)
 
 
-def test_ranks_are_sorted(data: Letters) -> None:
+def test_ranks_are_sorted() -> None:
     value, real = value_table(), real_of(7, 7, 7, 7)
-    advantage = make(data, baseline="none", whiten=False, rescale="rank").advantage(value, real)
+    advantage = advantages(value, real, rescale="rank")
     for t in range(7):
         best_first = value[t + 1].argsort(descending=True)
         expected = [1 / (1 + math.exp(-12 * (0.5 - rank / 4))) for rank in (1, 2, 3, 4)]
         torch.testing.assert_close(advantage[best_first, t], torch.tensor(expected))
 
 
-def test_whitened_advantages_count_real_tokens_only(data: Letters) -> None:
+def test_whitened_advantages_count_real_tokens_only() -> None:
     real = real_of(7, 3, 5, 1)
-    advantage = make(data, baseline="none", whiten=True).advantage(value_table(), real)
+    advantage = advantages(value_table(), real, whiten=True)
     assert advantage[real].mean().item() == pytest.approx(0, abs=1e-6)
     assert advantage[real].std(correction=0).item() == pytest.approx(1, abs=1e-5)
     assert not advantage[~real].any()
+
+
+def test_entropy_is_that_of_the_distribution_over_real_tokens() -> None:
+    logits = torch.randn(4, 7, 5, generator=torch.Generator().manual_seed(0))
+    logits[..., 2] = -torch.inf  # a token that is never drawn
+    real = real_of(7, 3, 5, 1)
+    expected = torch.distributions.Categorical(logits=logits[..., [0, 1, 3, 4]]).entropy()[real].mean()
+    torch.testing.assert_close(entropy(logits.log_softmax(2), real), expected)
+
+
+def test_options_reach_the_advantages(data: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list = []
+    monkeypatch.setattr("ganaug.seqgan.advantages", lambda value, real, *options: seen.append(options) or real * 1.0)
+    model = make(data, rollout_every=2, baseline="batch", rescale="rank", whiten=True)
+    model.play(torch.zeros(8, dtype=torch.long), 0)
+    assert seen == [(2, "batch", "rank", True)]
 
 
 def test_the_advantages_are_what_the_policy_gradient_uses(data: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
