@@ -81,13 +81,13 @@ def paper(
         sines: whether to run Sines, which need no file.
         presets: of TimeGAN.
         seeds: of networks, training and judges; Sines are drawn by them too.
-        options: of TimeGAN, over those of every preset, such as {"skip": true}; results are kept apart by them.
+        options: of TimeGAN, over those of every preset, such as {"skip": true}.
         autoencoder_steps: batches of the first phase (official: 50,000).
         supervisor_steps: batches of the second (official: 50,000).
         joint_steps: batches of the third (official: 150,000, three in each of its steps).
         repeats: judges for each score (official: 10).
         threads: of torch on a CPU.
-        out: JSON file; what is in it already is not done again.
+        out: JSON file; what is in it already, of the same options and steps, is not done again.
 
     Raises:
         InputError: TimeGAN has no such option, or this script has an argument for it; a file cannot be used.
@@ -110,16 +110,17 @@ def paper(
             real = data.train.fields["x"], data.train.fields["length"]
             halves = torch.randperm(len(real[0]), generator=torch.Generator().manual_seed(seed)).chunk(2)
             for preset in ("floor", *presets):
-                own = {} if preset == "floor" else options
-                row = {"data": name, "preset": preset, "seed": seed, "options": own}
-                if any({"options": {}, **done} | row == {"options": {}, **done} for done in rows):
+                row: dict[str, Any] = {"data": name, "preset": preset, "seed": seed}
+                if preset != "floor":
+                    row |= {"options": options, "steps": [autoencoder_steps, supervisor_steps, joint_steps]}
+                if any(row.items() <= done.items() for done in rows):
                     continue
                 begun = time.monotonic()
                 a, b = ((real[0][half], real[1][half]) for half in halves)
                 if preset != "floor":
                     steps = {"autoencoder_steps": autoencoder_steps, "supervisor_steps": supervisor_steps}
                     decay = {"decay_steps": joint_steps} if preset == "scarce" else {}
-                    chosen: dict[str, Any] = {"preset": preset, "seed": seed} | steps | decay | own
+                    chosen: dict[str, Any] = {"preset": preset, "seed": seed} | steps | decay | options
                     model = TimeGAN(data.schema, **chosen)
                     trainer = Trainer(
                         max_steps=autoencoder_steps + supervisor_steps + joint_steps,

@@ -94,8 +94,8 @@ def augment(
             (real rows and samples), classical_gan, gan_only and trts (trained on real rows, tested on samples); by
             default all that the data and the classifier allow.
         filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
-        classifier: by default that of the data's kind. Or a LightningModule whose forward(batch) gives logits, or an
-            estimator of scikit-learn, by class path.
+        classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
+            a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
         label_smoothing: of the labels of samples, for the classifier of the data's kind.
         classical: what classical augmentation does to a batch, in order; of pictures shift (the default), rotate, flip,

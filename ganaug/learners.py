@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from datamodules.base import Stream, Table, as_is
 from datamodules.errors import InputError, named_once
 from datamodules.schema import Batch, Schema
 from datamodules.tokens import TextSchema
-from ganaug.classifiers import CLASSIFIERS
+from ganaug.classifiers import CLASSIFIERS, Classifier
 from ganaug.downstream import ClassifierFeatures, fit_classifier
 
 Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
@@ -57,12 +58,14 @@ class Network:
     """The classifier of the data's kind.
 
     Args:
+        options: of it, such as its width and learning rate, as pairs.
         label_smoothing: see :class:`~ganaug.classifiers.Classifier`.
         classical: changes that classical augmentation makes.
         curriculum: see :func:`~ganaug.downstream.fit_classifier`.
         accelerator: see :func:`~ganaug.downstream.fit_classifier`.
     """
 
+    options: tuple[tuple[str, Any], ...] = ()
     label_smoothing: float = 0.0
     classical: tuple[str, ...] = ()
     curriculum: float = 0.0
@@ -74,11 +77,11 @@ class Network:
     def describe(self) -> dict[str, Any]:
         """Its options."""
         own = {name: getattr(self, name) for name in ("label_smoothing", "classical", "curriculum")}
-        return {"class": "the kind's own", **own}
+        return {"class": "the kind's own", **dict(self.options), **own}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """By :func:`~ganaug.downstream.fit_classifier`."""
-        options: dict[str, Any] = {"accelerator": self.accelerator, "label_smoothing": self.label_smoothing}
+        options = {"accelerator": self.accelerator, "label_smoothing": self.label_smoothing, **dict(self.options)}
         options |= {"augment": self.classical if augment else (), "curriculum": self.curriculum}
         model = fit_classifier(schema, rows, steps=steps, batch_size=BATCH, seed=seed, **options)
         return ClassifierFeatures(model, "").probabilities
@@ -101,9 +104,8 @@ class Module:
 
     def describe(self) -> dict[str, Any]:
         """Class and options, where they can be known."""
-        parts = getattr(self.make, "args", ())
-        made = next((part for part in parts if isinstance(part, type)), getattr(self.make, "func", self.make))
-        return {"class": _path(made), **getattr(self.make, "keywords", {})}
+        made, options = _made(self.make)
+        return {"class": _path(made), **options}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """As many batches as steps, prepared by the schema; the global random state is put back."""
@@ -210,12 +212,13 @@ def as_learner(
     Raises:
         InputError: it is none of these, there is no such change, or an option is given for one that is not ours.
     """
-    if classifier is None:
-        if schema.kind not in CLASSIFIERS:
-            raise InputError(f"there is no classifier for {schema.kind} data yet: give your own")
-        network = CLASSIFIERS[schema.kind]
+    if classifier is None and schema.kind not in CLASSIFIERS:
+        raise InputError(f"there is no classifier for {schema.kind} data yet: give your own")
+    network = CLASSIFIERS.get(schema.kind)
+    made, options = (network, {}) if classifier is None else _made(classifier)
+    if network is not None and made is network:
         changes = network.usual if classical is None else named_once("classical", classical, network.changes)
-        return Network(label_smoothing, changes, curriculum, accelerator)
+        return Network(_own(network, options), label_smoothing, changes, curriculum, accelerator)
     own = {"label_smoothing": label_smoothing, "classical": classical, "curriculum": curriculum}
     for name, given in own.items():
         if given:
@@ -228,6 +231,31 @@ def as_learner(
         "classifier must be an estimator of scikit-learn, or a class or function that makes a LightningModule from a"
         f" schema, not {type(classifier).__name__}"
     )
+
+
+def _made(make: Any) -> tuple[Any, dict[str, Any]]:
+    """The class or function behind what makes a module, and the options that it is given where they can be known."""
+    parts = getattr(make, "args", ())
+    made = next((part for part in parts if isinstance(part, type)), getattr(make, "func", make))
+    return made, getattr(make, "keywords", {})
+
+
+def _own(network: type[Classifier], options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The options of the kind's classifier that are not its defaults.
+
+    Raises:
+        InputError: one of them is for the study to set.
+    """
+    known = inspect.signature(network).parameters
+    if unknown := [name for name in options if name not in known]:
+        raise InputError(f"classifier: {network.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
+    chosen = {name: value for name, value in options.items() if value != known[name].default}
+    for name, instead in {"num_classes": "the data", "steps": "classifier_steps", "augment": "classical"}.items():
+        if name in chosen:
+            raise InputError(f"classifier: {name} is not its own here: {instead} says it")
+    if "label_smoothing" in chosen:
+        raise InputError("classifier: label_smoothing is the study's own option: of the labels of samples alone")
+    return tuple(chosen.items())
 
 
 def _path(kind: Any) -> str:

@@ -26,6 +26,7 @@ from ganaug import DCGAN, GAN, SeqGAN, arms
 from ganaug.arms import Lesson, added, alone, first, oversampled, run_cell, wanted
 from ganaug.augment import augment, gpus, others
 from ganaug.callbacks import LastCheckpoint
+from ganaug.classifiers import ImageClassifier
 from ganaug.learners import Estimator, Module, Network
 from ganaug.study import ARMS, Cell, trainings
 
@@ -208,6 +209,22 @@ def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cell["samples"]["kept"]["8"] > cell["samples"]["kept"]["9"] > cell["samples"]["kept"]["0"]
     for row in result["rows"]:  # macro-F1 decides
         assert row["validation"] != row["accuracy"]
+
+
+def test_the_kinds_own_classifier_with_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By class path it keeps the arms of classical augmentation, and what is trained has the options."""
+    trained: list[tuple[int, tuple[str, ...]]] = []
+    loss = ImageClassifier.loss
+    monkeypatch.setattr(
+        ImageClassifier, "loss", lambda self, b: trained.append((self.hparams["width"], self.chosen)) or loss(self, b)
+    )
+    narrow = partial(ImageClassifier, width=3, steps=1000)  # the default of steps, as the command line hands it over
+    rows = study(tmp_path, classifier=narrow, seeds=[0], arms=["real", "classical"])["rows"]
+    assert {row["arm"] for row in rows} == {"real", "classical"}
+    assert {(3, ()), (3, ("shift",))} <= set(trained)
+    asked = json.loads((tmp_path / "study.json").read_text())
+    assert asked["classifier.width"] == 3
+    assert "classifier.steps" not in asked
 
 
 def test_samples_are_marked_for_the_classifier(tmp_path: Path, monkeypatch) -> None:
@@ -513,6 +530,10 @@ def test_trainings() -> None:
         ({"threads": 0}, "threads must be at least 1"),
         ({"cell": 2}, "cell must be from 0 to 1, not 2"),
         ({"classifier": 3}, "classifier must be an estimator"),
+        ({"classifier": partial(ImageClassifier, steps=3)}, "classifier: steps is not its own here: classifier_steps"),
+        ({"classifier": partial(ImageClassifier, augment=True)}, "classifier: augment is not its own here: classical"),
+        ({"classifier": partial(ImageClassifier, label_smoothing=0.1)}, "classifier: label_smoothing is the study's"),
+        ({"classifier": partial(ImageClassifier, breadth=3)}, "classifier: ImageClassifier has no breadth; it has"),
         ({"classifier": Linear, "label_smoothing": 0.1}, "label_smoothing is an option of the classifier"),
         ({"classifier": Linear, "classical": ["shift"]}, "classical is an option of the classifier"),
         ({"curriculum": 1.0}, "curriculum must be at least 0 and below 1, not 1.0"),
