@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import logging
+import os
 import re
 import sys
 import warnings
@@ -254,6 +255,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if not isinstance(deepest(error), InputError):
             raise
         fail(f"ganaug {arguments[0]}", one_line(str(deepest(error))))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+        fail(f"ganaug {arguments[0]}", "whatever read the output has closed it")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise

@@ -590,3 +590,15 @@ def test_the_command_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatc
         assert error[-1].startswith("ganaug augment: error: ")
         assert message in error[-1]
     assert json.loads(Path("out", "summary.json").read_text())["summary"]["settings"][0]["seeds"] == [5]
+
+
+def test_output_that_nobody_reads_any_more(tmp_path: Path, monkeypatch, capsys) -> None:
+    def gone(*_) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("ganaug.cli.run_verb", gone)
+    with (tmp_path / "out").open("w") as out, pytest.raises(SystemExit) as stop:
+        monkeypatch.setattr(sys, "stdout", out)
+        main(["augment"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "ganaug augment: error: whatever read the output has closed it\n"
