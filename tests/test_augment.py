@@ -593,12 +593,15 @@ def test_the_command_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatc
 
 
 def test_output_that_nobody_reads_any_more(tmp_path: Path, monkeypatch, capsys) -> None:
+    from ganaug.cli import main
+
     def gone(*_) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr("ganaug.cli.run_verb", gone)
-    with (tmp_path / "out").open("w") as out, pytest.raises(SystemExit) as stop:
+    with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        main(["augment"])
+        with pytest.raises(SystemExit) as stop:
+            main(["augment"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "ganaug augment: error: whatever read the output has closed it\n"
