@@ -127,6 +127,19 @@ def test_the_run_says_so_when_it_ends_before_the_adversarial_phase(recwarn: pyte
     assert any("before the adversarial phase" in str(w.message) for w in recwarn)
 
 
+@pytest.mark.parametrize(("steps", "by_heart"), [(162, False), (260, True)])  # 26 training rows, batches of 8
+def test_the_run_says_so_when_it_would_learn_by_heart(
+    steps: int, by_heart: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    data = Letters()
+    trainer(1).fit(make(data, mle_steps=steps), data)
+    said = [str(w.message) for w in recwarn if "by heart" in str(w.message)]
+    assert bool(said) == by_heart
+    if by_heart:
+        assert "mle_steps 260: 80 passes over 26 sentences" in said[0]
+        assert "about 81 would be 25 passes" in said[0]
+
+
 def test_paper_preset_is_the_official_code() -> None:
     schema = TextSchema(vocabulary=tuple(f" {i}" for i in range(5000)), max_length=20, ends=False)
     model = SeqGAN(schema, preset="paper")
