@@ -52,9 +52,8 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         model: the model, or its name; by default as above.
         options: of the model, such as ``{"width": 32}``.
         steps: batches to train for; by default 5,000 for pictures, and otherwise 2,000 of the model's last phase after
-            those of the phases before it. Too few do harm: with 40 digits of each class and 5 of two, 1,500 steps made
-            a logistic regression worse (85 to 76 % right, classes alike), 5,000 left it as it was; that was before
-            rare rows were shown as often as the others.
+            those of the phases before it. With 40 digits of each class and 5 of two, 5,000 raised a logistic
+            regression from 83 to 91 % right, classes alike, and 1,500 to 90 %; to weigh the classes raised it to 91 %.
         batch_size: rows a step.
         sampling_strategy: ``auto``: every class up to the size of the largest; a dict: class to the number of rows
             wanted, the real ones included; a number, for two classes: rows of the rarer for each of the other.
