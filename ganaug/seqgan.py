@@ -290,7 +290,7 @@ class SeqGAN(GAN):
     # ---- training ----
 
     def on_train_start(self) -> None:
-        """Say so where the first phase would learn the sentences by heart."""
+        """Say so where the first phase may learn the sentences by heart."""
         super().on_train_start()
         loader: Any = self.trainer.train_dataloader
         if self.step >= self.hp.mle_steps or not isinstance(getattr(loader, "dataset", None), Table):
@@ -299,7 +299,7 @@ class SeqGAN(GAN):
         if self.hp.mle_steps * batch > PASSES * rows:
             rank_zero_warn(
                 f"mle_steps {self.hp.mle_steps}: {self.hp.mle_steps * batch / rows:.0f} passes over {rows} sentences by"
-                " likelihood, which learn them by heart, so that samples are copies: about"
+                " likelihood may learn them by heart, so that samples are copies: about"
                 f" {max(1, PASSES * rows // (2 * batch))} would be {PASSES // 2} passes (--model.mle_steps)"
             )
 
