@@ -99,7 +99,12 @@ def paper(
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
+    try:
+        rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("not a list of rows")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{out}: not a file of results ({error}): name another with --out") from None
     files = {"stocks": stocks, "energy": energy}
     for name in [*(["sines"] if sines else []), *(name for name, path in files.items() if path is not None)]:
         for seed in seeds:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -123,11 +124,12 @@ class GAN(LightningModule):
         """Whether the data have classes and the model was not told to ignore them by an option of this name."""
         return self.schema.labelled and bool(self.hparams.get("conditional", True))
 
-    def require(self, range: str, *names: str) -> None:
-        """Refuse hyperparameters of these names that are not in one of ``RANGES``."""
+    def require(self, interval: str, *names: str) -> None:
+        """Refuse hyperparameters of these names that are not numbers in one of ``RANGES``."""
         for name in names:
-            if not RANGES[range](self.hp[name]):
-                raise InputError(f"{name} must be {range}, not {self.hp[name]}")
+            value = self.hp[name]
+            if not isinstance(value, Real) or not RANGES[interval](float(value)):
+                raise InputError(f"{name} must be {interval}, not {value!r}")
 
     def classes(self, y: Tensor) -> Tensor:
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""

@@ -11,7 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from datamodules.base import Table
+from datamodules.base import StreamLoader, Table
 from datamodules.errors import InputError
 from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
@@ -292,10 +292,10 @@ class SeqGAN(GAN):
     def on_train_start(self) -> None:
         """Say so where the first phase may learn the sentences by heart."""
         super().on_train_start()
-        loader: Any = self.trainer.train_dataloader
-        if self.step >= self.hp.mle_steps or not isinstance(getattr(loader, "dataset", None), Table):
+        loader = self.trainer.train_dataloader
+        if self.step >= self.hp.mle_steps or not isinstance(loader, StreamLoader):
             return
-        rows, batch = len(loader.dataset), loader.batch_size * self.trainer.world_size
+        rows, batch = len(cast(Table, loader.dataset)), (loader.batch_size or 1) * self.trainer.world_size
         if self.hp.mle_steps * batch > PASSES * rows:
             rank_zero_warn(
                 f"mle_steps {self.hp.mle_steps}: {self.hp.mle_steps * batch / rows:.0f} passes over {rows} sentences by"

@@ -8,6 +8,7 @@ import torch
 from gan_contract import GANContract, Stop, trainer
 from lightning.pytorch import Callback
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from datamodules import GANDataModule, InputError, Table, TextSchema
 from datamodules.tokens import END, SPECIAL, UNKNOWN
@@ -138,6 +139,15 @@ def test_the_run_says_so_when_it_would_learn_by_heart(
     if by_heart:
         assert "mle_steps 260: 80 passes over 26 sentences" in said[0]
         assert "about 81 would be 25 passes" in said[0]
+
+
+def test_a_loader_of_the_users_own_is_not_asked_for_its_batch_size(recwarn: pytest.WarningsRecorder) -> None:
+    data = Letters()
+    data.setup()
+    table = data.train
+    loader = DataLoader(table, batch_size=None, sampler=[list(range(8))])
+    trainer(1).fit(make(data, mle_steps=260), loader)
+    assert not any("by heart" in str(w.message) for w in recwarn)
 
 
 def test_paper_preset_is_the_official_code() -> None:
