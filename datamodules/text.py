@@ -213,8 +213,8 @@ class TextFile(GANDataModule):
     - a folder: ``samples.jsonl``, ``samples.csv`` or ``samples.txt``, whichever is found first, or a ``.txt`` for each
       class, named after it. Its ``manifest.json`` gives the classes their names and order.
 
-    All in UTF-8, with any line ends. Runs of white space become one space. The vocabulary is that of all sentences of
-    ``path``, whichever split they come to; what ``test_path`` has beyond it is unknown.
+    All in UTF-8, with any line ends. Runs of white space become one space. The vocabulary is that of the training rows;
+    what validation and test rows have beyond it is unknown, and counted.
 
     Args:
         path: of the file or folder.
@@ -223,7 +223,7 @@ class TextFile(GANDataModule):
         label_column: the column of the labels, strings or whole numbers. Where it is left out and no row has a
             ``label``, there are no classes.
         tokenizer: ``word``: words and punctuation marks; ``char``: characters, as for Chinese; ``bpe``: pieces of
-            words, learned from the sentences of ``path``.
+            words, learned from the training rows.
         vocabulary_size: most tokens of ``bpe``.
         min_count: tokens of ``word`` and ``char`` that occur less often are unknown.
         max_length: sentences of more tokens are left out, and counted. By default that of the longest.
@@ -272,16 +272,38 @@ class TextFile(GANDataModule):
             plain = TextSchema(vocabulary=(), max_length=0, lowercase=lowercase)
             for source in self._sources:
                 _leave_out(source, [len(split(plain.normalise(text), tokenizer)) for text in source.texts], max_length)
-        self.schema = _describe(first, tokenizer, vocabulary_size, min_count, lowercase)
-        if tokenizer == "bpe" and max_length is not None:
-            for source in self._sources:
-                _leave_out(source, [len(self.schema.ids(text)) for text in source.texts], max_length)
+        self.schema = TextSchema(
+            classes=first.classes, vocabulary=(), max_length=0, tokenizer=tokenizer, lowercase=lowercase
+        )
+        self._learn(vocabulary_size, min_count)
+        # Pieces of words are known, and with them how long sentences are, when the rows to learn them from are. What is
+        # left out then changes those rows, so it begins anew until none is too long.
+        while tokenizer == "bpe" and max_length is not None:
+            counts = [[len(self.schema.ids(text)) for text in source.texts] for source in self._sources]
+            if max(map(max, counts)) <= max_length:
+                break
+            for source, tokens in zip(self._sources, counts, strict=True):
+                _leave_out(source, tokens, max_length)
+            self._learn(vocabulary_size, min_count)
         self._ids = [[self.schema.ids(text) for text in source.texts] for source in self._sources]
         longest = max_length or max(len(ids) for rows in self._ids for ids in rows)
         self.schema = replace(self.schema, max_length=longest + 1)
         _report_single(first)
         for source, rows in zip(self._sources, self._ids, strict=True):
             _report_unknown(source, rows)
+
+    def _learn(self, size: int, min_count: int) -> None:
+        """Split, and take the vocabulary from the training rows."""
+        source, schema = self._sources[0], self.schema
+        self._parts = None
+        train, _, _ = self.partition(source.y, len(self._sources) > 1)
+        texts = [schema.normalise(source.texts[row]) for row in train]
+        vocabulary, bpe = build_vocabulary(texts, schema.tokenizer, min_count, size)
+        if len(vocabulary) == len(SPECIAL):
+            raise InputError(
+                f"{source.path}: no token occurs {min_count} times in the training rows: choose a smaller min_count"
+            )
+        self.schema = replace(schema, vocabulary=tuple(vocabulary), bpe=bpe)
 
     def load(self) -> tuple[Table, Table | None]:
         """``x`` int64 (N, T), ``length`` and ``y`` int64 (N,): the rows of ``path``, and those of ``test_path``."""
@@ -290,15 +312,6 @@ class TextFile(GANDataModule):
             x, length = self.schema.pad(ids)
             tables.append(Table({"x": x, "length": length, "y": torch.from_numpy(source.y)}))
         return tables[0], tables[1] if len(tables) > 1 else None
-
-
-def _describe(source: TextSource, tokenizer: Tokenizer, size: int, min_count: int, lowercase: bool) -> TextSchema:
-    """The schema of these sentences, without its ``max_length``."""
-    schema = TextSchema(classes=source.classes, vocabulary=(), max_length=0, tokenizer=tokenizer, lowercase=lowercase)
-    vocabulary, bpe = build_vocabulary(list(map(schema.normalise, source.texts)), tokenizer, min_count, size)
-    if len(vocabulary) == len(SPECIAL):
-        raise InputError(f"{source.path}: no token occurs {min_count} times: choose a smaller min_count")
-    return replace(schema, vocabulary=tuple(vocabulary), bpe=bpe)
 
 
 def _match_classes(train: TextSource, test: TextSource) -> None:

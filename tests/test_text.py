@@ -12,6 +12,7 @@ from datamodules import GANDataModule, TextFile
 from datamodules.manifest import write_manifest
 from datamodules.text import TextSource
 
+ALL = {"val_fraction": 0.0, "test_fraction": 0.0}  # every row is for training
 LABELS = ("question", "order", "猫")
 WORDS = ["the", "cat", "dog", "sees", "runs,", "don't", "stop.", "3.5", "km", "well-known"]
 POEMS = ["一入深宮裏 無由得見春", "一公持一鉢 相復度遙岑", "一切眼昏瘴 皆因熱所傷", "春來草更深"]
@@ -24,6 +25,13 @@ def sentences(n: int, seed: int = 0) -> list[str]:
 
 def labelled(n: int, seed: int = 0) -> list[dict[str, str]]:
     return [{"text": text, "label": LABELS[i % 3]} for i, text in enumerate(sentences(n, seed))]
+
+
+def alike(n: int, seed: int = 0) -> list[dict[str, str]]:
+    """Sentences that hold every word, two or three times, so that any of them teach the same vocabulary."""
+    rng = np.random.default_rng(seed)
+    mixed = [rng.permutation(WORDS * int(rng.integers(2, 4))) for _ in range(n)]
+    return [{"text": " ".join(["so", *words]), "label": LABELS[i % 3]} for i, words in enumerate(mixed)]
 
 
 def write(path, content):
@@ -50,24 +58,25 @@ def texts(module: TextFile, table=0) -> list[str]:
 
 class TestLabelled(DataModuleContract):
     def make(self, tmp_path, **options) -> GANDataModule:
-        return TextFile(write(tmp_path / "a.jsonl", labelled(60)), **options)
+        return TextFile(write(tmp_path / "a.jsonl", alike(60)), **options)
 
 
 class TestChinese(DataModuleContract):
     def make(self, tmp_path, **options) -> GANDataModule:
-        return TextFile(write(tmp_path / "a.txt", "\n".join(POEMS * 5)), tokenizer="char", **options)
+        poems = np.random.default_rng(0).permuted([list("一入深宮裏無由得見春")] * 20, axis=1)
+        return TextFile(write(tmp_path / "a.txt", "\n".join(map("".join, poems))), tokenizer="char", **options)
 
 
 class TestPieces(DataModuleContract):
     def make(self, tmp_path, **options) -> GANDataModule:
         pytest.importorskip("tokenizers")
-        file = write(tmp_path / "a.csv", labelled(60))
-        return TextFile(file, tokenizer="bpe", vocabulary_size=280, **options)
+        file = write(tmp_path / "a.csv", alike(60))
+        return TextFile(file, tokenizer="bpe", vocabulary_size=258, **options)
 
 
 class TestWithTestFile(DataModuleContract):
     def make(self, tmp_path, **options) -> GANDataModule:
-        train, test = write(tmp_path / "a.jsonl", labelled(40)), write(tmp_path / "b.csv", labelled(11, seed=1))
+        train, test = write(tmp_path / "a.jsonl", alike(40)), write(tmp_path / "b.csv", alike(11, seed=1))
         return TextFile(train, test, **options)
 
 
@@ -82,7 +91,7 @@ def test_every_sentence_comes_back(tmp_path, tokenizer, ending):
     wanted = ['say "yes", or\u2028no', "comma, comma,,", "'", "wheel . wheel.", "café 世界 🙂", "a\ufffdb", "\x00end x"]
     rows = [{"text": text, "label": "x"} for text in wanted]
     module = TextFile(
-        write(tmp_path / f"a.{ending}", "\n".join(wanted) if ending == "txt" else rows), tokenizer=tokenizer
+        write(tmp_path / f"a.{ending}", "\n".join(wanted) if ending == "txt" else rows), tokenizer=tokenizer, **ALL
     )
     assert texts(module) == [" ".join(text.split()) for text in wanted]
     assert module.schema.classes == (() if ending == "txt" else ("x",))
@@ -111,7 +120,7 @@ def test_line_breaks_within_a_field_become_spaces(tmp_path):
 def test_columns_can_be_named(tmp_path):
     rows = [{"id": i, "body": text, "kind": i % 2} for i, text in enumerate(sentences(8))]
     for ending in ("csv", "jsonl"):
-        module = TextFile(write(tmp_path / f"a.{ending}", rows), text_column="body", label_column="kind")
+        module = TextFile(write(tmp_path / f"a.{ending}", rows), text_column="body", label_column="kind", **ALL)
         assert texts(module) == sentences(8)
         assert module.schema.classes == ("0", "1")
         unlabelled = TextFile(tmp_path / f"a.{ending}", text_column="body")
@@ -211,9 +220,42 @@ def test_a_label_seen_once_is_named(tmp_path):
     assert len(caught) == 1
 
 
-def test_the_seed_is_not_asked_about_the_vocabulary(tmp_path):
-    file = write(tmp_path / "a.jsonl", labelled(30))
-    assert TextFile(file, seed=1, per_class=1).schema == TextFile(file).schema
+@pytest.mark.parametrize("tokenizer", ["word", "char", "bpe"])
+def test_the_vocabulary_is_that_of_the_training_rows(tmp_path, caplog, tokenizer):
+    if tokenizer == "bpe":
+        pytest.importorskip("tokenizers")
+    rows = [{"text": f"{chr(0x4E00 + i) * 3} the", "label": LABELS[i % 3]} for i in range(30)]
+    file = write(tmp_path / "a.jsonl", rows)
+    with caplog.at_level("INFO"):
+        module = TextFile(file, tokenizer=tokenizer, vocabulary_size=400, per_class=2, seed=3)
+    module.setup()
+    train, val, test = (module.schema.decode(getattr(module, part).fields["x"]) for part in ("train", "val", "test"))
+    assert len(train) == 6
+    held = [text for text in (row["text"] for row in rows) if text not in train]
+    tokens = {c for text in held for c in text} - set("the ")
+    if tokenizer == "bpe":  # which writes anything, by bytes if it must
+        assert all(text in held for text in val + test)
+        assert max(len(module.schema.ids(text)) for text in train) < min(len(module.schema.ids(text)) for text in held)
+        return
+    assert not any(c in token for c in tokens for token in module.schema.vocabulary)
+    unknown = "\ufffd" if tokenizer == "word" else "\ufffd" * 3
+    assert val + test == [f"{unknown} the"] * len(val + test)
+    assert "in 24 of 30 sentences" in caplog.text
+    assert module.again(seed=4).schema.vocabulary != module.schema.vocabulary
+
+
+def test_pieces_are_learnt_from_what_is_short_enough_and_trained_on(tmp_path):
+    pytest.importorskip("tokenizers")
+    rng = np.random.default_rng(0)
+    lines = [" ".join("".join(rng.choice(list("abcd"), 4)) for _ in range(k % 9 + 1)) for k in range(120)]
+    options = {"tokenizer": "bpe", "vocabulary_size": 300}
+    with pytest.warns(UserWarning, match="sentences left out"):
+        module = TextFile(write(tmp_path / "a.txt", "\n".join(lines)), max_length=15, **options)
+    module.setup()
+    train = module.schema.decode(module.train.fields["x"])
+    assert max(len(module.schema.ids(text)) for text in train) <= 15
+    alone = TextFile(write(tmp_path / "b.txt", "\n".join(train)), **options, **ALL)
+    assert (module.schema.bpe, module.schema.vocabulary) == (alone.schema.bpe, alone.schema.vocabulary)
 
 
 # ---- folders ---------------------------------------------------------------------------------------------------------
