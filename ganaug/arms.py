@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,9 +67,13 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
         rows = stored_parts(data)
         if "samples" not in facts:
             keep(cell=cell.name, steps=study.gan_steps)
-            began = time.perf_counter()
+            began, whole = (
+                time.perf_counter(),
+                not any((folder / name).exists() for name in ("gan.ckpt", "checkpoints")),
+            )
             model = trained(study, cell, data)
-            keep(gan_seconds=round(time.perf_counter() - began, 2))
+            if whole:  # of a training that was interrupted nobody knows how long it took
+                keep(gan_seconds=round(time.perf_counter() - began, 2))
             keep(**make_samples(study, cell, model, rows))
         lesson = Lesson(study, cell, data.schema, rows, _read(folder / "samples.pt"))
         done = facts.setdefault("runs", {})
@@ -108,7 +113,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
         model = study.model(data.schema, **study.options | {"seed": cell.seed})
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None)
         last.replace(ckpt)
-        last.parent.rmdir()
+        shutil.rmtree(last.parent)  # with what a killed process may have left
     return load(ckpt)
 
 
@@ -142,7 +147,10 @@ def alone(y: Tensor, num_classes: int, ratio: float, level: bool) -> Tensor:
 
 
 def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -> dict[str, Any]:
-    """Draw samples, filter them, compare them with the training rows; ``samples.pt`` and facts about them."""
+    """Draw samples, filter them, compare them with the training rows; ``samples.pt`` and facts about them.
+
+    Whether the GAN copies is asked of its samples as they come: the filters take copies away.
+    """
     folder, train = study.folder(cell), rows["train"]
     schema, most = model.schema, study.ratios[-1]
     sizes = [split(train["y"], schema.num_classes, most, bool(cell.imbalance)) for split in (wanted, alone)]
@@ -152,13 +160,12 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     # A judge that has hardly seen a rare class would throw its samples away.
     seen = oversampled(train) if cell.imbalance else train
     judge = fit_features(schema, seen, seed, steps=steps, augment=True, accelerator=accelerator)
-    samples, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
-    some = {name: _some(part, seed) for name, part in (rows | {"samples": samples}).items()}
+    samples, raw, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
+    some = [_some(part, seed) for part in (rows["train"], rows["test"], raw)]
     facts["leakage"] = leakage(rows)
-    facts["memorisation"] = memorisation(judge(some["train"]), judge(some["test"]), judge(some["samples"]))
-    of_rows = some["train"], some["test"], some["samples"]
-    facts["augmentation_leak"] = leak(model, *of_rows, seed=seed, steps=steps, accelerator=accelerator)
-    if cell.seed == study.gallery_seed:
+    facts["memorisation"] = memorisation(*map(judge, some))
+    facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
+    if cell.seed == study.gallery_seed and len(samples["y"]):
         shown = _spread(samples, GALLERY)
         index = nearest(judge(shown), judge(train))[1]
         gallery = {"schema": schema.to_dict(), "synthetic": shown, "nearest": {k: v[index] for k, v in train.items()}}
@@ -169,13 +176,14 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
 
 def draw(
     study: Study, cell: Cell, model: GAN, judge: ClassifierFeatures, rows: dict[str, Batch], counts: Tensor
-) -> tuple[Batch, dict[str, Any]]:
-    """Samples that have passed the filters, class after class, at most ``counts`` (num_classes,) of each.
+) -> tuple[Batch, Batch, dict[str, Any]]:
+    """Samples that have passed the filters, class after class, at most ``counts`` (num_classes,) of each, or none.
 
-    Raises:
-        InputError: no sample has passed.
+    Returns:
+        These, the first round as it was drawn, and how many of them went where.
     """
     kept: list[Batch] = []
+    raw: Batch = {}
     lacking, drawn, reports = counts, 0, []
     evidence: dict[str, Any] = {"model": model, "judge": judge, "train": rows["train"], "held_out": rows["val"]}
     for number in range(ROUNDS):
@@ -188,23 +196,24 @@ def draw(
             for part in torch.split(torch.arange(len(y)), 256)
         )
         new = {**joined(batches), "y": y}
+        raw = raw or new
         if study.filters:
             new, report = filter_samples(study.filters, new, seed=stream_seed("filter", cell.seed, number), **evidence)
             reports.append(report)
         new = joined([*kept, new])
         if kept and "duplicates" in study.filters:  # of samples of an earlier round
-            new, _ = filter_samples(["duplicates"], new, seed=stream_seed("filter", cell.seed), **evidence)
+            new, report = filter_samples(["duplicates"], new, seed=stream_seed("filter", cell.seed), **evidence)
+            reports.append({"duplicates": {k: v for k, v in report["duplicates"].items() if k != "in"}})
         kept = [new]
         lacking = counts - new["y"].bincount(minlength=len(counts))
         if not bool((lacking > 0).any()):
             break
     samples = first(kept[0], counts)
     found = samples["y"].bincount(minlength=len(counts))
-    if not len(samples["y"]):
-        raise InputError(f"none of {drawn} samples passed the filters {', '.join(study.filters)}: train the GAN longer")
     named = {model.schema.class_name(c): int(k) for c, k in enumerate(found)}
     missing = {model.schema.class_name(c): int(k) for c, k in enumerate(counts - found) if k}
-    return samples, {"samples": {"drawn": drawn, "kept": named, "missing": missing}, "filters": added(reports)}
+    facts = {"samples": {"drawn": drawn, "kept": named, "missing": missing}, "filters": added(reports)}
+    return samples, raw, facts
 
 
 def added(reports: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
@@ -267,8 +276,8 @@ class Lesson:
 
     def __init__(self, study: Study, cell: Cell, schema: Schema, rows: dict[str, Batch], samples: Batch) -> None:
         self.study, self.cell, self.schema, self.rows, self.samples = study, cell, schema, rows, samples
-        self.counts = rows["train"]["y"].bincount(minlength=schema.num_classes)
-        self.rarest = int(self.counts.argmin())  # of several the first
+        counts = rows["train"]["y"].bincount(minlength=schema.num_classes)
+        self.rarest = int(counts.argmin()) if int(counts.min()) < int(counts.max()) else None  # of several the first
 
     def table(self, arm: str, ratio: float) -> tuple[Batch, int]:
         """The rows that the learner is given, and how many of them were made up."""
@@ -290,6 +299,11 @@ class Lesson:
         """Train once and examine on validation and test rows; after ``real`` on the samples too, if that is asked."""
         began = time.perf_counter()
         rows, made = self.table(arm, ratio)
+        if not bool(
+            (rows["y"] != rows["y"][:1]).any()
+        ):  # samples alone, of which the filters have left too few to learn from
+            counts = {"train_rows": len(rows["y"]) - made, "synthetic_rows": made}
+            return {key(arm, ratio): {"ratio": ratio, "accuracy": None, **counts, "seconds": 0.0}}
         # The same seed in all arms: they begin with the same weights and differ in their rows alone.
         seed = stream_seed("classifier", self.cell.seed)
         augment = arm.startswith("classical")
@@ -304,18 +318,19 @@ class Lesson:
         if arm == "real" and "trts" in self.study.arms:
             most = alone(rows["y"], self.schema.num_classes, self.study.ratios[-1], bool(self.cell.imbalance))
             asked = first(self.samples, most)
-            runs["trts@0"] = {"ratio": 0.0, "accuracy": self.examined(predict, asked)["accuracy"], "seconds": 0.0}
+            accuracy = self.examined(predict, asked)["accuracy"] if len(asked["y"]) else None
+            runs["trts@0"] = {"ratio": 0.0, "accuracy": accuracy, "seconds": 0.0}
             runs["trts@0"] |= {"train_rows": len(rows["y"]), "synthetic_rows": len(asked["y"])}
         return runs
 
     def examined(self, predict: Predict, rows: Batch) -> dict[str, Any]:
-        """Accuracy, mean of the classes' F1, recall of the rarest, None where it has no row; and −log of p(y)."""
+        """Accuracy, mean F1 of the classes that have rows, recall of the rarest, or None; and −log of p(y)."""
         answers = predict(rows)
         right, said = rows["y"].numpy(), answers.argmax(1).numpy()
-        rare = recall_score(right == self.rarest, said == self.rarest, zero_division=np.nan)
+        rare = recall_score(right == self.rarest, said == self.rarest, zero_division=np.nan)  # NaN where it has no row
         return {
             "accuracy": float(accuracy_score(right, said)),
-            "macro_f1": float(f1_score(right, said, average="macro", zero_division=0)),
+            "macro_f1": float(f1_score(right, said, labels=np.unique(right), average="macro", zero_division=0)),
             "rare_recall": None if np.isnan(rare) else float(rare),
             "loss": float(-answers.gather(1, rows["y"][:, None]).clamp(min=1e-6).log().mean()),
         }
@@ -352,7 +367,7 @@ class Lesson:
             "arm": arm,
             "ratio": chosen["ratio"],
             **{name: chosen.get(name) for name in ("accuracy", "macro_f1", "rare_recall")},
-            "rarest": self.schema.class_name(self.rarest),
+            "rarest": "" if self.rarest is None else self.schema.class_name(self.rarest),
             "validation": chosen.get("validation"),
             "train_rows": chosen["train_rows"],
             "synthetic_rows": chosen["synthetic_rows"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -25,7 +27,8 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 from sklearn.base import BaseEstimator
 
 from datamodules import GANDataModule
@@ -124,8 +127,8 @@ def augment(
     for name, share in {"label_smoothing": label_smoothing, "curriculum": curriculum}.items():
         if not 0 <= share < 1:
             raise InputError(f"{name} must be at least 0 and below 1, not {share}")
-    if not ratios or min(ratios) <= 0 or len(set(ratios)) < len(ratios):
-        raise InputError(f"ratios must be above 0, each once, not {list(ratios)}; 0 is always tried")
+    if not ratios or not all(0 < ratio < math.inf for ratio in ratios) or len(set(ratios)) < len(ratios):
+        raise InputError(f"ratios must be numbers above 0, each once, not {list(ratios)}; 0 is always tried")
     out = Path(out)
     data.prepare_data()
     cells, imbalances = plan(data, per_class, imbalance, seeds)
@@ -191,16 +194,18 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
     """Run the cells that are not finished; what went wrong, in a line, by the name of the cell."""
     left = [cell for cell in cells if "rows" not in study.facts(cell)]
     failed: dict[str, str] = {}
-    columns = TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, disable=not progress, speed_estimate_period=1e9) as bar:
-        task = bar.add_task("cells", total=len(cells), completed=len(cells) - len(left))
+    columns = TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft()
+    with Progress(*columns, disable=not progress) as bar:
+        before = len(cells) - len(left)
+        task = bar.add_task("cells", total=len(cells), completed=before, before=before)
 
         def done(cell: Cell, failure: str | None) -> None:
             bar.advance(task)
             if failure is not None:
                 failed[cell.name] = failure
             if progress:
-                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in study.facts(cell).get("rows", [])]
+                rows = study.facts(cell).get("rows", [])
+                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in rows if row["accuracy"] is not None]
                 bar.console.print(
                     f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
                 )
@@ -221,6 +226,20 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                 for cell in left:
                     done(cell, attempt(study, cell))
     return failed
+
+
+class TimeLeft(ProgressColumn):
+    """As long for each cell that is left as for each that this run has done.
+
+    Rich's own takes the time between two ends for that of one, which of cells side by side may be seconds.
+    """
+
+    def render(self, task: Task) -> Text:
+        """Hours, minutes and seconds; nothing before the first is done."""
+        done = int(task.completed) - task.fields["before"]
+        if not done or not task.elapsed or task.remaining is None:
+            return Text("-:--:-- left")
+        return Text(f"{timedelta(seconds=round(task.elapsed / done * task.remaining))} left")
 
 
 def attempt(study: Study, cell: Cell) -> str | None:
@@ -323,8 +342,8 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = summarise(rows)
-    result = {"verdict": verdict(summary), "summary": summary, "failed": failed}
+    summary = summarise(rows, failed)
+    result = {"verdict": verdict(summary), "summary": summary}
     for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:
             file.write(content.encode())

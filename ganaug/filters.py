@@ -295,7 +295,7 @@ def within(
         share: of the unseen rows, in [0, 1].
 
     Returns:
-        The mask (N,), and figures: ``k``; ``widened``, the factor, at least 1; and ``unjudged``, the samples of classes
+        The mask (N,), and figures: ``widened``, the factor, at least 1; and ``unjudged``, the samples of classes
         with fewer than two training rows, which have no ball; they are kept.
     """
     widened = 1.0
@@ -305,7 +305,7 @@ def within(
         widened = max(1.0, float(reach.quantile(share, interpolation="higher"))) if len(reach) else 1.0
     reach = _reach(features, y, real_features, real_y, k)
     unjudged = reach.isnan()
-    return (reach <= widened) | unjudged, {"k": k, "widened": widened, "unjudged": int(unjudged.sum())}
+    return (reach <= widened) | unjudged, {"widened": widened, "unjudged": int(unjudged.sum())}
 
 
 def _reach(features: Tensor, y: Tensor, real_features: Tensor, real_y: Tensor, k: int) -> Tensor:

@@ -30,7 +30,8 @@ def gallery_of(title: str, schema: Any, synthetic: Batch, nearest: Batch) -> Htm
     ]
     draw, how = GALLERIES[schema.kind]
     of = f"The first {count} of {total}" if total > count else f"All {count}"
-    return Html(tag("h2", title) + tag("p", f"{of} samples, unselected. {how}") + draw(schema, made, near, captions))
+    told = f"{of} samples that passed the filters, unselected. {how}"
+    return Html(tag("h2", title) + tag("p", told) + draw(schema, made, near, captions))
 
 
 def _pictures(schema: Any, made: Batch, near: Batch, captions: Sequence[str]) -> Html:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningModule, Trainer
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.base import Stream, Table, as_is
 from datamodules.errors import InputError, named_once
-from datamodules.schema import Batch, Schema
+from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.tokens import TextSchema
 from ganaug.classifiers import CLASSIFIERS, Classifier
 from ganaug.downstream import ClassifierFeatures, fit_classifier
@@ -105,7 +106,7 @@ class Module:
     def describe(self) -> dict[str, Any]:
         """Class and options, where they can be known."""
         made, options = _made(self.make)
-        return {"class": _path(made), **options}
+        return {"class": _path(made), **_plain(options)}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """As many batches as steps, prepared by the schema; the global random state is put back."""
@@ -161,8 +162,9 @@ class Estimator:
     stepped = False
 
     def describe(self) -> dict[str, Any]:
-        """What it calls itself, with the options that are not the defaults."""
-        return {"class": _path(type(self.estimator)), "options": " ".join(repr(self.estimator).split())}
+        """Its class and all its options, those of its parts among them."""
+        options = self.estimator.get_params(deep=False) if hasattr(self.estimator, "get_params") else {}
+        return {"class": _path(type(self.estimator)), **_plain(options)}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """``fit``, with the seed wherever it has a ``random_state`` that nobody set."""
@@ -183,7 +185,13 @@ class Estimator:
 
         Those of ``SVC`` may: they come from a cross-validation of its own.
         """
-        chosen = torch.from_numpy(np.asarray(estimator.predict(x), dtype=np.int64))
+        said = np.asarray(estimator.predict(x))
+        if said.shape != (len(x),) or not np.isin(said, np.arange(schema.num_classes)).all():
+            raise InputError(
+                f"classifier: predict of {_path(type(estimator))} must give a class of 0 to {schema.num_classes - 1}"
+                f" for each of {len(x)} rows, not {' '.join(str(said[:3]).split())}…"
+            )
+        chosen = torch.from_numpy(said.astype(np.int64))
         sure = F.one_hot(chosen, schema.num_classes).float()
         if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
             return sure
@@ -218,11 +226,15 @@ def as_learner(
     made, options = (network, {}) if classifier is None else _made(classifier)
     if network is not None and made is network:
         changes = network.usual if classical is None else named_once("classical", classical, network.changes)
+        if "randaugment" in changes and isinstance(schema, ImageSchema) and schema.channels not in (1, 3):
+            raise InputError(f"classical: randaugment needs pictures of 1 or 3 channels, not {schema.channels}")
         return Network(_own(network, options), label_smoothing, changes, curriculum, accelerator)
     own = {"label_smoothing": label_smoothing, "classical": classical, "curriculum": curriculum}
     for name, given in own.items():
         if given:
             raise InputError(f"{name} is an option of the classifier of the data's kind: set it in your own")
+    if isinstance(classifier, BaseEstimator) and is_regressor(classifier):
+        raise InputError(f"classifier: {type(classifier).__name__} is a regressor, which knows no classes")
     if isinstance(classifier, BaseEstimator) or (hasattr(classifier, "fit") and hasattr(classifier, "predict")):
         return Estimator(classifier)
     if callable(classifier) and not isinstance(classifier, LightningModule):
@@ -256,6 +268,25 @@ def _own(network: type[Classifier], options: dict[str, Any]) -> tuple[tuple[str,
     if "label_smoothing" in chosen:
         raise InputError("classifier: label_smoothing is the study's own option: of the labels of samples alone")
     return tuple(chosen.items())
+
+
+def _plain(value: Any) -> Any:
+    """A value so that equal ones look alike in every process, and none is cut short, fit for JSON."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [_plain(part) for part in value]
+        return sorted(parts, key=str) if isinstance(value, set | frozenset) else parts
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, np.ndarray | np.generic | Tensor):
+        return value.tolist()
+    if hasattr(value, "__qualname__"):
+        return _path(value)
+    if isinstance(value, functools.partial):
+        return {"class": _path(value.func), "args": _plain(value.args), **_plain(value.keywords)}
+    options = value.get_params(deep=False) if hasattr(value, "get_params") else getattr(value, "__dict__", {})
+    return {"class": _path(type(value)), **_plain(options)}
 
 
 def _path(kind: Any) -> str:

@@ -27,15 +27,17 @@ MANY = 5  # comparisons beyond which the sentence warns of chance
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+def summarise(rows: Sequence[Row], failed: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Means, deviations and paired differences of every arm, in every setting: a number of rows a class, an imbalance.
 
     Args:
         rows: one for each cell and arm: ``arm``, ``seed``, ``accuracy`` in [0, 1]; and, or None, ``per_class``,
             ``imbalance``, ``macro_f1``, ``rare_recall``, ``rarest``, ``ratio``. NaN counts as None.
+        failed: cells without rows, and why.
 
     Returns:
         Plain values, fit for JSON. ``comparisons``: how many intervals there are of what :data:`PAIRS` names.
+        ``failed``, as it was given.
         ``settings``, a list of: ``name``, ``per_class``, ``imbalance``, ``seeds``, ``rarest``; ``metric``, accuracy or,
         under imbalance, macro-F1; and ``arms``, by name:
 
@@ -61,7 +63,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     summary = {"settings": [_setting(*key, settings[key]) for key in order]}
     pairs = [difference(setting, *pair) for setting in summary["settings"] for pair in (*PAIRS, *LEVELLED.items())]
     counted = sum(1 for pair in pairs if pair and pair["interval"] and pair["outcome"] != "unused")
-    return {**summary, "comparisons": counted}
+    return {**summary, "comparisons": counted, "failed": dict(failed or {})}
 
 
 def _check(row: Row, number: int) -> None:
@@ -92,7 +94,9 @@ def _arm(arm: str, arms: dict[str, dict[int, Row]]) -> dict[str, Any]:
     chosen = arm in dict(PAIRS)
     ratios = [float(rows[seed]["ratio"]) for seed in sorted(rows) if rows[seed].get("ratio") is not None]
     without = [dict(PAIRS)[arm], LEVELLED[arm]] if chosen else []  # samples are what the arm has more than these
-    others = [*([] if arm in ("real", "trts") else ["real"]), *without]  # trts is measured on samples
+    # Those that everybody has; but trts is measured on samples, and classical is what others are held against.
+    usual = [] if arm in ("real", "trts") else ["real"] if arm == "classical" else ["real", "classical"]
+    others = [*usual, *without]
     return {
         "seeds": len(rows),
         **{
@@ -181,7 +185,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         if any(difference(setting, arm, other) for setting in summary["settings"]):
             break
     else:
-        return "GAN samples were not compared with anything, so nothing can be said of them."
+        return f"GAN samples were not compared with anything, so nothing can be said of them{_missed(summary)}."
     beside = "classical augmentation"
     if other == "real":
         beside = "the real rows alone (no comparison with classical augmentation was run)"
@@ -199,7 +203,12 @@ def verdict(summary: Mapping[str, Any]) -> str:
             f"; {summary['comparisons']} comparisons were made, and by chance alone one 95 % interval in 20 leaves out"
             " zero"
         )
-    return f"{sentence}."
+    return f"{sentence}{_missed(summary)}."
+
+
+def _missed(summary: Mapping[str, Any]) -> str:
+    count = len(summary["failed"])
+    return f"; {count} cell{'s' * (count > 1)} failed and {'are' if count > 1 else 'is'} not in this" if count else ""
 
 
 def _briefly(setting: Mapping[str, Any], arm: str, other: str) -> dict[str, Any]:

@@ -125,8 +125,9 @@ def plan(
     for name, values in given:
         if values is not None and (not len(values) or any(value in values[:k] for k, value in enumerate(values))):
             raise InputError(f"{name}: give at least one, and each once, not {list(values)}")
-    if min(seeds) < 0:
-        raise InputError(f"seeds must be at least 0, not {min(seeds)}")
+    for name, least, numbers in (("seeds", 0, seeds), ("per_class", 1, per_class or ())):
+        if min(numbers, default=least) < least:
+            raise InputError(f"{name} must be at least {least}, not {min(numbers)}")
     shares: dict[str, dict[str, float]] = {}
     for rare in imbalance if imbalance is not None else [data.imbalance]:
         by_id = {schema.class_id(label): float(share) for label, share in rare.items()}
@@ -156,6 +157,12 @@ def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -
         if not bool(counts.all()):
             lacking = data.schema.class_name(int(counts.argmin()))
             raise InputError(f"{cell.setting}: class {lacking} has no training row: leave the class out of the data")
+        # Of a smaller subset as of this one; of samples that level the classes all count together.
+        share = min(c.per_class for c in cells if c.per_class) / cell.per_class if cell.per_class else 1.0
+        least = share * float(counts.sum() if cell.imbalance else counts.max())
+        if least * study.ratios[0] < 0.5:
+            whose = "" if cell.imbalance else " of a class"
+            raise InputError(f"ratios: {study.ratios[0]:g} of {least:.0f} rows{whose} is no sample: raise it")
         uneven |= len(set(counts.tolist())) > 1
         whole = "observed" not in train or bool(train["observed"].bool().all())
         one_length = "length" not in train or len(set(train["length"].tolist())) == 1

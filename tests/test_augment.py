@@ -2,12 +2,14 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,15 +18,16 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from torch import nn
 
 from datamodules import Digits, Grammar, InputError, Schema
 from ganaug import DCGAN, GAN, SeqGAN, arms
 from ganaug.arms import Lesson, added, alone, first, oversampled, run_cell, wanted
-from ganaug.augment import augment, gpus, others
+from ganaug.augment import TimeLeft, augment, gpus, others
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers import ImageClassifier
 from ganaug.learners import Estimator, Module, Network
@@ -99,7 +102,7 @@ def test_every_cell_and_arm_has_a_row(done: tuple[Path, dict]) -> None:
     assert by["gan"]["train_rows"] == 40
     assert by["gan"]["synthetic_rows"] == 40 * by["gan"]["ratio"]
     assert by["trts"]["macro_f1"] is None
-    assert by["real"]["rarest"] == "0"
+    assert (by["real"]["rarest"], by["real"]["rare_recall"]) == ("", None), "no class is rare"
     assert json.loads((out / "summary.json").read_text())["verdict"] == result["verdict"]
     assert "</html>" in (out / "report.html").read_text(encoding="utf-8")
 
@@ -183,6 +186,8 @@ def test_rare_classes_come_first() -> None:
 
 def test_what_filters_said_is_added_up() -> None:
     assert added([{"a": {"in": 3, "mean": 0.5}}, {"a": {"in": 2, "mean": 0.7}}]) == {"a": {"in": 5, "mean": 0.5}}
+    again = [{"a": {"in": 3, "dropped": 1, "repeats": 1}}, {"a": {"dropped": 2, "repeats": 2}}]  # of earlier rounds
+    assert added(again) == {"a": {"in": 3, "dropped": 3, "repeats": 3}}
     taken = first({"y": torch.tensor([0, 0, 1, 1]), "x": torch.arange(4)}, torch.tensor([1, 5]))
     assert taken["x"].tolist() == [0, 2, 3]
 
@@ -248,6 +253,61 @@ def test_filters_are_refilled(tmp_path: Path) -> None:
     assert cell["filters"]["agreement"]["in"] == cell["samples"]["drawn"]
     assert all(kept[name] + missing.get(name, 0) == 4 for name in kept)
     assert sum(kept.values()) <= cell["samples"]["drawn"] - cell["filters"]["agreement"]["dropped"]
+
+
+def test_a_collapsed_gan_is_counted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It draws the same for every latent: whatever is not kept of all rounds, somebody has dropped."""
+    sample = DCGAN.sample
+    monkeypatch.setattr(DCGAN, "sample", lambda self, latent, labels: sample(self, latent * 0, labels))
+    study(tmp_path, seeds=[0], filters=["duplicates"], arms=["gan"])
+    cell = facts(tmp_path, "n=4,seed=0")
+    found, kept = cell["filters"]["duplicates"], sum(cell["samples"]["kept"].values())
+    assert 0 < kept <= 10
+    assert (cell["samples"]["drawn"], found["in"], found["dropped"]) == (200, 200, 200 - kept)
+    assert (found["copies"], found["near"], found["repeats"]) == (0, 0, 200 - kept)
+
+
+def test_copies_are_counted_before_they_are_filtered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Copier(DCGAN):
+        def sample(self, latent, labels):
+            x = torch.stack([known[int(y)][int(k)] for y, k in zip(labels, latent[:, 0] > 0, strict=True)])
+            return {"x": x, "y": labels}
+
+    data = digits(per_class=4, seed=0)
+    data.setup()
+    known = {c: data.schema.prepare(data.train.fields)["x"][data.train.fields["y"] == c] for c in range(10)}
+    arms_ = ["gan", "gan_only", "trts"]
+    rows = study(tmp_path, seeds=[0], model=partial(Copier, width=8), filters=["duplicates"], arms=arms_)["rows"]
+    cell = facts(tmp_path, "n=4,seed=0")
+    assert cell["memorisation"]["copies"] == 1
+    assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 0)
+    by = {row["arm"]: row for row in rows}  # with nothing left the arm is that of the real rows
+    assert (by["gan"]["ratio"], by["gan"]["accuracy"]) == (0.0, by["real"]["accuracy"])
+    assert by["gan_only"]["accuracy"] is by["trts"]["accuracy"] is None
+
+
+def test_samples_of_one_class_alone_teach_nothing() -> None:
+    made = {"x": torch.zeros(5, 64), "y": torch.full((5,), 2)}
+    train = {"x": torch.zeros(20, 64), "y": torch.arange(20) % 10}
+    asked = SimpleNamespace(arms=ARMS, ratios=(1.0,))
+    lesson = Lesson(asked, Cell(2, "", 0), digits().schema, {"train": train}, made)
+    runs = lesson.run("gan_only", 1.0)
+    assert runs == {
+        "gan_only@1": {"ratio": 1.0, "accuracy": None, "train_rows": 0, "synthetic_rows": 2, "seconds": 0.0}
+    }
+
+
+def test_classes_without_rows_do_not_count_in_macro_f1() -> None:
+    train = {"x": torch.zeros(30, 64), "y": torch.arange(30) % 10}
+    lesson = Lesson(SimpleNamespace(), Cell(3, "", 0), digits().schema, {"train": train}, train)
+    held = {"y": torch.tensor([0] * 10 + [1] * 10)}
+    scores = []
+    for wrong in (1, 9):  # of class 0; there is no row of class 9
+        answers = torch.eye(10)[held["y"]]
+        answers[0] = torch.eye(10)[wrong]
+        scores.append(lesson.examined(lambda _, answers=answers: answers, held)["macro_f1"])
+    assert scores[1] == pytest.approx((18 / 19 + 1) / 2)
+    assert scores[0] == pytest.approx((18 / 19 + 20 / 21) / 2)
 
 
 # ---- going on ----
@@ -410,7 +470,27 @@ def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkey
     assert "n=4,seed=0: RuntimeError: no more luck (traceback in " in str(error.value)
     assert "\n" not in str(error.value)
     assert (tmp_path / "results.csv").read_text().count("n=4,seed=1") == 1
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert list(found["summary"]["failed"]) == ["n=4,seed=0"]
+    assert found["verdict"].endswith("; 1 cell failed and is not in this.")
     assert [row["seed"] for row in study(tmp_path, arms=["real"])["rows"]] == [0, 1]
+
+
+def test_what_a_kill_left_beside_a_checkpoint_is_in_nobodys_way(short: list[dict], tmp_path: Path) -> None:
+    left = tmp_path / "cells" / "n=4,seed=0" / "checkpoints" / ".last.ckpt.123.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    study(tmp_path / "other", **SHORT, seeds=[0])
+    (tmp_path / "other" / "study.json").rename(tmp_path / "study.json")
+    assert timeless(study(tmp_path, **SHORT, seeds=[0])["rows"]) == short[:2]
+    assert not left.parent.exists()
+
+
+def test_time_left_is_by_cells_done_in_this_run() -> None:
+    task = SimpleNamespace(completed=3, remaining=8, elapsed=605.0, fields={"before": 1})  # two side by side
+    assert str(TimeLeft().render(task)) == "0:40:20 left"
+    task.fields["before"] = 3
+    assert str(TimeLeft().render(task)) == "-:--:-- left"
 
 
 # ---- who learns ----
@@ -459,6 +539,40 @@ class Torn(LogisticRegression):
 
     def predict(self, X):
         return np.full(len(X), 3)
+
+
+def a_function(x):
+    return x
+
+
+def test_estimators_are_told_apart_by_all_their_options() -> None:
+    words = [f"word{k}" for k in range(60)]
+    described = [
+        json.dumps(Estimator(make_pipeline(CountVectorizer(stop_words=stop), LogisticRegression(C=c))).describe())
+        for stop, c in ((words, 1.0), ([*words[:-1], "other"], 1.0), (words, 2.0), (words, 1.0))
+    ]
+    assert len(set(described[:3])) == 3
+    assert described[0] == described[3]
+    told = json.dumps(Estimator(FunctionTransformer(a_function, kw_args={"a": np.arange(2)})).describe())
+    assert f'"{__name__}.a_function"' in told
+    assert '{"a": [0, 1]}' in told
+    assert " at 0x" not in told
+    assert Module(partial(Linear, outputs=partial(a_function, 3))).describe() == {
+        "class": f"{__name__}.Linear", "outputs": {"class": f"{__name__}.a_function", "args": [3]}
+    }  # fmt: skip
+
+
+class Half(LogisticRegression):
+    def predict(self, X):
+        return np.full(len(X), 0.5)
+
+
+def test_what_is_no_class_is_refused() -> None:
+    data = digits(per_class=4)
+    data.setup()
+    predict = Estimator(Half()).learn(data.schema, data.train.fields, 0, 0, False)
+    with pytest.raises(InputError, match=r"Half must give a class of 0 to 9 for each of \d+ rows, not \[0.5 0.5 0.5\]"):
+        predict(data.test.fields)
 
 
 def test_estimators_learn(tmp_path: Path) -> None:
@@ -515,11 +629,17 @@ def test_trainings() -> None:
         ({"per_class": []}, "per_class: give at least one"),
         ({"per_class": [4, 500]}, "500 rows asked of class"),
         ({"per_class": [0]}, "per_class must be at least 1"),
+        ({"per_class": [0, 4]}, "per_class must be at least 1"),
         ({"imbalance": [{"ten": 0.1}]}, "unknown label 'ten'"),
         ({"imbalance": [{"3": 2.0}]}, "the share of class 3 must be above 0"),
         ({"seeds": [-1]}, "seeds must be at least 0"),
-        ({"ratios": [0.0]}, "ratios must be above 0"),
-        ({"ratios": []}, "ratios must be above 0"),
+        ({"ratios": [0.0]}, "ratios must be numbers above 0"),
+        ({"ratios": []}, "ratios must be numbers above 0"),
+        ({"ratios": [math.nan]}, "ratios must be numbers above 0"),
+        ({"ratios": [math.inf]}, "ratios must be numbers above 0"),
+        ({"ratios": [0.1, 1.0]}, "ratios: 0.1 of 4 rows of a class is no sample"),
+        ({"ratios": [0.1], "per_class": [2, 50]}, "ratios: 0.1 of 2 rows of a class is no sample"),
+        ({"classifier": KNeighborsRegressor()}, "KNeighborsRegressor is a regressor, which knows no classes"),
         ({"arms": ["real", "fake"]}, "there is no 'fake'; known are real"),
         ({"arms": ["smote"]}, "the arm smote needs classes of different sizes"),
         ({"arms": ["classical"], "classifier": Linear}, "the arm classical needs the classifier of the data's kind"),

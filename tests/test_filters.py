@@ -173,7 +173,7 @@ def test_planted_outliers_go() -> None:
     assert keep[:300].double().mean() > 0.9
     radius = torch.cdist(train, train).sort(1).values[:, 5]
     assert torch.equal(keep, (torch.cdist(made, train) <= radius).any(1))
-    assert figures == {"k": 5, "widened": 1.0, "unjudged": 0}
+    assert figures == {"widened": 1.0, "unjudged": 0}
 
 
 def test_balls_are_widened_until_they_hold_unseen_rows() -> None:

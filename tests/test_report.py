@@ -202,7 +202,7 @@ def test_outcomes_are_words(tmp_path, change, words):
     ]
     page, _ = written(tmp_path, rows)
     (line,) = (cells for cells in page.cells if cells[0].startswith("gan with"))
-    assert line[-2].endswith(words)
+    assert line[-1].endswith(words)
 
 
 def test_names_are_text(tmp_path, caplog):
@@ -237,7 +237,7 @@ def test_pictures_beside_their_neighbours(tmp_path):
     page, _ = written(tmp_path, galleries=[gallery])
     shown = [given for given in page.of("img") if "png" in given["src"]]
     assert len(shown) == 80  # 40 of 50, each with its neighbour
-    assert "The first 40 of 50 samples, unselected." in page.text
+    assert "The first 40 of 50 samples that passed the filters, unselected." in page.text
     schema = gallery["schema"]
     for k, sort in ((0, "synthetic"), (1, "nearest")):
         picture = np.array(Image.open(io.BytesIO(base64.b64decode(shown[k]["src"].split(",")[1]))))
@@ -289,7 +289,7 @@ def test_series_over_their_neighbours(tmp_path):
     places = np.unique(np.linspace(0, len(a) - 1, 120).round().astype(int))
     np.testing.assert_allclose(down, 62 - 58 * (a[places] - low) / (high - low), atol=0.051)
     np.testing.assert_allclose(across, 3 + 114 * places / (max(len(a), len(b)) - 1), atol=0.051)
-    assert "samples, unselected" in page.text
+    assert "samples that passed the filters, unselected" in page.text
 
 
 def test_a_constant_series_and_a_single_step(tmp_path):
