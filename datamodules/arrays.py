@@ -192,9 +192,12 @@ class ImageSource:
                 )
             y = self.archive[name].reshape(-1)
             if dtype.kind == "S":
-                y = np.char.decode(y, "utf-8")
+                try:
+                    y = np.char.decode(y, "utf-8")
+                except UnicodeDecodeError:
+                    raise InputError(f"{path}: {name} holds bytes that are not UTF-8: write strings") from None
             elif dtype.kind == "f":
-                odd = y != np.trunc(y)  # NaN is odd too
+                odd = ~np.isfinite(y) | (y != np.trunc(y))
                 if odd.any():
                     row = int(odd.argmax())
                     raise InputError(f"{path}: {name} has {y[row]} in row {row}: labels are whole numbers or strings")

@@ -32,6 +32,11 @@ class Schema:
     def __init_subclass__(cls) -> None:
         Schema._kinds[cls.kind] = cls
 
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes of a file name, or half a character
+                raise InputError(f"the class {name!r} is not Unicode, and could not be written: rename it")
+
     @property
     def num_classes(self) -> int:
         """Number of class ids, at least 1: without labels every ``y`` is 0."""

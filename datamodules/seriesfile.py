@@ -67,6 +67,8 @@ class SeriesFile(SeriesModule):
         super().__init__(**kwargs)
         _check(form, split, window, stride)
         check_missing(missing)
+        if value_columns is not None and not value_columns:
+            raise InputError("value_columns names no column: leave it out for every column of numbers")
         given: dict[str, Any] = {
             "id": id_column,
             "time": time_column,

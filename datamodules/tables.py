@@ -190,12 +190,11 @@ class TableFile:
         if _wordy(data):
             parsed = pd.to_datetime(data, errors="coerce", utc=True, format="ISO8601")
             if parsed.isna().any():  # another way to write dates, the same for all
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of a guess that the day comes first
-                    layout = pd.tseries.api.guess_datetime_format(str(data.iloc[0]))
-                if layout is not None:
-                    other = pd.to_datetime(data, errors="coerce", utc=True, format=layout)
-                    parsed = other if other.notna().sum() > parsed.notna().sum() else parsed
+                others = [pd.to_datetime(data, errors="coerce", utc=True, format=layout) for layout in _layouts(data)]
+                whole = [other for other in others if other.notna().all()]
+                if len(whole) > 1 and (differs := (whole[0] != whole[1]).to_numpy()).any():
+                    self._refuse(column, differs, "may have the day or the month first: write dates as 2024-12-31")
+                parsed = max([parsed, *others], key=lambda dates: int(dates.notna().sum()))
             self._refuse(column, parsed.isna().to_numpy(), "is neither a number nor a date like the others")
             data = parsed
         if not pd.api.types.is_datetime64_any_dtype(data):
@@ -211,6 +210,14 @@ class TableFile:
             row = int(wrong.argmax())
             cell = self.frame[column].iloc[row]
             raise InputError(f"{self.place(row, column)}: {'the cell' if pd.isna(cell) else repr(str(cell))} {why}")
+
+
+def _layouts(dates: pd.Series) -> list[str]:
+    """How the first date may be written: with the day first, with the month first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a day that comes first where it cannot
+        guesses = [pd.tseries.api.guess_datetime_format(str(dates.iloc[0]), dayfirst=first) for first in (True, False)]
+    return [layout for layout in dict.fromkeys(guesses) if layout is not None]
 
 
 def class_ids(words: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -158,7 +158,7 @@ class TextSource:
             for fields in reader:
                 place, line = f"{file}:{line}", reader.line_num + 1
                 if not columns:
-                    columns = fields
+                    columns = [name.strip() for name in fields]
                     self._check(place, columns)
                 elif not fields:
                     yield Row("", None, place)
@@ -182,6 +182,9 @@ class TextSource:
             raise InputError(f"{place}: no column {self.text_column}: {names}; name one by text_column")
         if self.label_column not in columns and self.label_column != LABEL:
             raise InputError(f"{place}: no column {self.label_column}: {names}; name one by label_column")
+        if others := [name for name in columns if name not in (self.text_column, self.label_column)]:
+            hint = "" if self.label_column in columns else "; there are no labels, unless label_column names them"
+            rank_zero_info(f"{place}: left out: {', '.join(others)}{hint}")
 
     def _unlabelled(self, place: str) -> InputError:
         return InputError(f"{place}: {self.label_column} is empty: label the row or remove it")

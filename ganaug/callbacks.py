@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -135,6 +135,16 @@ class Scores(Callback):
         self.features: ClassifierFeatures | None = None
         self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave validation out where it would give no score, for which ModelCheckpoint would wait in vain."""
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, GANDataModule) and len(data.val) < 2 and trainer.limit_val_batches:
+            rank_zero_warn(
+                f"too few validation rows to score samples with ({len(data.val)}, 2 are needed): no scores and no"
+                " best.ckpt; raise data.val_fraction for them"
+            )
+            trainer.limit_val_batches = 0
+
     def on_validation_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: GAN, outputs: Batch, batch: Batch, *_: Any
     ) -> None:
@@ -187,8 +197,9 @@ def queue_again() -> None:
 class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt`` in the run's folder: every few steps, at the end, and when the process is told to stop.
 
-    On SIGTERM, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), the handler only sets a flag; the batch that
-    is under way is finished, all ranks agree, the checkpoint is written, and the run ends with status 128 + signal.
+    On SIGTERM, on Ctrl-C, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), the handler only sets a flag; the
+    batch that is under way is finished, all ranks agree, the checkpoint is written, and the run ends with status 128 +
+    signal. A second Ctrl-C does not wait.
     After SIGUSR1 the job asks SLURM to be queued again. The same command line then goes on from there. (Lightning's
     own handler saves inside the signal, maybe between two networks' updates.)
 
@@ -205,7 +216,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Listen: from here on, not earlier, since Lightning sets its own handlers before."""
         self._saved_step = trainer.global_step
-        signals = [signal.SIGTERM] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
+        signals = [signal.SIGTERM, signal.SIGINT] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
         for number in signals:
             try:
                 self._handlers[number] = signal.signal(number, self._note)
@@ -214,6 +225,8 @@ class LastCheckpoint(Checkpoint):
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._signal = number
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save where it is time to, and leave if told to."""

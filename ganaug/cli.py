@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,9 +17,9 @@ from typing import Any, NoReturn
 import torch
 from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 import datamodules
@@ -43,6 +44,10 @@ KNOWN = {
         if issubclass(getattr(datamodules, name), GANDataModule) and name != "GANDataModule"
     ],
 }
+
+WRITING = (  # what keeps a file from being written
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+)  # fmt: skip
 
 HELP = """usage: ganaug {fit,generate,evaluate,augment,validate,test,predict} …
 
@@ -107,6 +112,17 @@ class ProgressBar(RichProgressBar):
         return f"From step {self.trainer.global_step} of {steps}"
 
 
+class SaveConfig(SaveConfigCallback):
+    """Writes ``config.yaml`` when training begins, not before: a run that is refused must not leave its options."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Nothing yet: the checkpoint has not been compared."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it."""
+        super().setup(trainer, pl_module, "fit")
+
+
 class CLI(LightningCLI):
     """LightningCLI with this project's defaults.
 
@@ -139,27 +155,41 @@ class CLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Without Lightning's warning that both ``args`` and ``sys.argv`` are there."""
-        self.config = parser.parse_args(args)
+        self.config = parsed(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """A checkpoint's options do not silently replace those given: GAN.on_load_checkpoint compares them."""
 
     def before_instantiate_classes(self) -> None:
-        """Find the run that ``--ckpt_path last`` means."""
+        """Find the checkpoint that ``--ckpt_path last`` or ``best`` means."""
         config = self.config[self.subcommand]
         self.run_name = config.name or f"{_class(config.model)}_{_class(config.data)}".lower()
         root = Path(config.trainer.default_root_dir or "lightning_logs") / self.run_name
         self.version: int | None = None
-        if config.ckpt_path == "last":
-            found = sorted(root.glob("version_*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
-            config.ckpt_path = str(found[-1]) if found else None
-            print(f"resuming from {found[-1]}" if found else f"no last.ckpt under {root} yet: starting a new run")
-            if found:
-                self.version = int(found[-1].parts[-3].removeprefix("version_"))
+        if (wanted := config.ckpt_path) not in ("last", "best"):
+            if wanted == "hpc":
+                raise InputError("--ckpt_path hpc: give last, best or the path of a checkpoint")
+            return
+        ours = (p for p in root.glob(f"*/checkpoints/{wanted}.ckpt") if re.fullmatch(r"version_\d+", p.parts[-3]))
+        found = sorted(ours, key=lambda p: p.stat().st_mtime)
+        config.ckpt_path = str(found[-1]) if found else None
+        if found:
+            print(f"{'resuming from' if self.subcommand == 'fit' else 'checkpoint'} {found[-1]}")
+            self.version = int(found[-1].parts[-3].removeprefix("version_"))
+        elif self.subcommand == "fit" and wanted == "last":
+            print(f"no last.ckpt under {root} yet: starting a new run")
+        else:
+            raise InputError(f"--ckpt_path {wanted}: no {wanted}.ckpt under {root}: give --name, or the path of one")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """TensorBoard in the run's folder and checkpoints that are whole, where nothing else is asked for."""
         config = self._get(self.config_init, "trainer")
+        if config.get("overfit_batches"):
+            raise InputError(
+                "--trainer.overfit_batches: give the data a per_class instead: batches come in a set order"
+            )
+        if (every := config.get("val_check_interval")) is not None and every <= 0:
+            raise InputError(f"--trainer.val_check_interval must be above 0, not {every}; limit_val_batches 0 is none")
         if config.get("logger") in (None, True):
             root = config.get("default_root_dir") or "lightning_logs"
             kwargs["logger"] = TensorBoardLogger(
@@ -186,7 +216,17 @@ def _class(config: Any) -> str:
 
 
 def _schema(data: GANDataModule) -> Any:
+    if not hasattr(data, "schema"):
+        raise InputError(f"--data: {type(data).__name__} has no rows of its own; known are {', '.join(KNOWN['data'])}")
     return data.schema
+
+
+def parsed(parser: LightningArgumentParser, args: Any) -> Any:
+    """What the arguments say."""
+    try:
+        return parser.parse_args(args)
+    except UnicodeDecodeError as error:
+        raise InputError(f"--config: not a YAML file in UTF-8 ({one_line(str(error))})") from None
 
 
 def train(args: Sequence[str]) -> None:
@@ -201,6 +241,7 @@ def train(args: Sequence[str]) -> None:
         seed_everything_default=0,
         parser_class=Parser,
         parser_kwargs={"prog": "ganaug"},
+        save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
             "max_steps": 20_000,
@@ -220,11 +261,10 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     parser.add_function_arguments(function, fail_untyped=True)
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before.")
     switches = {f"--{key}" for key, p in inspect.signature(function).parameters.items() if isinstance(p.default, bool)}
-    following = [*args[1:], "--"]  # a switch may stand alone: jsonargparse wants --overwrite=true
-    given = [f"{a}=true" if a in switches and b.startswith("--") else a for a, b in zip(args, following, strict=True)]
-    parsed = parser.parse_args(given)
-    parsed.pop("config")
-    function(**parser.instantiate(parsed).as_dict())
+    pairs = zip(args, [*args[1:], "--"], strict=False)  # a switch may stand alone: jsonargparse wants --overwrite=true
+    options = parsed(parser, [f"{a}=true" if a in switches and b.startswith("--") else a for a, b in pairs])
+    options.pop("config")
+    function(**parser.instantiate(options).as_dict())
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -255,11 +295,15 @@ def main(args: Sequence[str] | None = None) -> None:
         if not isinstance(deepest(error), InputError):
             raise
         fail(f"ganaug {arguments[0]}", one_line(str(deepest(error))))
+    except KeyboardInterrupt:
+        goes_on = ": the same command goes on where it was" if arguments[0] in ("generate", "augment") else ""
+        print(f"ganaug {arguments[0]}: stopped{goes_on}", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
         fail(f"ganaug {arguments[0]}", "whatever read the output has closed it")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in WRITING:
             raise
         fail(f"ganaug {arguments[0]}", f"{error.strerror}: {error.filename or 'while writing'}")
 

@@ -151,7 +151,7 @@ class DCGAN(GAN):
         self.require("at least 1", "latent_dim", "width", "r1_every", "n_critic")
         self.require("above 0", "lr_g", "lr_d", "ada_speed")
         self.require("at least 0", "r1", "gradient_penalty")
-        self.require("at least 0 and below 1", "ema_decay")
+        self.require("at least 0 and below 1", "ema_decay", "betas")
         if hp.augment_probability != "ada" and not 0 <= hp.augment_probability <= 1:
             raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
         if hp.gradient_penalty and hp.discriminator_norm == "batch":

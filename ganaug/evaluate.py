@@ -90,8 +90,13 @@ def evaluate(
     schema = data.schema
     if schema.kind not in KINDS:
         raise InputError(f"there are no scores for {schema.kind} data yet")
-    if repeats < 0:
-        raise InputError(f"repeats must be at least 0, not {repeats}")
+    for name, value, least in (("repeats", repeats, 0), ("classifier_steps", classifier_steps, 1), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}")
+    if out is not None:
+        make_folder(Path(out).absolute().parent)
+        if Path(out).is_dir():
+            raise InputError(f"out must be a file, like {Path(out) / 'scores.json'}: {out} is a folder")
     inception = inception or inception_weights is not None
     if inception and schema.kind != "image":
         raise InputError(f"inception and inception_weights are for image data, --data gives {schema.kind} data")
@@ -156,7 +161,6 @@ def evaluate(
         samples_at = lambda model, t: draw(model, data, n, seed, accelerator, temperature=t)  # noqa: E731
         result["temperatures"] = temperature_rows(model, warmth, samples_at, **known)
     if out is not None:
-        make_folder(Path(out).absolute().parent)
         with replacing(Path(out)) as file:
             file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
     rank_zero_info(table(result))
@@ -191,7 +195,10 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
 def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str, **options: Any) -> Batch:
     """Samples in the class proportions of the training split, by the model's own options."""
     if model.schema != data.schema:
-        raise InputError("the checkpoint was trained on data of another size or with other classes than --data gives")
+        raise InputError(
+            "the checkpoint was trained on data of another size, or with other classes or another vocabulary, than"
+            " --data gives: use the options of the training"
+        )
     labels = data.train.fields["y"]
     count = len(labels) if n is None else n
     if count < 2:

@@ -125,11 +125,12 @@ class GAN(LightningModule):
         return self.schema.labelled and bool(self.hparams.get("conditional", True))
 
     def require(self, interval: str, *names: str) -> None:
-        """Refuse hyperparameters of these names that are not numbers in one of ``RANGES``."""
+        """Refuse hyperparameters of these names that are not numbers, or lists of such, in one of ``RANGES``."""
         for name in names:
             value = self.hp[name]
-            if not isinstance(value, Real) or not RANGES[interval](float(value)):
-                raise InputError(f"{name} must be {interval}, not {value!r}")
+            for number in value if isinstance(value, list) else [value]:
+                if not isinstance(number, Real) or not RANGES[interval](float(number)):
+                    raise InputError(f"{name} must be {interval}, not {value!r}")
 
     def classes(self, y: Tensor) -> Tensor:
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""

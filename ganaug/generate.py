@@ -132,16 +132,19 @@ def generate(
     for part in _shards(parts):
         drawn[part["index"]] = True
     pending = torch.from_numpy(np.flatnonzero(~drawn))
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
-    )
+    try:
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
+        )
+    except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
+        raise InputError(" ".join(str(error).split())) from error
     if len(pending):
         trainer.predict(model, requests(y[pending], batch_size, pending), return_predictions=False)
         trainer.strategy.barrier()
@@ -200,7 +203,7 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
     make_folder(out)
     begun = out / PARTS / "request.json"
     manifest = read_manifest(out)
-    before: dict[str, Any] = json.loads(begun.read_text()) if begun.is_file() else {}
+    before = _begun(begun)
     if before == request:
         return True
     if manifest is not None and manifest.get("request") == request and not overwrite:
@@ -214,7 +217,9 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
                 f"{out} holds the samples of another generation: choose another folder or give --overwrite"
             )
         # Of a generation that was stopped before its manifest the labels are known from its request.
-        names = folder_names((manifest or {}).get("schema", {}).get("classes", before.get("labels", ())))
+        schema = (manifest or {}).get("schema")
+        known = schema.get("classes") if isinstance(schema, dict) else None
+        names = folder_names(before.get("labels", ()) if known is None else known)
         for name in (*names, PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
         ours_too = ("manifest.json", "grid.png", "plot.png", *(f"samples.{suffix}" for suffix in get_args(Format)))
@@ -224,6 +229,17 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
     with replacing(begun) as file:
         file.write(json.dumps(request).encode())
     return True
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    """The request of a generation that has not ended."""
+    try:
+        request = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        request = None
+    if not isinstance(request, dict):
+        raise InputError(f"{path} is damaged: remove {path.parent}")
+    return request
 
 
 class _Parts(Callback):

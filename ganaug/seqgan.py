@@ -231,7 +231,7 @@ class SeqGAN(GAN):
         self.require("at least 0", "mle_steps", "discriminator_steps")
         self.require("at least 0", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight")
         self.require("above 0", "lr_mle", "lr_g", "lr_d")
-        self.require("at least 0 and below 1", "dropout", "d_dropout", "ema_decay", "rollout_lag")
+        self.require("at least 0 and below 1", "dropout", "d_dropout", "ema_decay", "rollout_lag", "betas")
         if hp.generator == "transformer" and hp.hidden % hp.heads:
             raise InputError(f"hidden {hp.hidden} must be a multiple of heads {hp.heads}")
         if any(width < 1 or count < 1 for width, count in hp.filters.items()):

@@ -171,6 +171,8 @@ def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -
             few = {name: field[:: max(1, len(field) // 200)] for name, field in train.items()}
             _tried(study.learner, data.schema, few)
     named = named_once("arms", ARMS if arms is None else arms, ARMS)
+    if not named:
+        raise InputError(f"arms: give at least one of {', '.join(ARMS)}")
     own = "the classifier of the data's kind, since yours is given the rows as they are"
     needs = [
         ("oversampled", uneven, "classes of different sizes"),

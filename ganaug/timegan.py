@@ -230,7 +230,7 @@ class TimeGAN(GAN):
         self.require("at least 0", *(name for name in hp if name.endswith("_weight")))
         self.require("at least 0", "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma")
         self.require("above 0", "lr", "lr_g", "lr_d")
-        self.require("at least 0 and below 1", "ema_decay")
+        self.require("at least 0 and below 1", "ema_decay", "betas")
         if hp.d_threshold and hp.accumulate > 1:
             raise InputError("d_threshold judges single batches: set it to 0, or accumulate to 1")
 

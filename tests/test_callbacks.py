@@ -266,6 +266,36 @@ def test_two_processes(name: str, tmp_path: Path) -> None:
     assert first["resumed"] == second["resumed"] == 8
 
 
+class CtrlC(Callback):
+    def on_train_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_saves_the_step_that_is_under_way(tmp_path: Path) -> None:
+    data, before = Squares(rows=30), signal.getsignal(signal.SIGINT)
+    run = trainer(9, CtrlC(), LastCheckpoint(), default_root_dir=tmp_path, enable_checkpointing=True)
+    with pytest.raises(SystemExit) as end:
+        run.fit(make(data), data)
+    assert end.value.code == 128 + signal.SIGINT
+    assert read_checkpoint(LastCheckpoint.path(run))["global_step"] == 4
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("rows", [1, 0])
+def test_too_few_validation_rows_are_no_end_to_training(rows: int, tmp_path: Path) -> None:
+    data = Squares(rows=30, labelled=False, val_fraction=rows / 24)
+    best = ModelCheckpoint(tmp_path, "best", monitor="score/kernel_distance", save_on_train_epoch_end=False)
+    options = {"val_check_interval": 2, "check_val_every_n_epoch": None, "enable_checkpointing": True}
+    run = trainer(5, Scores(steps=2), best, limit_val_batches=1.0, num_sanity_val_steps=0, **options)
+    data.setup()
+    assert len(data.val) == rows
+    with pytest.warns(UserWarning, match=rf"\({rows}, 2 are needed\).*raise data.val_fraction"):
+        run.fit(make(data), data)
+    assert run.global_step == 5
+    assert not (tmp_path / "best.ckpt").exists()
+
+
 class Break(Callback):
     def on_train_batch_end(self, trainer, *_) -> None:
         assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, handled)

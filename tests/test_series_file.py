@@ -449,6 +449,23 @@ def test_bad_input_is_one_line_with_its_place(tmp_path, content, options, expect
         assert message.startswith(f"{file}:")
 
 
+@pytest.mark.parametrize(
+    ("layout", "days"), [("%d.%m.%Y", 28), ("%d/%m/%Y %H:%M", 28), ("%m/%d/%Y", 28), ("%d %B %Y", 9)]
+)
+def test_days_and_months_are_told_apart_by_the_whole_column(tmp_path, layout, days):
+    when = [day.strftime(layout) for day in pd.date_range("2024-01-01", periods=days)]
+    module = SeriesFile(write(tmp_path / "a.csv", ramp(days, when=when)), time_column="when", window=3)
+    assert (module.schema.start[:10], module.schema.frequency) == ("2024-01-01", "24h")
+
+
+@pytest.mark.parametrize("layout", ["%d/%m/%Y", "%m.%d.%Y"])
+def test_dates_that_can_be_read_two_ways_are_refused(tmp_path, layout):
+    when = [day.strftime(layout) for day in pd.date_range("2024-01-01", periods=9)]
+    file = write(tmp_path / "a.csv", ramp(9, when=when))
+    message = refused(lambda: SeriesFile(file, time_column="when", window=3), f"{file}:3, column when: '")
+    assert message.endswith("' may have the day or the month first: write dates as 2024-12-31")
+
+
 def test_dates_that_are_none_are_named(tmp_path):
     days = ["2020-01-01", "2020-01-02", "soon", "2020-01-04"]
     file = write(tmp_path / "a.csv", ramp(4, when=days))

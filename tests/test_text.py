@@ -111,6 +111,16 @@ def test_marks_and_line_ends_do_not_matter(tmp_path, ending, lines, mark):
         assert texts(module) == ["one cat", "two"]
 
 
+def test_columns_that_are_not_used_are_named(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        file = write(tmp_path / "a.csv", "text, label,note\na b,x,1\nb a,y,2\n")
+        assert TextFile(file).schema.classes == ("x", "y")
+        assert f"{file}:1: left out: note\n" in caplog.text
+        other = write(tmp_path / "b.csv", "text,Label\na b,x\nb a,y\n")
+        assert TextFile(other).schema.classes == ()
+    assert "left out: Label; there are no labels, unless label_column names them" in caplog.text
+
+
 def test_line_breaks_within_a_field_become_spaces(tmp_path):
     file = write(tmp_path / "a.csv", 'label,text\nx,"one\n two"\nx,two\nx,""\n')
     refused(lambda: TextFile(file), f"{file}:5: an empty sentence")
