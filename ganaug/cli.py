@@ -21,6 +21,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import datamodules
 from datamodules import GANDataModule, InputError, Schema
@@ -295,10 +296,11 @@ def main(args: Sequence[str] | None = None) -> None:
         if not isinstance(deepest(error), InputError):
             raise
         fail(f"ganaug {arguments[0]}", one_line(str(deepest(error))))
-    except KeyboardInterrupt:
-        goes_on = ": the same command goes on where it was" if arguments[0] in ("generate", "augment") else ""
-        print(f"ganaug {arguments[0]}: stopped{goes_on}", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
+    except (KeyboardInterrupt, SIGTERMException) as stop:  # the latter has saved first, and fit has said so
+        if arguments[0] in VERBS or isinstance(stop, KeyboardInterrupt):
+            goes_on = ": the same command goes on where it was" if arguments[0] in ("generate", "augment") else ""
+            print(f"ganaug {arguments[0]}: stopped{goes_on}", file=sys.stderr)
+        raise SystemExit(stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
         fail(f"ganaug {arguments[0]}", "whatever read the output has closed it")

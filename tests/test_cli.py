@@ -1,13 +1,13 @@
 """The command line: which run is meant, what is left behind, and what a person reads who asked for something else."""
 
 import json
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ganaug import cli
 from ganaug.cli import main
@@ -113,14 +113,20 @@ def test_generate_refuses_before_it_loses_anything(capsys: pytest.CaptureFixture
 
 
 def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def stopped(*_: object) -> None:
-        raise KeyboardInterrupt
+    goes_on = "stopped: the same command goes on where it was"
+    for verb, stop, code, message in (
+        ("evaluate", KeyboardInterrupt(), 130, "stopped"),
+        ("augment", KeyboardInterrupt(), 130, goes_on),
+        ("augment", SIGTERMException(143), 143, goes_on),  # of a GAN that saved first
+    ):
 
-    monkeypatch.setattr(cli, "run_verb", stopped)
-    for verb, message in (("evaluate", "stopped"), ("augment", "stopped: the same command goes on where it was")):
+        def stopped(*_: object, stop: BaseException = stop) -> None:
+            raise stop
+
+        monkeypatch.setattr(cli, "run_verb", stopped)
         with pytest.raises(SystemExit) as end:
             main([verb])
-        assert end.value.code == 128 + signal.SIGINT
+        assert end.value.code == code
         assert capsys.readouterr().err == f"ganaug {verb}: {message}\n"
 
 
