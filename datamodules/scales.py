@@ -208,8 +208,13 @@ def fit_scaler(values: np.ndarray, scaler: Scaler) -> tuple[tuple[float, ...], t
 
     Returns:
         Two tuples of F; the scale of a constant column is 1, so that it becomes 0 and comes back as it was.
+
+    Raises:
+        InputError: numbers are so large that their squares or differences are none.
     """
     values = values.astype(np.float64)
+    if (large := np.nanmax(np.abs(values))) > 1e150:
+        raise InputError(f"there are values as large as {large:.1e}: give them in another unit, below 1e150")
     if scaler == "min_max":
         offset = np.nanmin(values, axis=0)
         scale = np.nanmax(values, axis=0) - offset

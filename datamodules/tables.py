@@ -142,11 +142,12 @@ class TableFile:
             return False
         return bool(pd.to_numeric(data, errors="coerce").notna().sum() * 2 > data.notna().sum())
 
-    def numbers(self, column: str) -> tuple[np.ndarray, str]:
+    def numbers(self, column: str, exact: bool = True) -> tuple[np.ndarray, str]:
         """A column of numbers: float64 (R,), NaN where a cell is empty, and the name of its type.
 
         Raises:
-            InputError: a cell is none, or is infinite.
+            InputError: a cell is none, or is infinite, or, where they are to be ``exact``, a whole number so large that
+                float64 loses digits of it.
         """
         data = self.frame[column]
         if not pd.api.types.is_numeric_dtype(data) or pd.api.types.is_complex_dtype(data):
@@ -158,6 +159,8 @@ class TableFile:
         values: np.ndarray = data.to_numpy(dtype=np.float64, na_value=np.nan)
         self._refuse(column, np.isinf(values), "is no finite number")
         kind = getattr(data.dtype, "numpy_dtype", data.dtype)  # of columns that may have gaps
+        if exact and kind.kind in "iuO":
+            self._refuse(column, np.abs(values) > 2.0**53, "is too large to keep all digits: is it a name, id_column?")
         return values, "float64" if kind.kind == "O" or (kind.kind != "f" and np.isnan(values).any()) else str(kind)
 
     def words(self, column: str, empty: bool = False) -> np.ndarray:
@@ -186,7 +189,7 @@ class TableFile:
         data = self.frame[column]
         self._refuse(column, data.isna().to_numpy(), "is empty: every step needs its time")
         if self.numeric(column):
-            return self.numbers(column)[0], False
+            return self.numbers(column, exact=False)[0], False
         if _wordy(data):
             parsed = pd.to_datetime(data, errors="coerce", utc=True, format="ISO8601")
             if parsed.isna().any():  # another way to write dates, the same for all

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from datamodules import GANDataModule, TextSchema
+from datamodules import GANDataModule, InputError, TextSchema
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.sheet import contact_sheet
@@ -76,6 +76,8 @@ class Previews(Callback):
     """
 
     def __init__(self, every_n_steps: int = 500, per_class: int = 10) -> None:
+        if per_class < 1:
+            raise InputError(f"previews.per_class must be at least 1, not {per_class}; every_n_steps 0 is no previews")
         self.every_n_steps = every_n_steps
         self.per_class = per_class
 

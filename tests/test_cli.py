@@ -77,6 +77,7 @@ def test_a_refused_resume_leaves_the_options_of_the_run(capsys: pytest.CaptureFi
         (["augment"], "data"),
         (["fit", "--config", "latin.yaml"], "--config: not a YAML file in UTF-8"),
         ([*FIT, "--trainer.val_check_interval", "0"], "val_check_interval must be above 0"),
+        ([*FIT, "--previews.per_class", "0"], "previews.per_class must be at least 1, not 0"),
         ([*FIT, "--trainer.overfit_batches", "1"], "overfit_batches: give the data a per_class instead"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
         ([*FIT, "--data", "GANDataModule"], "GANDataModule has no rows of its own; known are "),
