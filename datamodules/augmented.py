@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -24,8 +26,9 @@ class AugmentedDataModule(LightningDataModule):
     """Training batches of real and synthetic rows, shuffled together; validation and test are those of the real data.
 
     Batches are as the real module's, prepared for a network. The order is a function of (seed, step, rank), as
-    :class:`~datamodules.base.Stream` says, so a resumed run sees what the uninterrupted one saw. An epoch is a pass
-    over all rows, or ``steps_per_epoch`` of the real data.
+    :class:`~datamodules.base.Stream` says, so a resumed run sees what the uninterrupted one saw; without a Trainer tell
+    the loader's ``sampler.set_epoch`` which epoch it is, or all are alike. An epoch is a pass over all rows, or
+    ``steps_per_epoch`` of the real data, whose own ``balance``, which repeats rows, is not heeded.
 
     Without ``ratio``, ``per_class`` and ``balance`` all samples are used. Otherwise the first of each class are, so
     that those of a smaller ratio are among those of a larger one.
@@ -64,7 +67,7 @@ class AugmentedDataModule(LightningDataModule):
         if not isinstance(real, GANDataModule):
             raise InputError(f"real must be a data module of datamodules, not {type(real).__name__}")
         if not isinstance(synthetic, str | Path) and not (
-            hasattr(synthetic, "__getitem__") and isinstance(synthetic, Sized)
+            hasattr(synthetic, "__getitem__") and isinstance(synthetic, Sized) and not isinstance(synthetic, Mapping)
         ):
             raise InputError(
                 f"synthetic must be a path or a data set with a length, not {type(synthetic).__name__}:"
@@ -72,16 +75,16 @@ class AugmentedDataModule(LightningDataModule):
             )
         if ratio is not None and per_class is not None:
             raise InputError("give ratio or per_class, not both")
-        if ratio is not None and not 0 <= ratio < float("inf"):
-            raise InputError(f"ratio must be at least 0, not {ratio}")
+        if ratio is not None and not (isinstance(ratio, Real) and 0 <= ratio < float("inf")):
+            raise InputError(f"ratio must be a number, at least 0, not {ratio!r}")
         for name, value, least in (
             ("per_class", per_class, 0),
             ("batch_size", batch_size, 1),
             ("seed", seed, 0),
             ("num_workers", num_workers, 0),
         ):
-            if value is not None and value < least:
-                raise InputError(f"{name} must be at least {least}, not {value}")
+            if value is not None and (not isinstance(value, Integral) or value < least):
+                raise InputError(f"{name} must be a whole number, at least {least}, not {value!r}")
         self.real, self.synthetic = real, synthetic
         self.ratio, self.per_class, self.balance = ratio, per_class, balance
         self.batch_size = real.batch_size if batch_size is None else batch_size
@@ -218,6 +221,7 @@ class Joined(Dataset[Batch]):
 
     def __init__(self, real: Table, synthetic: Dataset[Any], chosen: Tensor) -> None:
         self.real, self.synthetic, self.chosen = real, synthetic, chosen
+        self.names = list(real.__getitems__([0]))  # which of pictures on a disk are not those that are held
 
     def __len__(self) -> int:
         return len(self.real) + len(self.chosen)
@@ -230,7 +234,7 @@ class Joined(Dataset[Batch]):
             parts.append(self.real.__getitems__(index[of_real].tolist()))
         if not of_real.all():
             made = fetched(self.synthetic, self.chosen[index[~of_real] - len(self.real)].tolist())
-            parts.append({name: made[name] if name in made else _filled(name, made) for name in self.real.fields})
+            parts.append({name: made[name] if name in made else _filled(name, made) for name in self.names})
         place = torch.cat([of_real.nonzero(), (~of_real).nonzero()])[:, 0].argsort()
         return {name: torch.cat([part[name] for part in parts])[place] for name in parts[0]}
 
@@ -264,13 +268,20 @@ def fetched(rows: Dataset[Any], numbers: list[int]) -> Batch:
 
 def class_ids(rows: Dataset[Any]) -> Tensor:
     """Class ids int64 (N,) of a data set: its ``targets``, or else the ``y`` of every item, read once."""
-    targets = getattr(rows, "targets", None)
+    targets, count = getattr(rows, "targets", None), len(cast(Sized, rows))
     if targets is not None:
-        return torch.as_tensor(targets, dtype=torch.long).cpu()
-    count = len(cast(Sized, rows))
+        ids = np.asarray(targets.cpu() if isinstance(targets, Tensor) else targets)
+        if ids.shape != (count,) or ids.dtype.kind not in "iu":
+            raise InputError(
+                f"synthetic: its targets are {ids.dtype} {ids.shape}: give the class id, a whole number, of each of"
+                f" {count} rows"
+            )
+        return torch.from_numpy(ids.astype(np.int64))
     parts = [fetched(rows, list(range(i, min(i + 256, count)))) for i in range(0, count, 256)]
     if any("y" not in part for part in parts):
         raise InputError("synthetic: the items of the data set have no y: give each its class id, or 0")
+    if any(not isinstance(part["y"], Tensor) or part["y"].is_floating_point() for part in parts):
+        raise InputError("synthetic: the y of the data set's items must be class ids, whole numbers")
     return torch.cat([part["y"].long() for part in parts]) if parts else torch.empty(0, dtype=torch.long)
 
 

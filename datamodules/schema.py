@@ -56,8 +56,8 @@ class Schema:
         if str(label) in self.classes:
             return self.classes.index(str(label))
         try:
-            number = int(label)
-        except ValueError:
+            number = int(label) if int(label) == float(label) else -1
+        except (TypeError, ValueError, OverflowError):
             number = -1
         if 0 <= number < len(self.classes):
             return number

@@ -82,7 +82,9 @@ def _write_npz(schema: ImageSchema, shards: Iterable[Batch], path: Path) -> None
         index.append(batch["index"].cpu().numpy())
         pictures.append(schema.decode(batch["x"]))
         y.append(batch["y"].cpu().numpy())
-    order = np.argsort(np.concatenate(index), kind="stable")  # the same file however the work was shared out
+    # The same file however the work was shared out; of an index that comes again the last.
+    numbers, last = np.unique(np.concatenate(index)[::-1], return_index=True)
+    order = sum(map(len, index)) - 1 - last
     x_all = np.concatenate(pictures)[order]  # (N, H, W, C)
     with replacing(path) as file:
         np.savez(
@@ -90,7 +92,7 @@ def _write_npz(schema: ImageSchema, shards: Iterable[Batch], path: Path) -> None
             x=x_all[..., 0] if schema.channels == 1 else x_all,
             y=np.concatenate(y)[order],
             classes=np.array(schema.classes, dtype=str),
-            index=np.concatenate(index)[order],
+            index=numbers,
             layout=np.array("NHWC"),
         )
 
@@ -327,7 +329,10 @@ def read_series(path: str | Path, schema: SeriesSchema) -> tuple[Batch, bool]:
             "y": _known(schema, rows.y, classes, path),
         }
         if static:
-            batch["static"] = schema.encode_static(rows.static)
+            try:
+                batch["static"] = schema.encode_static(rows.static)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
         batches.append(batch)
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, bool(classes)
 

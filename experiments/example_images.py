@@ -5,6 +5,7 @@ may help or harm, and one seed says little. For an answer with intervals, see ``
 """
 
 # %% Few real pictures
+import math
 import os
 
 import torch
@@ -25,7 +26,7 @@ real = Digits(per_class=ROWS)
 # %% A GAN learns from the training pictures alone
 gan = DCGAN(real.schema, width=32)
 Trainer(max_steps=GAN_STEPS, max_epochs=-1, limit_val_batches=0, **quiet).fit(gan, real)
-synthetic = SyntheticDataset(gan, per_class=int(ROWS * RATIO), cache=True)
+synthetic = SyntheticDataset(gan, per_class=math.ceil(ROWS * RATIO), cache=True)
 
 
 # %% A classifier of one's own, which knows nothing of GANs

@@ -5,6 +5,7 @@ may help or harm, and one seed says little. For an answer with intervals, see ``
 """
 
 # %% Few real series
+import math
 import os
 
 from lightning.pytorch import Trainer, seed_everything
@@ -23,7 +24,7 @@ real = Signals(kinds=["sinusoid", "pseudo_periodic", "ar", "mackey_glass"], seri
 # %% A GAN learns from the training series alone: half of the time the codes, a quarter their course, a quarter jointly
 gan = TimeGAN(real.schema, autoencoder_steps=GAN_STEPS // 2, supervisor_steps=GAN_STEPS // 4)
 Trainer(max_steps=GAN_STEPS, max_epochs=-1, limit_val_batches=0, **quiet).fit(gan, real)
-synthetic = SyntheticDataset(gan, per_class=int(ROWS * RATIO), cache=True)
+synthetic = SyntheticDataset(gan, per_class=math.ceil(ROWS * RATIO), cache=True)
 
 # %% The same number of steps, without the samples and with them
 for name, ratio in (("real alone", 0.0), (f"with {RATIO:g} samples for each", RATIO)):

@@ -5,6 +5,7 @@ may help or harm, and one seed says little. For an answer with intervals, see ``
 """
 
 # %% Few real sentences
+import math
 import os
 
 from lightning.pytorch import Trainer, seed_everything
@@ -23,7 +24,7 @@ real = Grammar(sentences=3000, per_class=ROWS)
 # %% A GAN learns from the training sentences alone: a third of the time by likelihood, a third D, a third adversarial
 gan = SeqGAN(real.schema, mle_steps=GAN_STEPS // 3, discriminator_steps=GAN_STEPS // 3)
 Trainer(max_steps=GAN_STEPS, max_epochs=-1, limit_val_batches=0, **quiet).fit(gan, real)
-synthetic = SyntheticDataset(gan, per_class=int(ROWS * RATIO), cache=True)
+synthetic = SyntheticDataset(gan, per_class=math.ceil(ROWS * RATIO), cache=True)
 for item in (synthetic[i] for i in range(6)):
     print(f"{real.schema.class_name(int(item['y'])):>10}: {real.schema.decode(item['x'][None])[0]}")
 

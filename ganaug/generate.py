@@ -182,7 +182,7 @@ def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[
         raise InputError(
             f"labels {labels!r}: this {type(model).__name__} was trained without classes; leave --labels out"
         )
-    names: Sequence[str | int] = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else labels
+    names = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else np.atleast_1d(labels).tolist()
     chosen = [model.schema.class_id(name) for name in names]
     if len(set(chosen)) < len(chosen) or not chosen:
         raise InputError(f"labels {labels!r}: give each label once")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
@@ -18,13 +21,14 @@ from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
 from datamodules.images import ImageModule
 from datamodules.scales import SeriesSchema
-from datamodules.schema import ImageSchema, Schema
+from datamodules.schema import ImageSchema
 from datamodules.series import SeriesModule, SeriesRows
 from datamodules.tokens import TextSchema, build_vocabulary
+from ganaug.containers import as_array, decoded, extended, label_values, listed
 from ganaug.dcgan import DCGAN
 from ganaug.gan import GAN, Accelerator, load
 from ganaug.seqgan import SeqGAN
-from ganaug.synthetic import draw_samples
+from ganaug.synthetic import draw_samples, packed, unpacked
 from ganaug.timegan import TimeGAN
 
 MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": TimeGAN}
@@ -102,15 +106,22 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         Raises:
             InputError: rows, labels or an option cannot be used.
         """
-        rows = _array(X)
-        values, ids = _classes(y, len(rows))
+        rows = as_array(X)
+        values, ids = label_values(y, len(rows))
         missing = self._missing(values, np.bincount(ids, minlength=len(values)))
         self.sampling_strategy_ = {value: n for value, n in zip(values.tolist(), missing.tolist(), strict=True) if n}
         self.model_: GAN | None = None
         kind, rows = self._kind(rows)
+        if isinstance(X, pd.DataFrame) and kind != "text":
+            for column, dtype in X.dtypes.items():
+                if isinstance(dtype, pd.CategoricalDtype):
+                    raise InputError(f"X: the column {column} is categorical, and a sample may be none of its values")
         if not missing.sum():
             return X, y
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        try:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        except ValueError as error:
+            raise InputError(f"random_state: {error}") from None
         names = tuple(str(value) for value in values.tolist())
         wanted = np.repeat(np.arange(len(values)), missing)  # (M,) class after class
         with torch.random.fork_rng():  # training leaves the process as it was
@@ -121,8 +132,16 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
                 _check_fits(self.model_, kind, rows, [names[c] for c in np.unique(wanted)])
             chosen = torch.tensor([self.model_.schema.classes.index(names[c]) for c in wanted])
             samples = draw_samples(self.model_, torch.arange(len(wanted)), chosen, seed)
-        made = _decoded(self.model_.schema, samples["x"], rows)
-        return _extended(X, made), _extended(y, values[wanted])
+        made = decoded(self.model_.schema, samples["x"], rows)
+        return extended(X, made), extended(y, values[wanted])
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        return state | ({"model_": packed(state["model_"])} if state.get("model_") is not None else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        there = state.get("model_") is not None
+        super().__setstate__(state | ({"model_": unpacked(state["model_"])} if there else {}))
 
     # ---- how many ----------------------------------------------------------------------------------------------------
 
@@ -134,8 +153,8 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             missing = np.zeros_like(have)
             for label, wanted in strategy.items():
                 if label not in known:
-                    raise InputError(f"sampling_strategy: {label!r} is none of the classes {_list(values)}")
-                if wanted < have[known[label]] or wanted != int(wanted):
+                    raise InputError(f"sampling_strategy: {label!r} is none of the classes {listed(values)}")
+                if not isinstance(wanted, Real) or not have[known[label]] <= wanted < math.inf or wanted % 1:
                     raise InputError(
                         f"sampling_strategy: {wanted} rows asked of class {label}, which has {have[known[label]]}:"
                         " a GAN adds rows and takes none away"
@@ -144,7 +163,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             return missing
         if isinstance(strategy, str) and strategy == "auto":
             return np.asarray(have.max() - have)
-        if isinstance(strategy, bool) or not isinstance(strategy, int | float) or not 0 < strategy <= 1:
+        if isinstance(strategy, bool) or not isinstance(strategy, Real) or not 0 < strategy <= 1:
             raise InputError(
                 "sampling_strategy must be auto, a dict of class and rows wanted, or a number above 0 and at most 1,"
                 f" not {strategy!r}"
@@ -179,7 +198,8 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             kind = "text"
         else:
             rows = self._apart(rows)
-            kind = "image" if rows.dtype == np.uint8 and rows.ndim in (3, 4) else "series"
+            flat = self.shape is not None and len(self._shape) == 1  # which says that each row is a series
+            kind = "image" if rows.dtype == np.uint8 and rows.ndim in (3, 4) and not flat else "series"
         if chosen is not None and chosen.schema_kind != kind:
             of = "uint8 (N, H, W) or (N, H, W, C)" if chosen.schema_kind == "image" else "see GANSampler"
             raise InputError(
@@ -196,6 +216,8 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         """Rows of numbers in their shape, checked."""
         if rows.dtype.kind not in "iuf":
             raise InputError(f"X of {rows.dtype}: give numbers or strings")
+        if 0 in rows.shape:
+            raise InputError(f"X {rows.shape}: there are no numbers in its rows")
         if not np.isfinite(rows).all():
             bad = int(np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(1))[0])
             raise InputError(f"X: NaN or infinity in row {bad}: fill or leave out what is missing")
@@ -210,10 +232,15 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
                 f"X {rows.shape} may be plain vectors, of which imblearn.over_sampling.SMOTE makes more: for series of"
                 f" one measurement give shape=({rows.shape[1]},), for flattened pictures or series their shape"
             )
-        shape = tuple(self.shape)
-        if not 1 <= len(shape) <= 3 or min(shape) < 1 or int(np.prod(shape)) != rows.shape[1]:
-            raise InputError(f"shape {shape} does not fit rows of {rows.shape[1]} numbers")
+        shape = self._shape
+        whole = all(isinstance(size, Integral) and int(size) > 0 for size in shape)
+        if not 1 <= len(shape) <= 3 or not whole or int(np.prod(shape)) != rows.shape[1]:
+            raise InputError(f"shape {self.shape!r} does not fit rows of {rows.shape[1]} numbers")
         return rows.reshape(len(rows), *(shape if len(shape) > 1 else (*shape, 1)))
+
+    @property
+    def _shape(self) -> tuple[Any, ...]:
+        return (self.shape,) if isinstance(self.shape, Integral | str) else tuple(self.shape or ())
 
     def _model(self) -> type[GAN] | None:
         """The model asked for, if any."""
@@ -228,6 +255,9 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
 
     def _trained(self, kind: str, rows: np.ndarray, y: np.ndarray, names: tuple[str, ...], seed: int) -> GAN:
         """A model trained on the rows."""
+        for name, value in (("steps", self.steps), ("batch_size", self.batch_size)):
+            if value is not None and not (isinstance(value, Integral) and int(value) >= 1):
+                raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
         whole = {"batch_size": self.batch_size, "seed": seed, "val_fraction": 0.0, "test_fraction": 0.0}
         data = SOURCES[kind](rows, y, names, **whole, balance=True)  # of what is rare it is to learn enough too
         chosen = self._model() or MODELS[kind]
@@ -239,22 +269,43 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"options: a {chosen.__name__} without classes cannot raise one: make it conditional")
         before = sum(steps or 0 for _, steps in model.phases[:-1])
         steps = before + STEPS[kind] if self.steps is None else self.steps
-        if steps < 1:
-            raise InputError(f"steps must be at least 1, not {steps}")
-        trainer = Trainer(
-            accelerator=self.accelerator,
-            devices=1,
-            max_steps=steps,
-            max_epochs=-1,
-            limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            plugins=[LightningEnvironment()],
-        )
+        try:
+            trainer = Trainer(
+                accelerator=self.accelerator,
+                devices=1,
+                max_steps=steps,
+                max_epochs=-1,
+                limit_val_batches=0,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                plugins=[LightningEnvironment()],
+            )
+        except (ValueError, MisconfigurationException) as error:  # the Trainer's way to refuse an option
+            raise InputError(f"accelerator: {' '.join(str(error).split())}") from None
         trainer.fit(model, data)
         return model.eval()
+
+
+def _check_fits(model: GAN, kind: str, rows: np.ndarray, names: list[str]) -> None:
+    """Refuse a model that makes other rows than these."""
+    schema = model.schema
+    if schema.kind != kind:
+        raise InputError(f"checkpoint: its {type(model).__name__} makes {schema.kind} data, X holds {kind} data")
+    unknown = [name for name in names if name not in schema.classes]
+    if not model.conditional or unknown:
+        knows = listed(np.array(schema.classes)) if model.conditional else "none"
+        raise InputError(f"checkpoint: samples of class {(unknown or names)[0]} are wanted, its model knows {knows}")
+    size: tuple[int, ...] = rows.shape[1:]
+    if isinstance(schema, ImageSchema):
+        size = schema.height, schema.width, schema.channels
+    elif isinstance(schema, SeriesSchema):
+        if not schema.fixed:
+            raise InputError("checkpoint: its series differ in length, those of X do not")
+        size = schema.length, schema.features
+    if size != rows.shape[1:]:
+        raise InputError(f"checkpoint: its model makes rows of {size}, X has rows of {rows.shape[1:]}")
 
 
 # ---- rows in memory as sources ---------------------------------------------------------------------------------------
@@ -309,81 +360,3 @@ class _Series(SeriesModule):
 
 
 SOURCES: dict[str, Any] = {"image": _Pictures, "text": _Sentences, "series": _Series}
-
-
-# ---- what comes in, and goes out again -------------------------------------------------------------------------------
-
-
-def _array(rows: Any) -> np.ndarray:
-    try:
-        array = np.asarray(rows)
-    except ValueError:
-        raise InputError("X: rows of different shapes: give an array, or a list of strings") from None
-    if not array.ndim:
-        raise InputError(f"X: give N rows as an array, a data frame or a list of strings, not {type(rows).__name__}")
-    if not len(array):
-        raise InputError("X: no rows")
-    return array
-
-
-def _classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The labels' values (K,) and the class ids int64 (N,)."""
-    labels = np.asarray(y)
-    if labels.shape != (count,):
-        raise InputError(f"y {labels.shape}: X has {count} rows, which want a label each")
-    if bool(pd.isna(labels).any()):
-        raise InputError(f"y: row {int(np.flatnonzero(pd.isna(labels))[0])} has no label")
-    try:
-        values, ids = np.unique(labels, return_inverse=True)
-    except TypeError:
-        raise InputError("y: labels of different kinds cannot be sorted: make them all strings") from None
-    return values, ids.astype(np.int64)
-
-
-def _check_fits(model: GAN, kind: str, rows: np.ndarray, names: list[str]) -> None:
-    """Refuse a model that makes other rows than these."""
-    schema = model.schema
-    if schema.kind != kind:
-        raise InputError(f"checkpoint: its {type(model).__name__} makes {schema.kind} data, X holds {kind} data")
-    unknown = [name for name in names if name not in schema.classes]
-    if not model.conditional or unknown:
-        knows = _list(np.array(schema.classes)) if model.conditional else "none"
-        raise InputError(f"checkpoint: samples of class {(unknown or names)[0]} are wanted, its model knows {knows}")
-    size: tuple[int, ...] = rows.shape[1:]
-    if isinstance(schema, ImageSchema):
-        size = schema.height, schema.width, schema.channels
-    elif isinstance(schema, SeriesSchema):
-        if not schema.fixed:
-            raise InputError("checkpoint: its series differ in length, those of X do not")
-        size = schema.length, schema.features
-    if size != rows.shape[1:]:
-        raise InputError(f"checkpoint: its model makes rows of {size}, X has rows of {rows.shape[1:]}")
-
-
-def _decoded(schema: Schema, x: torch.Tensor, rows: np.ndarray) -> np.ndarray:
-    """Samples as they are stored, in the type of the rows that were learnt from."""
-    if isinstance(schema, ImageSchema):
-        return schema.decode(schema.prepare({"x": x})["x"])
-    if isinstance(schema, TextSchema):
-        return np.array(schema.decode(x), dtype=object)
-    assert isinstance(schema, SeriesSchema)
-    values = schema.decode(x)
-    return (np.rint(values) if rows.dtype.kind in "iu" else values).astype(rows.dtype)
-
-
-def _extended(given: Any, made: np.ndarray) -> Any:
-    """What was given with the new rows after it: a list, pandas Series or DataFrame, or an array."""
-    if isinstance(given, list | tuple):
-        return [*given, *made.reshape(len(made), *np.asarray(given).shape[1:]).tolist()]
-    if isinstance(given, pd.Series):
-        return pd.concat([given, pd.Series(made, dtype=given.dtype, name=given.name)], ignore_index=True)
-    if isinstance(given, pd.DataFrame):
-        new = pd.DataFrame(made.reshape(len(made), -1), columns=given.columns).astype(given.dtypes)
-        return pd.concat([given, new], ignore_index=True)
-    array = np.asarray(given)
-    made = made.reshape(len(made), *array.shape[1:])
-    return np.concatenate([array, made.astype(str) if array.dtype.kind == "U" else made.astype(array.dtype)])
-
-
-def _list(values: np.ndarray) -> str:
-    return ", ".join(str(value) for value in values[:20].tolist()) + (", …" if len(values) > 20 else "")

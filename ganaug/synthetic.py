@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,8 @@ class SyntheticDataset(Dataset[Batch]):
         if n is not None and per_class is not None:
             raise InputError("give n or per_class, not both")
         for name, value in (("n", n), ("per_class", per_class), ("batch_size", batch_size)):
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}")
+            if value is not None and (not isinstance(value, Integral) or value < 1):
+                raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
         if not 0 <= seed < 2**64:
             raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
         self.model = ckpt if isinstance(ckpt, GAN) else load(ckpt)
@@ -94,17 +95,27 @@ class SyntheticDataset(Dataset[Batch]):
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])[0]
 
-    # For worker processes. Spectral norm cannot be pickled, so the model goes as what a checkpoint holds of it.
+    # For worker processes.
 
     def __getstate__(self) -> dict[str, Any]:
-        weights = {name: weight.cpu() for name, weight in self.model.state_dict().items()}
-        return {**vars(self), "model": (type(self.model), self.model.schema, dict(self.model.hparams), weights)}
+        return {**vars(self), "model": packed(self.model)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        kind, schema, options, weights = state.pop("model")
-        self.__dict__.update(state)
-        self.model = kind(schema, **options).eval()
-        self.model.load_state_dict(weights)
+        self.__dict__.update({**state, "model": unpacked(state["model"])})
+
+
+def packed(model: GAN) -> tuple[Any, ...]:
+    """What a checkpoint holds of a model, to pickle: spectral norm cannot be pickled itself."""
+    weights = {name: weight.cpu() for name, weight in model.state_dict().items()}
+    return type(model), model.schema, dict(model.hparams), weights
+
+
+def unpacked(parts: tuple[Any, ...]) -> GAN:
+    """The inverse of :func:`packed`."""
+    kind, schema, options, weights = parts
+    model: GAN = kind(schema, **options).eval()
+    model.load_state_dict(weights)
+    return model
 
 
 def draw_samples(model: GAN, index: Tensor, y: Tensor, seed: int, batch_size: int = 256) -> Batch:

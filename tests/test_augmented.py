@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from gan_contract import Stop, trainer
 from lightning.pytorch import Callback, LightningModule
+from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.models import resnet18
 
-from datamodules import AugmentedDataModule, Digits, GANDataModule, Grammar, InputError, Signals, Table
+from datamodules import AugmentedDataModule, Digits, GANDataModule, Grammar, ImageFolder, InputError, Signals, Table
 from datamodules.base import Stream
 from datamodules.samples import read_samples
 from datamodules.store import write_images, write_manifest, write_series, write_texts
@@ -203,6 +204,20 @@ def test_any_data_set_of_dicts() -> None:
     assert counts(ready(real, Plain(made), per_class=2)) == [2] * 10
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_pictures_on_a_disk(in_memory: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        file = tmp_path / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(file)
+    real = ImageFolder(tmp_path, in_memory=in_memory, batch_size=1)
+    data = ready(real, SyntheticDataset(DCGAN(real.schema, latent_dim=8, width=4), per_class=3))
+    seen = list(data.train_dataloader())
+    assert len(seen) == len(real.train) + 6
+    assert all(batch["x"].shape == (1, 1, 16, 16) for batch in seen)
+
+
 # ---- order ----
 
 
@@ -315,11 +330,14 @@ def test_bad_options() -> None:
     real = digits()
     made = samples(real, [2] * 10)
     assert "ratio or per_class, not both" in message(real, made, ratio=1, per_class=1)
-    assert "ratio must be at least 0, not -1" in message(real, made, ratio=-1)
-    assert "ratio must be at least 0, not nan" in message(real, made, ratio=float("nan"))
-    assert "per_class must be at least 0, not -2" in message(real, made, per_class=-2)
-    assert "batch_size must be at least 1, not 0" in message(real, made, batch_size=0)
-    assert "seed must be at least 0" in message(real, made, seed=-1)
+    assert "ratio must be a number, at least 0, not -1" in message(real, made, ratio=-1)
+    assert "ratio must be a number, at least 0, not nan" in message(real, made, ratio=float("nan"))
+    assert "per_class must be a whole number, at least 0, not -2" in message(real, made, per_class=-2)
+    assert "batch_size must be a whole number, at least 1, not 0" in message(real, made, batch_size=0)
+    assert "seed must be a whole number, at least 0" in message(real, made, seed=-1)
+    assert "ratio must be a number, at least 0, not '1'" in message(real, made, ratio="1")
+    assert "per_class must be a whole number, at least 0, not 2.5" in message(real, made, per_class=2.5)
+    assert "a data set with a length, not dict" in message(real, {"x": 1})
     assert "real must be a data module of datamodules, not Table" in message(made, made)
     assert "synthetic must be a path or a data set with a length, not int" in message(real, 3)
 
@@ -334,6 +352,11 @@ def test_data_sets_that_are_not_like_the_data() -> None:
     stored = Table(made.fields)
     assert "a real row has x float32 (1, 16, 16), a sample uint8 (1, 16, 16)" in message(real, stored)
     assert "class ids run from 10 to 10, the data have 10 classes" in message(real, Plain(made, y=torch.tensor(10)))
+    assert "items must be class ids, whole numbers" in message(real, Plain(made, y="three"))
+    for wrong in ([1, 2], ["a"] * len(made), [0.5] * len(made)):
+        told = Plain(made)
+        told.targets = wrong
+        assert f"give the class id, a whole number, of each of {len(made)} rows" in message(real, told)
     pairs = [(item["x"], item["y"]) for item in (made[i] for i in range(3))]
     assert "must be dicts of x, y" in message(real, pairs)
     other = SyntheticDataset(DCGAN(replace(real.schema, classes=("a", "b")), latent_dim=8, width=4), n=4)

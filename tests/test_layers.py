@@ -15,6 +15,7 @@ RANK = {
     "ganaug.textaug": 0,
     "ganaug.losses": 1,
     "ganaug.conv": 1,
+    "ganaug.containers": 0,
     "ganaug.ema": 1,
     "ganaug.diffaug": 1,
     "ganaug.metrics": 1,

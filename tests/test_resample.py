@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from datamodules import ImageSchema, InputError
 from ganaug import DCGAN, SeqGAN, TimeGAN
+from ganaug.containers import extended
 from ganaug.resample import GANSampler
 
 PICTURES = {"options": {"latent_dim": 8, "width": 4}, "steps": 2, "accelerator": "cpu", "random_state": 0}
@@ -238,9 +240,18 @@ def test_bad_rows() -> None:
     assert "rows of different shapes" in refused(GANSampler(), [[1, 2], [3]], [0, 1])
     assert "give numbers or strings" in refused(GANSampler(), X > 9, y)
 
+    assert "X (13, 0, 8): there are no numbers in its rows" in refused(GANSampler(), X[:, :0], y)
+    assert "row 3 is no string" in refused(GANSampler(**TEXTS), [*SENTENCES[:3], np.nan], [0, 0, 1, 0])
+    for shape in ("8", (8.0, 8), 63):
+        assert "does not fit rows of 64 numbers" in refused(GANSampler(shape=shape, **PICTURES), flat, y)
+    frame = pd.DataFrame(series()[0].reshape(13, 10)).astype({3: "category"})
+    assert "X: the column 3 is categorical" in refused(GANSampler(shape=(5, 2), **SERIES), frame, series()[1])
+
 
 def test_bad_labels() -> None:
     X, y = pictures()
+    assert "row 3 has no label" in refused(GANSampler(), X, [*y[:3].tolist(), np.nan, *y[4:].tolist()])
+    assert "make them all strings" in refused(GANSampler(), X, [*y[:3].tolist(), 1, *y[4:].tolist()])
     assert "y (12,): X has 13 rows" in refused(GANSampler(), X, y[:12])
     gap = y.astype(object)
     gap[3] = None
@@ -258,8 +269,15 @@ def test_bad_labels() -> None:
         ({"sampling_strategy": {"a": 7.5}}, "7.5 rows asked of class a"),
         ({"sampling_strategy": 0.5}, "is for two classes, y has 3"),
         ({"sampling_strategy": 1.5}, "at most 1"),
-        ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"steps": 0}, "steps must be a whole number, at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, not 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, at least 1, not 2.5"),
+        ({"steps": "2"}, "steps must be a whole number, at least 1, not '2'"),
+        ({"sampling_strategy": {"a": "9"}}, "9 rows asked of class a"),
+        ({"sampling_strategy": {"a": np.nan}}, "nan rows asked of class a"),
+        ({"sampling_strategy": {"a": np.inf}}, "inf rows asked of class a"),
+        ({"random_state": -1}, "random_state: "),
+        ({"accelerator": "abacus"}, "accelerator: "),
         ({"model": "WGAN"}, "model must be one of DCGAN, SeqGAN, TimeGAN, not WGAN"),
         ({"options": {"depth": 3}}, "depth"),
         ({"options": {"preset": "paper", "width": 4}}, "without classes cannot raise one"),
@@ -273,6 +291,46 @@ def test_a_share_that_is_less_than_there_is() -> None:
     assert "class b has 4 rows, more than 0.3 of 9" in refused(
         GANSampler(sampling_strategy=0.3), *pictures(counts=(9, 4))
     )
+
+
+def test_uint8_in_a_row_of_one_dimension_is_a_series() -> None:
+    X = np.random.default_rng(0).integers(0, 255, (13, 10), dtype=np.uint8)
+    sampler = GANSampler(shape=10, **SERIES)  # a slip for (10,)
+    made = sampler.fit_resample(X, series()[1])[0]
+    assert isinstance(sampler.model_, TimeGAN)
+    assert (made.shape, made.dtype) == ((16, 10), np.uint8)
+
+
+def test_containers_keep_the_types_of_what_is_in_them() -> None:
+    X, y = pictures()
+    for box in (list, tuple):
+        made, labels = GANSampler(**PICTURES).fit_resample(box(X), box(y.tolist()))
+        assert (type(made), type(labels), len(made)) == (box, box, 18)
+        assert {(row.dtype, row.shape) for row in made} == {(np.dtype(np.uint8), (8, 8))}
+    words = pd.Series(SENTENCES, dtype="category")
+    texts, _ = GANSampler(**TEXTS).fit_resample(words, ["r", "r", "q", "r"])
+    assert len(texts) == 6
+    assert all(isinstance(text, str) for text in texts)
+
+
+def test_whole_numbers_beside_others_are_rounded() -> None:
+    frame = pd.DataFrame({"f": [0.5, 0.5], "i": np.array([0, 1], dtype=np.int8), "n": pd.array([1, 2], dtype="UInt8")})
+    longer = extended(frame, np.array([[0.1, 0.99, -3.0], [0.2, 300.0, 1.5]]))
+    assert longer.dtypes.tolist() == frame.dtypes.tolist()
+    assert longer.iloc[2:].to_numpy().tolist() == [[0.1, 1, 0], [0.2, 127, 2]]
+
+
+@pytest.mark.parametrize(("options", "rows"), [(PICTURES, pictures()), (SERIES, series())])
+def test_a_fitted_sampler_can_be_saved(options: dict, rows) -> None:
+    fitted = GANSampler(**options)
+    assert pickle.loads(pickle.dumps(fitted)).get_params() == fitted.get_params()
+    fitted.fit_resample(*rows)
+    there = pickle.loads(pickle.dumps(fitted))
+    assert there.sampling_strategy_ == fitted.sampling_strategy_
+    latent = fitted.model_.latent(torch.arange(3), 1)
+    y = torch.zeros(3, dtype=torch.long)
+    assert torch.equal(there.model_.sample(latent, y)["x"], fitted.model_.sample(latent, y)["x"])
+    clone(there)
 
 
 def test_the_kinds_models() -> None:

@@ -240,7 +240,7 @@ def test_sentences_may_be_empty_or_begin_with_spaces(tmp_path, format):
     assert read_texts(tmp_path) == (["", " a", "a ", "aaa"], None, ())
     with pytest.raises(InputError, match="an empty sentence"):
         TextFile(tmp_path)
-    module = TextFile(tmp_path, skip_empty=True)
+    module = TextFile(tmp_path, skip_empty=True, val_fraction=0.0, test_fraction=0.0)
     assert module.schema.decode(module.load()[0].fields["x"]) == ["a", "a", "aaa"]
 
 
