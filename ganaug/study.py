@@ -284,6 +284,7 @@ def quiet() -> Iterator[None]:
                 ".*LeafSpec.*",
                 ".*`srun` command.*",
                 "Checkpoint directory .* exists",
+                ".* sentences left out.*",
             ):
                 warnings.filterwarnings("ignore", said)
             yield
