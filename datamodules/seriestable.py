@@ -16,7 +16,7 @@ from datamodules.schema import Schema
 from datamodules.series import SeriesRows
 from datamodules.seriesarrays import Missing, fill
 from datamodules.tables import TableFile, class_ids
-from datamodules.text import LABEL
+from datamodules.textsource import LABEL
 
 INTERVAL = "interval"
 SERIES_ID = "series_id"  # column of the numbers of samples, where the source has none of ids

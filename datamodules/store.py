@@ -25,7 +25,7 @@ from datamodules.seriesarrays import SeriesSource
 from datamodules.seriestable import Roles, SeriesTable, find
 from datamodules.sheet import as_image
 from datamodules.tables import no_parquet
-from datamodules.text import LABEL, TEXT, TextSource
+from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import TextSchema
 
 __all__ = [

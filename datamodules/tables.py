@@ -14,7 +14,7 @@ import pandas as pd
 
 from datamodules.errors import InputError
 from datamodules.schema import label_ids
-from datamodules.text import is_whole, reason_of, text_of
+from datamodules.textsource import is_whole, reason_of, text_of
 
 ENDINGS = (".csv", ".parquet")
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number

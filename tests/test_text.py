@@ -10,7 +10,7 @@ from test_images import refused
 
 from datamodules import GANDataModule, TextFile
 from datamodules.manifest import write_manifest
-from datamodules.text import TextSource
+from datamodules.textsource import TextSource
 
 ALL = {"val_fraction": 0.0, "test_fraction": 0.0}  # every row is for training
 LABELS = ("question", "order", "猫")
