@@ -67,12 +67,10 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
         rows = stored_parts(data)
         if "samples" not in facts:
             keep(cell=cell.name, steps=study.gan_steps)
-            began, whole = (
-                time.perf_counter(),
-                not any((folder / name).exists() for name in ("gan.ckpt", "checkpoints")),
-            )
+            begun = any((folder / name).exists() for name in ("gan.ckpt", "checkpoints"))
+            began = time.perf_counter()
             model = trained(study, cell, data)
-            if whole:  # of a training that was interrupted nobody knows how long it took
+            if not begun:  # of a training that was interrupted nobody knows how long it took
                 keep(gan_seconds=round(time.perf_counter() - began, 2))
             keep(**make_samples(study, cell, model, rows))
         lesson = Lesson(study, cell, data.schema, rows, _read(folder / "samples.pt"))
@@ -299,9 +297,7 @@ class Lesson:
         """Train once and examine on validation and test rows; after ``real`` on the samples too, if that is asked."""
         began = time.perf_counter()
         rows, made = self.table(arm, ratio)
-        if not bool(
-            (rows["y"] != rows["y"][:1]).any()
-        ):  # samples alone, of which the filters have left too few to learn from
+        if not bool((rows["y"] != rows["y"][:1]).any()):  # samples alone, of which too few have passed the filters
             counts = {"train_rows": len(rows["y"]) - made, "synthetic_rows": made}
             return {key(arm, ratio): {"ratio": ratio, "accuracy": None, **counts, "seconds": 0.0}}
         # The same seed in all arms: they begin with the same weights and differ in their rows alone.
