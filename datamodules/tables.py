@@ -160,7 +160,8 @@ class TableFile:
         self._refuse(column, np.isinf(values), "is no finite number")
         kind = getattr(data.dtype, "numpy_dtype", data.dtype)  # of columns that may have gaps
         if exact and kind.kind in "iuO":
-            self._refuse(column, np.abs(values) > 2.0**53, "is too large to keep all digits: is it a name, id_column?")
+            large = np.abs(values) > 2.0**53
+            self._refuse(column, large, "is too large to keep all digits: leave the column out, or name it id_column")
         return values, "float64" if kind.kind == "O" or (kind.kind != "f" and np.isnan(values).any()) else str(kind)
 
     def words(self, column: str, empty: bool = False) -> np.ndarray:

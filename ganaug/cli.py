@@ -189,7 +189,8 @@ class CLI(LightningCLI):
             raise InputError(
                 "--trainer.overfit_batches: give the data a per_class instead: batches come in a set order"
             )
-        if (every := config.get("val_check_interval")) is not None and every <= 0:
+        every = config.get("val_check_interval")  # batches, a share of an epoch, or a time
+        if isinstance(every, int | float) and every <= 0:
             raise InputError(f"--trainer.val_check_interval must be above 0, not {every}; limit_val_batches 0 is none")
         if config.get("logger") in (None, True):
             root = config.get("default_root_dir") or "lightning_logs"

@@ -69,6 +69,11 @@ def test_a_refused_resume_leaves_the_options_of_the_run(capsys: pytest.CaptureFi
     assert yaml.safe_load(config.read_text())["trainer"]["max_steps"] == 4
 
 
+def test_validation_by_time_is_the_trainers_affair() -> None:
+    main([*FIT, "--trainer.val_check_interval", "00:00:10:00"])
+    assert (RUN / "version_0" / "checkpoints" / "last.ckpt").is_file()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
