@@ -340,7 +340,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             **options,
         )
 
@@ -349,7 +349,18 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
     def state_dict(self) -> dict[str, Any]:
         """The number of training batches handed out, and what their order was drawn from."""
         step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
-        return {"step": step, "seed": self.seed, "rows": len(self.train), "balance": self.balance}
+        return {"step": step, **self._order}
+
+    @property
+    def _order(self) -> dict[str, Any]:
+        """What the rows of a step depend on, beside its number."""
+        return {
+            "seed": self.seed,
+            "rows": len(self.train),
+            "balance": self.balance,
+            "batch_size": self.batch_size,
+            "processes": self.trainer.world_size if self.trainer else 1,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse to go on with other data.
@@ -358,12 +369,14 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             InputError: the training rows or their order are not those of the interrupted run.
         """
         self.setup("fit")
-        for name, here in (("seed", self.seed), ("rows", len(self.train)), ("balance", self.balance)):
-            there = state_dict.get(name, False)  # balance came later than the first checkpoints
+        for name, here in self._order.items():
+            # Older checkpoints say less: without a word of it, nothing was balanced, and the rest is not known.
+            there = state_dict.get(name, False if name == "balance" else here)
             if there != here:
+                what = name if name == "processes" else f"data {name}"
                 raise InputError(
-                    f"the checkpoint was trained with data {name} {there}, this run has {here}:"
-                    " resume with the same data options, or start a new run without --ckpt_path"
+                    f"the checkpoint was trained with {what} {there}, this run has {here}:"
+                    " resume with the same options, or start a new run without --ckpt_path"
                 )
 
 

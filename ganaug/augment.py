@@ -9,9 +9,7 @@ import math
 import multiprocessing
 import os
 import platform
-import signal
 import statistics
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,8 +19,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -36,13 +33,13 @@ from datamodules.errors import InputError, named_once
 from datamodules.manifest import replacing
 from datamodules.schema import Schema
 from ganaug.arms import run_cell
-from ganaug.callbacks import queue_again
 from ganaug.downstream import Precision
 from ganaug.filters import FILTERS
 from ganaug.gan import GAN, Accelerator, DivergedError
 from ganaug.learners import as_learner
 from ganaug.paired import summarise, verdict
 from ganaug.report import write_report
+from ganaug.signals import told
 from ganaug.study import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
 
 COLUMNS = (
@@ -171,7 +168,7 @@ def augment(
         f"{len(cells)} cells of {len(study.arms)} arms: {len(cells)} GANs of {study.gan_steps} steps and"
         f" {len(cells) * count} classifiers; the arms are {', '.join(study.arms)}"
     )
-    with queued_again_when_told():
+    with told.listen():
         failed = run(study, cells, workers, threads, progress)
     rows = [row for one in cells for row in study.facts(one).get("rows", [])]
     result: dict[str, Any] = {"rows": rows}
@@ -282,8 +279,6 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
     for number in range(workers):
         turns.put(devices[number % len(devices)] if devices else "")
     pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, turns))
-    here = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGTERM, _leave) if here else None
     try:
         yield pool
     except BaseException:
@@ -293,32 +288,8 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
         raise
     finally:
         pool.shutdown()
-        if here:
-            signal.signal(signal.SIGTERM, handler)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _leave(number: int, _: FrameType | None) -> NoReturn:
-    if number == signal.SIGUSR1:
-        queue_again()
-    raise SystemExit(128 + number)
-
-
-@contextmanager
-def queued_again_when_told() -> Iterator[None]:
-    """Under SLURM, SIGUSR1 ends this process and queues its job again: whatever a cell has done is kept at once.
-
-    A GAN in training saves first: :class:`~ganaug.callbacks.LastCheckpoint` listens in its place.
-    """
-    if "SLURM_JOB_ID" not in os.environ or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGUSR1, _leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, before)
 
 
 @contextmanager

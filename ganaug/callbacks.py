@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
@@ -16,7 +14,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -26,11 +23,13 @@ from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.sheet import contact_sheet
 from ganaug.classifiers import CLASSIFIERS
+from ganaug.distributed import Question
 from ganaug.downstream import ClassifierFeatures, fit_features, stored_rows
 from ganaug.figures import add_figure
 from ganaug.gan import GAN, stream_seed
 from ganaug.metrics.distance import frechet_distance, kernel_distance
 from ganaug.seriesplots import sample_figure
+from ganaug.signals import Stopped, queue_again, told
 
 
 def show_pictures(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
@@ -156,7 +155,8 @@ class Scores(Callback):
             return
         if self.features is None:
             data = trainer.datamodule  # type: ignore[attr-defined]
-            self.features = fit_features(schema, stored_rows(schema, data.train), pl_module.seed, steps=self.steps)
+            rows = stored_rows(schema, data.train)
+            self.features = self._fit(trainer, pl_module, rows)
         real, fake = schema.stored(batch), schema.stored(outputs)
         agree = self.features.predict(fake) == batch["y"].cpu()
         nll = torch.zeros(len(agree))
@@ -164,6 +164,16 @@ class Scores(Callback):
             with trainer.precision_plugin.forward_context():
                 nll = cast(Any, pl_module).nll(batch).float().cpu()
         self._seen.append((self.features(real), self.features(fake), agree, nll))
+
+    def _fit(self, trainer: Trainer, model: GAN, rows: Batch) -> ClassifierFeatures:
+        """The features, learnt by the first process: features of two networks could not be compared."""
+        own = None
+        if trainer.is_global_zero:
+            own = fit_features(model.schema, rows, model.seed, steps=self.steps, accelerator=model.device.type)
+            own.model.cpu()
+        features = cast(ClassifierFeatures, trainer.strategy.broadcast(own))
+        features.model.to(model.device)
+        return features
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Log the scores, the same on every rank."""
@@ -191,17 +201,12 @@ class Scores(Callback):
     on_test_epoch_end = on_validation_epoch_end  # type: ignore[assignment]
 
 
-def queue_again() -> None:
-    """Ask SLURM to run this job once more."""
-    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
-
-
 class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt`` in the run's folder: every few steps, at the end, and when the process is told to stop.
 
-    On SIGTERM, on Ctrl-C, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), the handler only sets a flag; the
-    batch that is under way is finished, all ranks agree, the checkpoint is written, and the run ends with status 128 +
-    signal. A second Ctrl-C does not wait.
+    On SIGTERM, on Ctrl-C, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), a batch that is under way is
+    finished, all processes agree, the checkpoint is written, and the run ends with status 128 + signal. A second Ctrl-C
+    does not wait.
     After SIGUSR1 the job asks SLURM to be queued again. The same command line then goes on from there. (Lightning's
     own handler saves inside the signal, maybe between two networks' updates.)
 
@@ -212,54 +217,39 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, every_n_steps: int = 500) -> None:
         self.every_n_steps = every_n_steps
         self._saved_step = -1
-        self._signal = 0
-        self._handlers: dict[int, Any] = {}
+        self._listening = ExitStack()
+        self._asked: Question | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Listen: from here on, not earlier, since Lightning sets its own handlers before."""
         self._saved_step = trainer.global_step
-        signals = [signal.SIGTERM, signal.SIGINT] + ([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])
-        for number in signals:
-            try:
-                self._handlers[number] = signal.signal(number, self._note)
-            except ValueError:  # signals belong to the main thread
-                return
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self._signal = number
-        if number == signal.SIGINT:
-            signal.signal(number, signal.default_int_handler)
+        self._listening.enter_context(told.listen(note=True))
+        self._asked = Question() if trainer.world_size > 1 else None
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save where it is time to, and leave if told to."""
-        stop = bool(self._signal)
-        if trainer.world_size > 1:
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if stop or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+        number = self._asked.largest(told.received) if self._asked else told.received
+        if number or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
-        if stop:
+        if number:
             rank_zero_info(f"told to stop: saved {self.path(trainer)} at step {trainer.global_step}")
-            # Any rank's signal counts: they do not all arrive within the same batch.
-            requeue = trainer.strategy.reduce_boolean_decision(self._signal == signal.SIGUSR1, all=False)
-            if requeue and trainer.is_global_zero:
+            if number == signal.SIGUSR1 and trainer.is_global_zero:
                 queue_again()
-            raise SIGTERMException(128 + (self._signal or signal.SIGTERM))
+            # The others end now, too; Lightning would take that for a failure and kill this process meanwhile.
+            getattr(trainer.strategy.launcher, "procs", []).clear()
+            raise Stopped(128 + number)
 
     def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """The last step, whatever its number."""
         if self._saved_step != trainer.global_step:
             self._save(trainer)
-        self._give_back()
+        self._listening.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the signals back, whatever ended the run."""
-        self._give_back()
-
-    def _give_back(self) -> None:
         # Before Lightning does the same: in its teardown it would come too late, and its handler, which only takes a
         # note, would stay.
-        while self._handlers:
-            signal.signal(*self._handlers.popitem())
+        self._listening.close()
 
     def _save(self, trainer: Trainer) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]

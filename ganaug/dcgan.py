@@ -171,6 +171,7 @@ class DCGAN(GAN):
 
     def setup(self, stage: str) -> None:
         """Memory format and compilation."""
+        super().setup(stage)
         if self.hp.channels_last:
             self.to(memory_format=torch.channels_last)
         if self.hp.compile and stage == "fit":

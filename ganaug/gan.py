@@ -6,22 +6,27 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
+from ganaug.distributed import average_gradients, broadcast_buffers
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in; NaN lies in none
@@ -30,6 +35,7 @@ RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to li
     "above 0": lambda value: value > 0,
     "at least 0 and below 1": lambda value: 0 <= value < 1,
 }
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
 
 
@@ -66,6 +72,8 @@ class GAN(LightningModule):
       however many optimisers step in each.
     - **Noise in training comes from (seed, rank, step)**: a run stopped after any batch and resumed ends with the same
       bits as one that was not.
+    - **Several devices** take a batch each; before an optimiser steps, its gradients are averaged, here and not
+      by DDP's reducer, which waits for a gradient of every parameter in every backward pass.
     - **Phases are a list** of (name, steps) and the phase is a function of the step. The last one has no end (None).
 
     Args:
@@ -196,10 +204,27 @@ class GAN(LightningModule):
             step -= steps
         raise AssertionError("the last phase must have no end")
 
+    def setup(self, stage: str) -> None:
+        """Refuse what a step here cannot be run with, before anything is built for it."""
+        if not isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            name = type(self.trainer.strategy).__name__
+            raise InputError(f"strategy {name}: a GAN trains on one device or by ddp: leave --trainer.strategy out")
+        if self.trainer.precision not in PRECISIONS:
+            raise InputError(f"precision {self.trainer.precision}: a GAN trains in {', '.join(PRECISIONS)}")
+        if self.trainer.precision == "16-mixed" and self.accumulate > 1:
+            # All optimisers share one scaler, whose scale may change while another's sum is half done.
+            raise InputError("accumulate above 1 with precision 16-mixed: use bf16-mixed, or accumulate 1")
+
+    def on_fit_start(self) -> None:
+        """Training mode, also of a model that was loaded to sample from: Lightning leaves modes as they are."""
+        self.train()
+
     def on_train_start(self) -> None:
         """Take up gradients of a resumed run; say so before a run starts that would stop before its last phase."""
         for name, gradient in self._gradients.items():
-            self.get_parameter(name).grad = gradient.to(self.device)
+            parameter = self.get_parameter(name)
+            own = gradient[self.global_rank] if gradient.ndim > parameter.ndim else gradient
+            parameter.grad = own.to(self.device)
         self._gradients = {}
         before = sum(steps or 0 for _, steps in self.phases[:-1])
         ends = self.trainer.max_steps if self.trainer.max_steps >= 0 else float("inf")
@@ -217,6 +242,9 @@ class GAN(LightningModule):
         loop = self.trainer.fit_loop.epoch_loop.manual_optimization
         for optimizer in self.trainer.strategy._lightning_optimizers:  # each would count its own steps
             optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
+            if self.trainer.world_size > 1:
+                groups = optimizer.param_groups
+                optimizer._on_before_step = partial(average_gradients, [p for group in groups for p in group["params"]])
         step: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"{self.phase(self.step)}_step")
         losses = {name: loss.detach() for name, loss in step(batch).items()}
         self._refuse_divergence(losses)
@@ -226,6 +254,12 @@ class GAN(LightningModule):
                 self.log(f"lr/{name}", its.param_groups[0]["lr"])
         loop.optim_step_progress.increment_ready()
         loop.optim_step_progress.increment_completed()
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Lightning's, without DDP's reducer."""
+        model = self.trainer.model
+        with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
+            super().manual_backward(loss, *args, **kwargs)
 
     def update(self, optimizer: LightningOptimizer, loss: Tensor, turn: int) -> None:
         """Backward, and a step where enough gradients have been summed.
@@ -255,17 +289,26 @@ class GAN(LightningModule):
         return list(self.trainer.optimizers)
 
     def _refuse_divergence(self, losses: dict[str, Tensor]) -> None:
-        # Asking a GPU for a number stalls it, so there the question waits for a logging step, or for a checkpoint.
-        if self.device.type != "cpu" and not self.logging_step:
+        # Asking a GPU for a number stalls it, and other processes have to be asked too, since all must stop at the same
+        # step: there the question waits for a logging step, or for a checkpoint.
+        if not self.logging_step and (self.device.type != "cpu" or self.trainer.world_size > 1):
             return
-        for name, loss in losses.items():
-            if not bool(torch.isfinite(loss).all()):
-                raise DivergedError(
-                    f"{name} became {float(loss)} at step {self.step}: training diverged; the last checkpoint is from"
-                    " before that. Lower the learning rates, set --model.clip, or use precision bf16-mixed or 32"
-                )
+        finite = torch.stack([torch.isfinite(loss).all() for loss in losses.values()])
+        if self.trainer.strategy.reduce_boolean_decision(bool(finite.all())):
+            return
+        odd = [f"{name} became {float(loss)}" for name, loss in losses.items() if not bool(torch.isfinite(loss).all())]
+        raise DivergedError(
+            f"{odd[0] if odd else 'a loss of another process was not finite'} at step {self.step}: training diverged;"
+            " the last checkpoint is from before that. Lower the learning rates, set --model.clip, or use precision"
+            " bf16-mixed or 32"
+        )
 
     # ---- validation and generation ----
+
+    def on_validation_start(self) -> None:
+        """The same running statistics in every process: those of the first, which are the ones that are saved."""
+        if self.trainer.world_size > 1:
+            broadcast_buffers(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Samples of the same classes as the batch: what a score compares with it. The same latents every time."""
@@ -285,14 +328,19 @@ class GAN(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Class, schema, and gradients where the run stands between two steps of an optimiser."""
-        for name, weight in self.state_dict().items():
-            if not bool(torch.isfinite(weight).all()):
+        weights = self.state_dict()
+        finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).tolist()  # one wait in all
+        for name, whole in zip(weights, finite, strict=True):
+            if not whole:
                 raise DivergedError(f"{name} is not finite at step {self.step}: training diverged; not saved")
+        gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+        if self._trainer is not None and self.trainer.world_size > 1:  # each process has summed those of its own rows
+            gradients = {name: cast(Tensor, self.all_gather(gradient)) for name, gradient in gradients.items()}
         checkpoint["ganaug"] = {
             "format": FORMAT,
             "model": type(self).__name__,
             "schema": self.schema.to_dict(),
-            "gradients": {name: p.grad for name, p in self.named_parameters() if p.grad is not None},
+            "gradients": gradients,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -334,12 +334,13 @@ class SeqGAN(GAN):
     def _step_d(self, batch: Batch, turn: int) -> dict[str, Tensor]:
         _, _, optimizer = cast(list[LightningOptimizer], self.optimizers())
         hp, real, y = self.hp, batch["x"], self.classes(batch["y"])
-        if self.negatives is None or turn % (hp.negatives * hp.negative_epochs) == 0:
-            labels = y.repeat(hp.negatives)
+        labels = y.repeat(hp.negatives)
+        whole = self.negatives is not None and len(self.negatives[1]) == len(labels)  # or of another batch size
+        if not whole or turn % (hp.negatives * hp.negative_epochs) == 0:
             uniform = torch.rand(len(labels), real.shape[1], device=self.device)
             self.negatives = walk(self.generator, labels, uniform, Sampler(self.schema.ends)).x, labels
         rows = slice(turn % hp.negatives * len(y), (turn % hp.negatives + 1) * len(y))
-        fake, fake_y = (part[rows] for part in self.negatives)
+        fake, fake_y = (part[rows] for part in cast(tuple[Tensor, Tensor], self.negatives))
         with self.toggled_optimizer(optimizer):
             x, labels = torch.cat([real, fake]), torch.cat([y, fake_y])
             logits_real, logits_fake = self.discriminator(x, labels, hp.d_dropout).float().chunk(2)
@@ -430,7 +431,8 @@ class SeqGAN(GAN):
         """See :meth:`GAN.on_load_checkpoint`."""
         super().on_load_checkpoint(checkpoint)
         if "negatives" in checkpoint["ganaug"]:
-            x, y = (part[self.global_rank].to(self.device, torch.long) for part in checkpoint["ganaug"]["negatives"])
+            ranks = checkpoint["ganaug"]["negatives"]
+            x, y = (part[self.global_rank % len(part)].to(self.device, torch.long) for part in ranks)
             self.negatives = x, y
 
     # ---- sampling ----

@@ -91,7 +91,6 @@ def main(name: str, folder: Path) -> None:
             Scores(steps=10),
             LastCheckpoint(every_n_steps=4),
             devices=2,
-            strategy="ddp_find_unused_parameters_true",
             logger=TensorBoardLogger(folder, name="run", version=0),
             limit_val_batches=1.0,
             enable_checkpointing=True,

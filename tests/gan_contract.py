@@ -161,6 +161,19 @@ class GANContract:
         resumed = self.fitted(accumulate=3, clip=0.5, ckpt=tmp_path / "a.ckpt")
         assert equal(expected.state_dict(), resumed.state_dict())
 
+    def test_loaded_and_trained_on_it_is_in_training_mode(self, checkpoint: Path) -> None:
+        module = self.data()
+        model = load(checkpoint)
+        assert not model.training
+        trainer(1).fit(model, module)
+        assert all(part.training for name, part in model.named_modules() if not name.startswith("ema"))
+
+    @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+    def test_other_precisions_get_one_line(self, precision: str) -> None:
+        module = self.data()
+        with pytest.raises(InputError, match=f"precision {precision}: a GAN trains in 32-true, bf16-mixed, 16-mixed"):
+            trainer(1, precision=precision).fit(self.make(module), module)
+
     def test_clip_bounds_the_gradients_of_every_step(self) -> None:
         norms: list[float] = []
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from ganaug import cli
+from ganaug import parsing
 from ganaug.cli import main
+from ganaug.signals import Stopped
 
 FIT = [
     "fit", "--model", "DCGAN", "--model.width", "4", "--data", "Digits", "--data.batch_size", "8", "--name", "run",
@@ -121,15 +121,15 @@ def test_generate_refuses_before_it_loses_anything(capsys: pytest.CaptureFixture
 def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     goes_on = "stopped: the same command goes on where it was"
     for verb, stop, code, message in (
-        ("evaluate", KeyboardInterrupt(), 130, "stopped"),
-        ("augment", KeyboardInterrupt(), 130, goes_on),
-        ("augment", SIGTERMException(143), 143, goes_on),  # of a GAN that saved first
+        ("evaluate", Stopped(130), 130, "stopped"),
+        ("augment", Stopped(130), 130, goes_on),
+        ("augment", Stopped(143), 143, goes_on),  # of a GAN that saved first
     ):
 
         def stopped(*_: object, stop: BaseException = stop) -> None:
             raise stop
 
-        monkeypatch.setattr(cli, "run_verb", stopped)
+        monkeypatch.setattr(parsing, "run_verb", stopped)
         with pytest.raises(SystemExit) as end:
             main([verb])
         assert end.value.code == code

@@ -58,7 +58,10 @@ RANK = {
     "ganaug.arms": 6,
     "ganaug.augment": 8,
     "ganaug": 9,
-    "ganaug.cli": 10,
+    "ganaug.signals": 0,
+    "ganaug.distributed": 0,
+    "ganaug.parsing": 10,
+    "ganaug.cli": 11,
 }
 FILES = sorted(p for package in ("datamodules", "ganaug") for p in (ROOT / package).rglob("*.py"))
 

@@ -1,0 +1,88 @@
+"""Run by test_distributed.py: two processes train as one does with batches of twice the size, on the same noise."""
+
+import sys
+from pathlib import Path
+
+import test_dcgan
+import test_seqgan
+import test_timegan
+import torch
+from gan_contract import trainer
+from torch import nn
+
+import ganaug.gan
+from datamodules import GANDataModule, OracleText
+from ganaug import DCGAN, GAN
+
+ROWS = 8  # of a batch, in all
+
+
+class Plain(nn.Module):
+    """A norm of each picture alone, in place of the batch's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+
+    def forward(self, x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return self.norm(x)
+
+
+class PictureGAN(DCGAN):
+    """A subclass, as anyone may write one, without batch statistics."""
+
+    def __init__(self, schema, **options) -> None:
+        super().__init__(schema, **options)
+        norms = self.generator.norms
+        self.generator.norms = nn.ModuleList(Plain(norm.num_features) for norm in norms)
+        self.ema.network.norms = nn.ModuleList(Plain(norm.num_features) for norm in norms)
+
+
+def pictures(batch_size: int) -> tuple[GANDataModule, GAN]:
+    data = test_dcgan.Squares(batch_size=batch_size)
+    return data, PictureGAN(data.schema, width=8, latent_dim=8, augment="", accumulate=2, clip=1.0)
+
+
+def sentences(batch_size: int) -> tuple[GANDataModule, GAN]:
+    """All of one length, since a mean over tokens weighs each process by how many it has; no rollouts' noise."""
+    data = OracleText(sentences=40, length=6, vocabulary=9, batch_size=batch_size)
+    options = {"reward": "constant", "baseline": "none", "negatives": 1, "dropout": 0.0, "d_dropout": 0.0}
+    return data, test_seqgan.make(data, **options)
+
+
+def series(batch_size: int) -> tuple[GANDataModule, GAN]:
+    """Without the losses that compare batches, and without roots of means."""
+    data = test_timegan.Waves(batch_size=batch_size, fixed=True, static=False)
+    batch = ("supervised", "moment", "correlation", "autocorrelation", "change", "sliced", "matching", "reconstruction")
+    options = {f"{name}_weight": 0.0 for name in batch}
+    return data, test_timegan.make(data, **options, autoencoder_steps=0)
+
+
+MODELS = {"DCGAN": pictures, "SeqGAN": sentences, "TimeGAN": series}
+
+
+def same_noise(rank: int, world: int) -> None:
+    """Let each process draw its part of what one alone would draw, by (seed, step)."""
+    seed = ganaug.gan.stream_seed
+    ganaug.gan.stream_seed = lambda *key: seed(*(key[:2] + key[3:] if key[0] == "train" else key))
+    for name in ("rand", "randn"):
+        draw = getattr(torch, name)
+
+        def part(count: int, *shape: int, draw=draw, **options) -> torch.Tensor:
+            return draw(count * world, *shape, **options)[rank * count : (rank + 1) * count]
+
+        setattr(torch, name, part)
+
+
+def train(name: str, devices: int, steps: int) -> GAN:
+    data, model = MODELS[name](ROWS // devices)
+    data.setup()  # before the noise is another
+    run = trainer(steps, devices=devices)
+    same_noise(run.global_rank, devices)
+    run.fit(model, data)
+    return model
+
+
+if __name__ == "__main__":
+    trained = train(sys.argv[1], 2, int(sys.argv[2]))
+    torch.save(trained.state_dict(), Path(sys.argv[3]) / f"rank{trained.trainer.global_rank}.pt")
