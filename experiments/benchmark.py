@@ -32,6 +32,7 @@ from typing import Any, Literal
 
 import lightning
 import torch
+from benchmark_devices import section_devices
 from benchmark_seqgan import section_cache, section_negatives, section_rollout, section_scaling
 from benchmark_timegan import section_timegan, section_timegan_sampling, section_timegan_scaling
 from jsonargparse import auto_cli
@@ -47,6 +48,7 @@ Section = Literal[
     "step", "overhead", "sampling", "memory",
     "rollout", "cache", "negatives", "scaling",
     "timegan", "timegan_sampling", "timegan_scaling",
+    "devices",
 ]  # fmt: skip
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -458,7 +460,8 @@ def benchmark(
     transformer with its cache against without; negatives, sequences drawn a second; scaling, what a step costs by
     vocabulary, length and rollouts. Of TimeGAN with the paper's networks: timegan, a step of each phase against the
     official arrangement; timegan_sampling, series a second; timegan_scaling, what a joint round costs by length,
-    features and batch size.
+    features and batch size. Of all three: devices, two processes of a thread each to one, and averaging gradients by
+    hand to DDP's reducer.
 
     Args:
         sections: which to run, e.g. [step,memory].
@@ -487,6 +490,7 @@ def benchmark(
         "timegan": lambda: section_timegan(pairs, batch_size or 128),
         "timegan_sampling": lambda: section_timegan_sampling(seconds),
         "timegan_scaling": lambda: section_timegan_scaling(pairs, batch_size or 128),
+        "devices": lambda: section_devices(pairs),
     }
     for name in sections:
         of = f"width {width}, kernel {kernel_size}, " if name in ("step", "overhead", "sampling", "memory") else ""

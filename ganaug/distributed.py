@@ -12,7 +12,7 @@ from torch import Tensor, nn
 PIECE = 2**23  # numbers that travel together, 32 MB of float32: few messages, and little memory beside the gradients
 
 
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+def average(parameters: Iterable[nn.Parameter]) -> None:
     """Put the mean over all processes in the place of each gradient.
 
     A parameter without a gradient is left out, and must be without one in every process.

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
-from ganaug.distributed import average_gradients, broadcast_buffers
+from ganaug.distributed import average, broadcast_buffers
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in; NaN lies in none
@@ -243,8 +243,7 @@ class GAN(LightningModule):
         for optimizer in self.trainer.strategy._lightning_optimizers:  # each would count its own steps
             optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
             if self.trainer.world_size > 1:
-                groups = optimizer.param_groups
-                optimizer._on_before_step = partial(average_gradients, [p for group in groups for p in group["params"]])
+                optimizer._on_before_step = partial(self.average_gradients, optimizer)
         step: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"{self.phase(self.step)}_step")
         losses = {name: loss.detach() for name, loss in step(batch).items()}
         self._refuse_divergence(losses)
@@ -260,6 +259,10 @@ class GAN(LightningModule):
         model = self.trainer.model
         with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
             super().manual_backward(loss, *args, **kwargs)
+
+    def average_gradients(self, optimizer: LightningOptimizer) -> None:
+        """Put the mean over the processes in the place of each gradient: called before every step of an optimiser."""
+        average([p for group in optimizer.param_groups for p in group["params"]])
 
     def update(self, optimizer: LightningOptimizer, loss: Tensor, turn: int) -> None:
         """Backward, and a step where enough gradients have been summed.

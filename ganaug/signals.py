@@ -53,11 +53,11 @@ class Listener:
             self._depth -= 1
             for number, handler in before.items():
                 signal.signal(number, handler)
-            number = self.received
+            received = self.received
             if not self._depth:
                 self.received = 0
-        if number and not self._depth:
-            raise Stopped(128 + number)
+        if received and not self._depth:
+            raise Stopped(128 + received)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.received = number

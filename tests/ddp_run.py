@@ -1,4 +1,4 @@
-"""Run by test_callbacks.py: two processes train a model together, then go on from their checkpoint."""
+"""Run by test_distributed.py: two processes train a model together, then go on from their checkpoint."""
 
 import sys
 import warnings
@@ -14,7 +14,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from datamodules import GANDataModule
-from ganaug import GAN, seqgan
+from ganaug import GAN, DivergedError, seqgan
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 
 warnings.filterwarnings("ignore")
@@ -56,8 +56,9 @@ class WatchSeries(Watch):
 
 
 def pictures() -> tuple[GANDataModule, GAN]:
+    """Saved after half of the batches whose gradients are summed, which are others in each process."""
     data = test_dcgan.Squares(rows=60)
-    return data, test_dcgan.make(data, augment_probability="ada", ada_speed=0.5)
+    return data, test_dcgan.make(data, augment_probability="ada", ada_speed=0.5, accumulate=4)
 
 
 def sentences() -> tuple[GANDataModule, GAN]:
@@ -82,7 +83,7 @@ RUNS = {
 def main(name: str, folder: Path) -> None:
     make, watcher = RUNS[name]
 
-    def go(steps: int, ckpt: Path | None, watch: Watch):
+    def go(steps: int, ckpt: Path | None, watch: Watch, version: int = 0):
         data, model = make()
         run = trainer(
             steps,
@@ -91,7 +92,7 @@ def main(name: str, folder: Path) -> None:
             Scores(steps=10),
             LastCheckpoint(every_n_steps=4),
             devices=2,
-            logger=TensorBoardLogger(folder, name="run", version=0),
+            logger=TensorBoardLogger(folder, name="run", version=version),
             limit_val_batches=1.0,
             enable_checkpointing=True,
             val_check_interval=3,
@@ -109,9 +110,31 @@ def main(name: str, folder: Path) -> None:
         "noise": torch.stack(watch.noise),
         "scores": {name: float(v) for name, v in run.callback_metrics.items() if name.startswith("score")},
     }
-    run, _ = go(8, folder / "run" / "version_0" / "checkpoints" / "last.ckpt", watcher())
-    torch.save({**result, "resumed": run.global_step}, folder / f"rank{run.global_rank}.pt")
+    run, resumed = go(8, folder / "run" / "version_0" / "checkpoints" / "last.ckpt", watcher())
+    _, whole = go(8, None, watcher(), version=1)
+    other = [key for key, value in whole.state_dict().items() if not torch.equal(value, resumed.state_dict()[key])]
+    torch.save({**result, "resumed": run.global_step, "other": other}, folder / f"rank{run.global_rank}.pt")
+
+
+class Poison(Callback):
+    """Makes the second process's loss infinite, and no other's."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        if trainer.global_rank == 1 and trainer.global_step == 2:
+            batch["x"].fill_(float("nan"))
+
+
+def diverge(folder: Path) -> None:
+    data, model = pictures()
+    run = trainer(50, Poison(), devices=2, log_every_n_steps=3)
+    try:
+        run.fit(model, data)
+    except DivergedError as error:
+        (folder / f"rank{run.global_rank}.txt").write_text(str(error))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    if sys.argv[1] == "diverge":
+        diverge(Path(sys.argv[2]))
+    else:
+        main(sys.argv[1], Path(sys.argv[2]))

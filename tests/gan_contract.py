@@ -268,6 +268,8 @@ class GANContract:
             self.fitted(ckpt=checkpoint, accumulate=2)
         with pytest.raises(InputError, match=r"seed|another split"):
             self.fitted(ckpt=checkpoint, data={"seed": 5})
+        with pytest.raises(InputError, match="trained with data batch_size 8, this run has 4"):
+            self.fitted(ckpt=checkpoint, data={"batch_size": 4})
 
     def test_a_full_disk_leaves_the_last_checkpoint(self, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         before = checkpoint.read_bytes()

@@ -51,6 +51,39 @@ def test_equal_to_one_device(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
+def test_two_processes(name: str, tmp_path: Path) -> None:
+    """Other data and other noise on each rank, the same weights, one set of files; through all phases."""
+    done = start(HERE / "ddp_run.py", name, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["weights"].keys() == second["weights"].keys()
+    assert all(torch.equal(first["weights"][name], second["weights"][name]) for name in first["weights"])
+    assert len(first["rows"]) == len(second["rows"]) == 48
+    steps = zip(torch.split(first["rows"], 8), torch.split(second["rows"], 8), strict=True)
+    stream = torch.cat([torch.cat(ranks) for ranks in steps]).tolist()
+    assert sorted(stream[:44]) == sorted(stream[44:88]) == list(range(44))  # a pass, and another, over all rows
+    assert first["noise"].shape == second["noise"].shape
+    assert not (first["noise"] == second["noise"]).all(1).any()
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["version_0", "version_1"]
+    files = list((tmp_path / "run" / "version_0").rglob("*"))
+    assert sum("tfevents" in p.name for p in files) == 2  # one for each of the two runs, from rank 0
+    assert sum(p.suffix == ".ckpt" for p in files) == 1
+    assert first["scores"] == second["scores"]
+    assert ("score/nll" in first["scores"]) == (name == "SeqGAN")
+    assert first["resumed"] == second["resumed"] == 8
+    assert first["other"] == []  # than of a run that nobody stopped, to the bit
+    assert {key.split(".")[0] for key in second["other"]} <= {"frames"}  # its own note of lengths, which none reads
+
+
+def test_divergence_of_one_process_stops_all(tmp_path: Path) -> None:
+    done = start(HERE / "ddp_run.py", "diverge", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = ((tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1))
+    assert "another process was not finite at step 2" in first
+    assert "became nan at step 2" in second
+
+
+@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
 def test_the_command_line_with_two_devices(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

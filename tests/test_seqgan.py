@@ -535,3 +535,17 @@ def test_what_likelihood_has_reached_is_kept(tmp_path: Path) -> None:
 
 def test_without_a_phase_of_likelihood_nothing_is_kept(data: Letters) -> None:
     assert make(data, mle_steps=0).pretrained() is None
+
+
+def test_batches_of_another_size_are_judged_beside_as_many_samples() -> None:
+    """Of a loader whose last batch is smaller: none of its real rows is taken for a sample."""
+    data = Letters()
+    data.setup()
+    rows = data.train.fields["y"].shape[0]
+    model = make(data, mle_steps=0, discriminator_steps=10**6, negatives=3)
+    seen: list[int] = []
+    model.discriminator.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    loader = DataLoader(data.train, batch_size=5, collate_fn=lambda batch: batch)
+    trainer(2 * len(loader)).fit(model, loader)
+    assert rows % 5
+    assert seen == 2 * ([10] * (rows // 5) + [2 * (rows % 5)])
