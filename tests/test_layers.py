@@ -13,7 +13,7 @@ RANK = {
     "ganaug.imageaug": 0,
     "ganaug.seriesaug": 0,
     "ganaug.textaug": 0,
-    "ganaug.losses": 1,
+    "ganaug.losses": 0,
     "ganaug.conv": 1,
     "ganaug.containers": 0,
     "ganaug.ema": 1,

@@ -288,6 +288,28 @@ def test_constants_and_single_steps_have_finite_gradients(loss) -> None:
             assert torch.isfinite(torch.autograd.grad(value, fake)[0]).all()
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_are_float32_under_autocast(loss) -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(60, 8, 3).bfloat16(), torch.randn(60, 8, 3).bfloat16() * 2
+    torch.manual_seed(1)
+    expected = loss(real.float(), fake.float(), None)
+    for args in ((real.float(), fake.float()), (real, fake)):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = loss(*args, None)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
+def test_correlations_of_many_steps_are_finite_in_fp16() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(1000, 70, 2), torch.randn(1000, 70, 2)  # 70,000 steps; fp16 ends at 65,504
+    expected = correlation_loss(real, fake, None)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(correlation_loss(real, fake, None), expected)
+
+
 # ---- a joint step
 
 
