@@ -433,7 +433,7 @@ class TimeGAN(GAN):
         """A step where the loss, on average over the processes, is above the threshold."""
         seen = cast(Tensor, self.all_gather(loss.detach())).mean()
         adam = optimizer.optimizer
-        if not adam.defaults["fused"]:
+        if not adam.param_groups[0]["fused"]:  # not the defaults: a checkpoint's groups may say otherwise
             if float(seen) > self.hp.d_threshold:
                 self.update(optimizer, loss, 0)
             return

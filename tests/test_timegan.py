@@ -455,6 +455,27 @@ def test_the_discriminator_waits_below_its_threshold() -> None:
     assert not equal(before, fit(make(Waves(), d_threshold=1e-9), Waves(), 8).discriminator.state_dict())
 
 
+@pytest.mark.parametrize("threshold", [1e9, 1e-9])
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_threshold_holds_whatever_precision_a_checkpoint_is_from(
+    threshold: float, fused: bool, tmp_path: Path
+) -> None:
+    expected = fit(make(Waves(), d_threshold=threshold), Waves(), 10)
+    path, stages = tmp_path / "a.ckpt", ((6, "32-true"), (8, "bf16-mixed"), (10, "32-true"))
+    for steps, precision in stages:
+        model, run = make(Waves(), d_threshold=threshold), trainer(steps, precision=precision)
+        run.fit(model, Waves(), ckpt_path=path if path.exists() else None)
+        run.save_checkpoint(path, weights_only=False)
+        content = torch.load(path, weights_only=True)
+        for state in content["optimizer_states"]:
+            state["param_groups"][0]["fused"] = fused  # False is what a run of 16-mixed leaves
+        torch.save(content, path)
+    before, after = make(Waves(), d_threshold=threshold).discriminator, model.discriminator
+    assert equal(before.state_dict(), after.state_dict()) == (threshold == 1e9)
+    for name, weight in expected.discriminator.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], weight, rtol=0, atol=1e-3)
+
+
 def test_codes_of_the_second_phase_are_looked_up() -> None:
     data, model = Waves(), make(Waves(), supervisor_steps=50)
     calls: list[int] = []
