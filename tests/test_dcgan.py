@@ -11,6 +11,7 @@ from ganaug import DCGAN
 from ganaug.convnets import Discriminator, Generator, stage_channels
 from ganaug.dcgan import PRESETS
 from ganaug.diffaug import POLICIES
+from ganaug.gan import draw_rows
 
 torch.set_num_threads(1)
 
@@ -307,6 +308,19 @@ def test_channels_last_changes_nothing_but_the_layout() -> None:
 
 
 # ---- latents ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 2)])
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_latents_are_numpys_philox_under_seed_and_index(shape: tuple[int, ...], seed: int) -> None:
+    indices = [4, 0, 2**62, 4]
+    for uniform in (False, True):
+        rows = draw_rows(torch.tensor(indices), seed, shape, uniform)
+        assert rows.dtype == torch.float32
+        for row, index in zip(rows, indices, strict=True):
+            generator = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+            draw = generator.random if uniform else generator.standard_normal
+            assert np.array_equal(row.numpy(), draw(shape, np.float32))
 
 
 def test_truncation() -> None:
