@@ -20,9 +20,10 @@ from torch import Tensor
 from datamodules.base import GANDataModule, levelled
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
+from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.callbacks import LastCheckpoint
-from ganaug.downstream import ClassifierFeatures, fit_features, joined
+from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.filters import Figures, filter_samples
 from ganaug.gan import GAN, AtomicCheckpointIO, load, serialised, stream_seed
 from ganaug.leak import leak
@@ -159,7 +160,7 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     seen = oversampled(train) if cell.imbalance else train
     judge = fit_features(schema, seen, seed, steps=steps, augment=True, accelerator=accelerator)
     samples, raw, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
-    some = [_some(part, seed) for part in (rows["train"], rows["test"], raw)]
+    some = [some_rows(part, PAIRS, seed) for part in (rows["train"], rows["test"], raw)]
     facts["leakage"] = leakage(rows)
     facts["memorisation"] = memorisation(*map(judge, some))
     facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
@@ -244,12 +245,6 @@ def _spread(rows: Batch, most: int) -> Batch:
     y = rows["y"]
     place = torch.cat([torch.arange(k) for k in y.bincount().tolist()])  # in its class; they stand class after class
     index = torch.sort(torch.argsort(place, stable=True)[:most])[0]
-    return {name: field[index] for name, field in rows.items()}
-
-
-def _some(rows: Batch, seed: int) -> Batch:
-    """At most 10,000 rows, chosen by the seed."""
-    index = torch.randperm(len(rows["y"]), generator=torch.Generator().manual_seed(seed))[:PAIRS]
     return {name: field[index] for name, field in rows.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -11,21 +11,11 @@ from torch import Tensor
 
 from datamodules.base import Stream, Table
 from datamodules.errors import InputError
+from datamodules.rows import stored_rows as stored_rows  # it used to be here
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers import CLASSIFIERS, PRETEXTS, Classifier
 
 Precision = Literal["32-true", "bf16-mixed"]
-
-
-def stored_rows(schema: Schema, table: Table) -> Batch:
-    """All rows of a table as they are stored, after whatever turns them into what the model sees."""
-    return joined([schema.stored(batch) for batch in table.batches()] or [table.fields])
-
-
-def joined(batches: Iterable[Batch]) -> Batch:
-    """Batches of the same fields, at least one, as a single one on the CPU."""
-    parts = list(batches)
-    return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
 
 def fit_classifier(

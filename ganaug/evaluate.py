@@ -16,9 +16,10 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, SeriesSchema, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
+from datamodules.rows import chosen, joined, stored_rows
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
-from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
+from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.figures import add_figure, save_figure
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
@@ -214,7 +215,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
 
 def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:
     """At most so many rows, chosen by the seed."""
-    return x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]]
+    return x[chosen(len(x), most, seed)]
 
 
 # ---- scores ----

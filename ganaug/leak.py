@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import torch
 
+from datamodules.rows import joined
 from datamodules.schema import Batch
-from ganaug.downstream import ClassifierFeatures, fit_classifier, joined
+from ganaug.downstream import ClassifierFeatures, fit_classifier
 from ganaug.gan import GAN
 
 DRAWS = 4  # of the augmentation, for each training row

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import GANDataModule
+from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from ganaug.downstream import fit_features
 from ganaug.metrics.distance import frechet_distance, memorisation
@@ -51,7 +52,7 @@ def series_scores(
         device: that the judges are trained on.
     """
     n = min(len(part["y"]) for part in (train, test, synthetic))
-    few = [_some(part, n, seed) for part in (train, test, synthetic)]
+    few = [some_rows(part, n, seed) for part in (train, test, synthetic)]
     scores: Scores = {}
     if repeats and n >= 5:
         scores |= _judged(few, seed, repeats, device)
@@ -98,8 +99,3 @@ def _spread(synthetic: Tensor, floor: Tensor) -> dict[str, Any]:
     sides = {"synthetic": synthetic, "floor": floor}
     deviations = {f"{side}_deviation": float(part.std(unbiased=False)) for side, part in sides.items()}
     return {side: float(part.mean()) for side, part in sides.items()} | deviations
-
-
-def _some(rows: Batch, count: int, seed: int) -> Batch:
-    chosen = torch.randperm(len(rows["y"]), generator=torch.Generator().manual_seed(seed))[:count]
-    return {name: field[chosen] for name, field in rows.items()}

@@ -15,8 +15,9 @@ from typing import Any
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once
 from datamodules.manifest import folder_names, make_folder, replacing
+from datamodules.rows import stored_rows
 from datamodules.schema import Batch, Schema
-from ganaug.downstream import Precision, stored_rows
+from ganaug.downstream import Precision
 from ganaug.gan import GAN
 from ganaug.learners import Learner
 

@@ -10,6 +10,7 @@ from rich.progress import track
 from torch import Tensor
 
 from datamodules.base import GANDataModule, Stream, Table
+from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
 from ganaug.decoder import LSTMDecoder
@@ -220,7 +221,7 @@ class LanguageScores:
 
     def _real(self, count: int) -> LSTMDecoder:
         if count not in self._of_real:
-            rows = _some(self.train, count, self.seed)
+            rows = some_rows(self.train, count, self.seed)
             self._of_real[count] = fit_language_model(self.schema, rows, **self._training)
         return self._of_real[count]
 
@@ -298,9 +299,4 @@ def _beside(synthetic: float, floor: float, rows: int) -> Scores:
 def equal_numbers(train: Batch, synthetic: Batch, seed: int) -> tuple[Batch, Batch]:
     """As many rows of each as of the fewer, chosen by the seed."""
     count = min(len(train["y"]), len(synthetic["y"]))
-    return _some(train, count, seed), _some(synthetic, count, seed)
-
-
-def _some(rows: Batch, count: int, seed: int) -> Batch:
-    chosen = torch.randperm(len(rows["y"]), generator=torch.Generator().manual_seed(seed))[:count]
-    return {name: field[chosen] for name, field in rows.items()}
+    return some_rows(train, count, seed), some_rows(synthetic, count, seed)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from datamodules import Digits, Grammar
+from datamodules.rows import stored_rows
 from ganaug import DCGAN, SeqGAN
 from ganaug.diffaug import augment
-from ganaug.downstream import stored_rows
 from ganaug.leak import leak
 
 QUICK = {"seed": 0, "steps": 60, "accelerator": "cpu"}
