@@ -23,6 +23,7 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.callbacks import LastCheckpoint
+from ganaug.devices import device_of
 from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.filters import Figures, filter_samples
 from ganaug.gan import GAN, AtomicCheckpointIO, load, serialised, stream_seed
@@ -153,8 +154,7 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     folder, train = study.folder(cell), rows["train"]
     schema, most = model.schema, study.ratios[-1]
     sizes = [split(train["y"], schema.num_classes, most, bool(cell.imbalance)) for split in (wanted, alone)]
-    device = torch.device("cpu") if study.accelerator == "cpu" else torch.accelerator.current_accelerator(True)
-    model.to(device or torch.device("cpu"))
+    model.to(device_of(study.accelerator))
     seed, steps, accelerator = stream_seed("judge", cell.seed), study.classifier_steps, study.accelerator
     # A judge that has hardly seen a rare class would throw its samples away.
     seen = oversampled(train) if cell.imbalance else train

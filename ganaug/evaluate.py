@@ -19,6 +19,7 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.rows import chosen, joined, stored_rows
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
+from ganaug.devices import device_of
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.figures import add_figure, save_figure
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
@@ -132,7 +133,7 @@ def evaluate(
     judge = fit_features(schema, train, **training)
     extractor, features = judge.name, judge.__call__
     if inception:
-        network = Inception(inception_weights)
+        network = Inception(inception_weights, judge.model.device)
         extractor, features = network.name, lambda rows: network(rows["x"])
     in_features = features(train), features(test), features(synthetic)
     known: dict[str, Any] = {"data": data, "train": train, "test": test, "labelled": labelled, "seed": seed}
@@ -206,8 +207,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
         raise InputError(f"n must be at least 2, not {count}")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     y = labels[order].repeat(-(-count // len(labels)))[:count]
-    device = torch.device("cpu") if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
-    model.to(device or torch.device("cpu"))
+    model.to(device_of(accelerator))
     parts = torch.split(torch.arange(count), 256)
     drawn = (model.schema.stored(model.sample(model.latent(index, seed), y[index], **options)) for index in parts)
     return {**joined(drawn), "y": y}

@@ -8,6 +8,7 @@ import torch
 
 from datamodules.rows import joined
 from datamodules.schema import Batch
+from ganaug.devices import seeded
 from ganaug.downstream import ClassifierFeatures, fit_classifier
 from ganaug.gan import GAN
 
@@ -35,8 +36,7 @@ def leak(
     """
     schema = model.schema
     plain = {name: field for name, field in train.items() if name != "y"}
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the GPUs
+    with seeded(seed):
         changed = [one for _ in range(DRAWS) if (one := model.augmented(schema.prepare(plain))) is not None]
     if not changed:
         return {}

@@ -17,6 +17,7 @@ from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
 from ganaug.critic import Discriminator
 from ganaug.decoder import DECODERS, Decoder
+from ganaug.devices import seeded
 from ganaug.ema import EMA
 from ganaug.gan import GAN, draw_rows
 from ganaug.losses import LOSSES
@@ -215,8 +216,7 @@ class SeqGAN(GAN):
         shape: dict[str, int] = {"embedding": hp.embedding, "hidden": hp.hidden}
         if generator == "transformer":
             shape |= {"layers": layers, "heads": heads}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.generator: Decoder = DECODERS[generator](*size, **shape)
             self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
         self.ema = EMA(self.generator, hp.ema_decay)

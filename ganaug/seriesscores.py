@@ -49,7 +49,7 @@ def series_scores(
         seed: of the judges and of the choice of rows where equal numbers are compared.
         repeats: judges of each kind, trained side by side; their spread is given too. 0 leaves them out.
         steps: batches for the context features; by default as for classifiers.
-        device: that the judges are trained on.
+        device: that the judges and the context features are trained on.
     """
     n = min(len(part["y"]) for part in (train, test, synthetic))
     few = [some_rows(part, n, seed) for part in (train, test, synthetic)]
@@ -64,7 +64,8 @@ def series_scores(
         ):
             scores[name] = {"synthetic": distance(*real, *made), "floor": distance(*real, *unseen), "rows": n}
     # Whatever the classes: what a network sees that was taught how series go on, as the published figures have it.
-    context = fit_features(data.schema, {**train, "y": torch.zeros_like(train["y"])}, seed, steps=steps)
+    blind = {**train, "y": torch.zeros_like(train["y"])}
+    context = fit_features(data.schema, blind, seed, steps=steps, accelerator=torch.device(device).type)
     seen = [context(part) for part in few]
     scores["context_frechet_distance"] = {
         "synthetic": frechet_distance(seen[0], seen[2]),

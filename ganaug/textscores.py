@@ -14,6 +14,7 @@ from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
 from ganaug.decoder import LSTMDecoder
+from ganaug.devices import seeded
 from ganaug.gan import GAN
 from ganaug.metrics.text import bleu, copies, distinct, novelty, self_bleu
 
@@ -260,8 +261,7 @@ def fit_language_model(
     count = len(rows["x"])
     steps = steps or 300 + round(3 * count / batch_size)
     order = torch.tensor(list(Stream(count, batch_size, steps, seed, 0, 1))).view(steps, -1)
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the GPUs
+    with torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
         model = LSTMDecoder(len(schema.vocabulary), schema.max_length, 1, embedding, hidden).to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)

@@ -22,6 +22,7 @@ RANK = {
     "ganaug.critic": 1,
     "ganaug.decoder": 1,
     "ganaug.classifiers": 1,
+    "ganaug.devices": 0,
     "ganaug.gru": 0,
     "ganaug.metrics.series": 0,
     "ganaug.recurrent": 1,
