@@ -1,13 +1,20 @@
 """Which device is used, whose generators are seeded, and where rows lie."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from test_augment import Linear
 from test_downstream import squares
+from test_resample import PICTURES, pictures
 
+from datamodules import Digits
 from datamodules.errors import InputError
 from ganaug.devices import SHARE, device_of, placed, seeded
 from ganaug.downstream import fit_classifier
+from ganaug.learners import Module
+from ganaug.resample import GANSampler
 
 gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 
@@ -37,6 +44,44 @@ def test_chance_is_the_seeds_within_and_as_it_was_afterwards(device: str) -> Non
     assert all(map(torch.equal, seen[0], seen[1]))
     assert not any(map(torch.equal, seen[0], seen[2]))
     assert all(map(torch.equal, drawn(), expected))
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> list:
+    """The devices of every ``fork_rng``, None for all."""
+    given, plain = [], torch.random.fork_rng
+    monkeypatch.setattr(
+        torch.random, "fork_rng", lambda devices=None, **o: given.append(devices) or plain(devices, **o)
+    )
+    return given
+
+
+def somebodys() -> tuple[Callable, Digits]:
+    """What trains a module of somebody's own on digits."""
+    data = Digits(image_size=8, per_class=4)
+    data.setup()
+    return lambda accelerator: Module(Linear, accelerator).learn(data.schema, data.train.fields, 2, 0, False), data
+
+
+def test_training_for_others_touches_no_gpu_but_its_own(forked: list) -> None:
+    somebodys()[0]("cpu")
+    GANSampler(**PICTURES).fit_resample(*pictures())
+    assert forked
+    assert all(devices == [] for devices in forked)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_what_was_trained_on_a_gpu_answers_there() -> None:
+    sampler = GANSampler(**PICTURES | {"accelerator": "cuda"})
+    rows, labels = pictures()
+    assert len(sampler.fit_resample(rows, labels)[0]) > len(rows)
+    assert sampler.model_.device.type == "cuda"
+    learn, data = somebodys()
+    before = torch.cuda.memory_allocated()
+    predict = learn("cuda")
+    assert torch.cuda.memory_allocated() > before
+    assert predict(data.test.fields).device.type == "cpu"
 
 
 def test_rows_stay_on_the_cpu_for_a_cpu() -> None:
