@@ -213,6 +213,38 @@ def test_fp16_scales_and_unscales(options: dict) -> None:
 
 
 @pytest.mark.slow
+def test_spectral_norm_is_float32_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = torch.rand(6, 1, 16, 16) * 2 - 1, torch.arange(6) % 2
+    plain = Discriminator(16, 1, 2, width=8, kernel_size=4, norm="spectral")
+    mixed = Discriminator(16, 1, 2, width=8, kernel_size=4, norm="spectral")
+    assert [name for name in plain.state_dict() if name.startswith("dense")] == [
+        "dense.bias",
+        "dense.parametrizations.weight.original",
+        "dense.parametrizations.weight.0._u",
+        "dense.parametrizations.weight.0._v",
+    ]
+    mixed.load_state_dict(plain.state_dict())
+    for _ in range(3):
+        plain(x, y)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed(x, y)
+    for name, value in mixed.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, plain.state_dict()[name]), name
+    plain.eval(), mixed.eval()
+    for layer, other in zip((*plain.convolutions, plain.dense), (*mixed.convolutions, mixed.dense), strict=True):
+        with torch.autocast("cpu", torch.bfloat16):
+            weight = other.weight
+        assert torch.equal(weight, layer.weight)
+
+    products, product = [], torch.mv  # autocast makes a GPU's round, a CPU's not
+    monkeypatch.setattr(torch, "mv", lambda *args: products.append(torch.is_autocast_enabled("cpu")) or product(*args))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed.train()(x, y)
+    assert products
+    assert not any(products)
+
+
 def test_compiled_networks_train_and_keep_their_names() -> None:
     model = make(compile=True)
     trainer(2).fit(model, Squares())
