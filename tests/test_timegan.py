@@ -141,6 +141,23 @@ def test_recurrent_is_the_librarys_layers_and_a_dense_one(cell: str, skip: bool)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="GPU")]),
+    ],
+)
+def test_recurrent_is_float32_under_autocast(cell: str, device: str) -> None:
+    torch.manual_seed(0)
+    network, x = Recurrent(3, 2, 5, 2, cell).to(device), torch.randn(4, 7, 3, device=device)
+    expected = network(x)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast(device, dtype):
+            assert torch.equal(network(x), expected)
+
+
 def test_a_step_depends_on_those_before_it_alone() -> None:
     network = Recurrent(3, 2, 5, 2)
     x = torch.randn(4, 7, 3)
