@@ -144,8 +144,7 @@ def augment(
         raise InputError(f"samples of this {type(template).__name__} have no labels to learn from: make it conditional")
     study = Study(
         out=out.absolute(),
-        data=type(data),
-        arguments=data._arguments,
+        data=data.again(),
         imbalances=imbalances,
         model=type(template),
         options=dict(template.hparams),
@@ -263,9 +262,16 @@ def gpus(accelerator: str) -> list[str]:
     return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
 
 
-def begin(threads: int, devices: SimpleQueue[str]) -> None:
-    """What a process does first: take its share of the cores, and a GPU where there are any."""
+def begin(threads: int, precision: str, devices: SimpleQueue[str]) -> None:
+    """What a process does first: multiply as its parent does, take its share of the cores, and a GPU if there is one.
+
+    Args:
+        threads: of torch.
+        precision: of float32 matrix products, as torch calls it: ``high`` allows TF32 on GPUs.
+        devices: a GPU for each process, or an empty name.
+    """
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)
     if device := devices.get():
         os.environ["CUDA_VISIBLE_DEVICES"] = device
 
@@ -281,7 +287,9 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
     turns: SimpleQueue[str] = context.SimpleQueue()
     for number in range(workers):
         turns.put(devices[number % len(devices)] if devices else "")
-    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, turns))
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=begin, initargs=(threads, torch.get_float32_matmul_precision(), turns)
+    )
     here = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGTERM, _leave) if here else None
     try:
