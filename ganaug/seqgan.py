@@ -100,6 +100,7 @@ class SeqGAN(GAN):
     Three phases: the generator by maximum likelihood (MLE), the discriminator against what it then writes, and both in
     turn: every ``d_steps`` batches one REINFORCE step of the generator, whose reward for a token comes from rollouts.
     What maximum likelihood alone had reached is kept: see :meth:`pretrained`.
+    On NVIDIA GPUs ``--trainer.deterministic`` can be ``warn``, not ``true``: see :func:`~ganaug.rollout.draw`.
     Options that are left out take the preset's value.
 
     Args:
