@@ -263,15 +263,9 @@ def gpus(accelerator: str) -> list[str]:
 
 
 def begin(threads: int, precision: str, devices: SimpleQueue[str]) -> None:
-    """What a process does first: multiply as its parent does, take its share of the cores, and a GPU if there is one.
-
-    Args:
-        threads: of torch.
-        precision: of float32 matrix products, as torch calls it: ``high`` allows TF32 on GPUs.
-        devices: a GPU for each process, or an empty name.
-    """
+    """What a process does first: take its share of the cores, and a GPU where there are any; multiply as its parent."""
     torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(precision)
+    torch.set_float32_matmul_precision(precision)  # "high", as the command line sets it, allows TF32
     if device := devices.get():
         os.environ["CUDA_VISIBLE_DEVICES"] = device
 
