@@ -209,8 +209,7 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                     f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
                 )
 
-        workers = min(workers, len(left))
-        if workers > 1:
+        if (workers := min(workers, len(left))) > 1:
             threads = threads or max(1, (os.cpu_count() or 1) // workers)
             with others(workers, threads, gpus(study.accelerator)) as pool:
                 futures = {pool.submit(attempt, study, cell): cell for cell in left}
@@ -281,9 +280,8 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
     turns: SimpleQueue[str] = context.SimpleQueue()
     for number in range(workers):
         turns.put(devices[number % len(devices)] if devices else "")
-    pool = ProcessPoolExecutor(
-        workers, context, initializer=begin, initargs=(threads, torch.get_float32_matmul_precision(), turns)
-    )
+    precision = torch.get_float32_matmul_precision()
+    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, precision, turns))
     here = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGTERM, _leave) if here else None
     try:
