@@ -20,9 +20,11 @@ from torch import Tensor
 from datamodules.base import GANDataModule, levelled
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
+from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.callbacks import LastCheckpoint
-from ganaug.downstream import ClassifierFeatures, fit_features, joined
+from ganaug.devices import device_of
+from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.filters import Figures, filter_samples
 from ganaug.gan import GAN, AtomicCheckpointIO, load, serialised, stream_seed
 from ganaug.leak import leak
@@ -152,14 +154,13 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     folder, train = study.folder(cell), rows["train"]
     schema, most = model.schema, study.ratios[-1]
     sizes = [split(train["y"], schema.num_classes, most, bool(cell.imbalance)) for split in (wanted, alone)]
-    device = torch.device("cpu") if study.accelerator == "cpu" else torch.accelerator.current_accelerator(True)
-    model.to(device or torch.device("cpu"))
+    model.to(device_of(study.accelerator))
     seed, steps, accelerator = stream_seed("judge", cell.seed), study.classifier_steps, study.accelerator
     # A judge that has hardly seen a rare class would throw its samples away.
     seen = oversampled(train) if cell.imbalance else train
     judge = fit_features(schema, seen, seed, steps=steps, augment=True, accelerator=accelerator)
     samples, raw, facts = draw(study, cell, model, judge, rows, torch.maximum(*sizes))
-    some = [_some(part, seed) for part in (rows["train"], rows["test"], raw)]
+    some = [some_rows(part, PAIRS, seed) for part in (rows["train"], rows["test"], raw)]
     facts["leakage"] = leakage(rows)
     facts["memorisation"] = memorisation(*map(judge, some))
     facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
@@ -244,12 +245,6 @@ def _spread(rows: Batch, most: int) -> Batch:
     y = rows["y"]
     place = torch.cat([torch.arange(k) for k in y.bincount().tolist()])  # in its class; they stand class after class
     index = torch.sort(torch.argsort(place, stable=True)[:most])[0]
-    return {name: field[index] for name, field in rows.items()}
-
-
-def _some(rows: Batch, seed: int) -> Batch:
-    """At most 10,000 rows, chosen by the seed."""
-    index = torch.randperm(len(rows["y"]), generator=torch.Generator().manual_seed(seed))[:PAIRS]
     return {name: field[index] for name, field in rows.items()}
 
 

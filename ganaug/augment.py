@@ -141,8 +141,7 @@ def augment(
         raise InputError(f"samples of this {type(template).__name__} have no labels to learn from: make it conditional")
     study = Study(
         out=out.absolute(),
-        data=type(data),
-        arguments=data._arguments,
+        data=data.again(),
         imbalances=imbalances,
         model=type(template),
         options=dict(template.hparams),
@@ -207,8 +206,7 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                     f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
                 )
 
-        workers = min(workers, len(left))
-        if workers > 1:
+        if (workers := min(workers, len(left))) > 1:
             threads = threads or max(1, (os.cpu_count() or 1) // workers)
             with others(workers, threads, gpus(study.accelerator)) as pool:
                 futures = {pool.submit(attempt, study, cell): cell for cell in left}
@@ -260,9 +258,10 @@ def gpus(accelerator: str) -> list[str]:
     return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
 
 
-def begin(threads: int, devices: SimpleQueue[str]) -> None:
-    """What a process does first: take its share of the cores, and a GPU where there are any."""
+def begin(threads: int, precision: str, devices: SimpleQueue[str]) -> None:
+    """What a process does first: take its share of the cores, and a GPU where there are any; multiply as its parent."""
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)  # "high", as the command line sets it, allows TF32
     if device := devices.get():
         os.environ["CUDA_VISIBLE_DEVICES"] = device
 
@@ -278,7 +277,8 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
     turns: SimpleQueue[str] = context.SimpleQueue()
     for number in range(workers):
         turns.put(devices[number % len(devices)] if devices else "")
-    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, turns))
+    precision = torch.get_float32_matmul_precision()
+    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, precision, turns))
     try:
         yield pool
     except BaseException:

@@ -19,12 +19,13 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule, InputError, TextSchema
+from datamodules.rows import stored_rows
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.sheet import contact_sheet
 from ganaug.classifiers import CLASSIFIERS
 from ganaug.distributed import Question
-from ganaug.downstream import ClassifierFeatures, fit_features, stored_rows
+from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.figures import add_figure
 from ganaug.gan import GAN, stream_seed
 from ganaug.metrics.distance import frechet_distance, kernel_distance

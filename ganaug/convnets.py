@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils import parametrizations, parametrize
 
 from ganaug.conv import convolve, rows
 
@@ -46,6 +46,16 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
             return x
         gain, shift = self.gain[y][..., None, None], self.shift[y][..., None, None]  # (B, C, 1, 1)
         return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype))
+
+
+class SpectralNorm(parametrizations._SpectralNorm):
+    """torch's own (Miyato et al. 2018, section 2.1), in float32: on a GPU autocast would iterate in 16 bits."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight over its largest singular value."""
+        with torch.autocast(weight.device.type, enabled=False):
+            normalised: Tensor = super().forward(weight)
+        return normalised
 
 
 class Generator(nn.Module):
@@ -111,7 +121,7 @@ class Discriminator(nn.Module):
         if norm == "spectral":
             for layer in (*self.convolutions, self.dense, self.embedding):
                 if layer is not None:
-                    spectral_norm(layer)
+                    parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """x (B, C, H, W) in [-1, 1], y (B,) to logits (B,)."""

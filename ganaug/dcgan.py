@@ -11,6 +11,7 @@ from torch import Tensor
 from datamodules.errors import InputError
 from datamodules.schema import Batch, ImageSchema
 from ganaug.convnets import Discriminator, Generator, Norm
+from ganaug.devices import seeded
 from ganaug.diffaug import augment, parse_policy
 from ganaug.ema import EMA
 from ganaug.gan import GAN, draw_rows
@@ -129,8 +130,7 @@ class DCGAN(GAN):
 
         hp = self.hp
         classes = schema.num_classes if hp.conditional else 1
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.generator = Generator(
                 schema.image_size, schema.channels, classes, latent_dim, hp.width, hp.kernel_size, hp.prior
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -13,19 +13,9 @@ from datamodules.base import Stream, Table
 from datamodules.errors import InputError
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers import CLASSIFIERS, PRETEXTS, Classifier
+from ganaug.devices import device_of, placed, seeded
 
 Precision = Literal["32-true", "bf16-mixed"]
-
-
-def stored_rows(schema: Schema, table: Table) -> Batch:
-    """All rows of a table as they are stored, after whatever turns them into what the model sees."""
-    return joined([schema.stored(batch) for batch in table.batches()] or [table.fields])
-
-
-def joined(batches: Iterable[Batch]) -> Batch:
-    """Batches of the same fields, at least one, as a single one on the CPU."""
-    parts = list(batches)
-    return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
 
 def fit_classifier(
@@ -45,7 +35,8 @@ def fit_classifier(
     """Train the classifier of the schema's kind for a fixed number of steps, looking at nothing but the given rows.
 
     A plain loop, no ``Trainer``: it also runs inside one, on one rank of many, and leaves the process as it was. The
-    global random state is put back, and the same seed on the same machine gives the same weights on a CPU.
+    global random state is put back, and the same seed on the same machine gives the same weights on a CPU. On a GPU
+    chance is the same, the order of sums may not be.
 
     Args:
         schema: of the rows, which has a class id for every label, also for those without a row.
@@ -73,7 +64,7 @@ def fit_classifier(
     network = CLASSIFIERS[schema.kind]
     _check(rows, network.fields(schema), None if pretext else schema.num_classes)
     count = len(rows["x"])
-    device = _device(accelerator)
+    device = device_of(accelerator)
     steps = steps or 300 + round(3 * count / batch_size)
     share = PRETEXTS if pretext else 1  # of a batch that is one row
     order = torch.tensor(list(Stream(count, batch_size // share, steps, seed, 0, 1))).view(steps, -1)
@@ -81,8 +72,9 @@ def fit_classifier(
     last = round(curriculum * steps)
     if last and 0 < len(real) < count:
         order[-last:] = real[list(Stream(len(real), batch_size // share, last, seed, 0, 1))].view(last, -1)
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the GPUs
+    rows = placed(rows, device)
+    order = order.to(rows["x"].device)
+    with torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
         classes = PRETEXTS if pretext else schema.num_classes
         model: Classifier = network(schema, classes, steps=steps, **options).to(device)
         bf16 = precision == "bf16-mixed" or (precision is None and model.bf16 and _multiplies_bf16(device))
@@ -172,17 +164,6 @@ def _check(rows: Batch, fields: dict[str, tuple[torch.dtype, tuple[int, ...]]], 
     if num_classes is not None and not 0 <= int(rows["y"].min()) <= int(rows["y"].max()) < num_classes:
         least, most = int(rows["y"].min()), int(rows["y"].max())
         raise InputError(f"labels run from {least} to {most}, but there are {num_classes} classes")
-
-
-def _device(accelerator: str) -> torch.device:
-    if accelerator == "cpu":
-        return torch.device("cpu")
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if found is None and accelerator == "auto":
-        return torch.device("cpu")
-    if found is None or accelerator not in ("auto", "gpu", found.type):
-        raise InputError(f"accelerator {accelerator!r} is not to be had here: use 'auto' or 'cpu'")
-    return found
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

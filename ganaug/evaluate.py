@@ -16,9 +16,11 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, SeriesSchema, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
+from datamodules.rows import chosen, joined, stored_rows
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
-from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
+from ganaug.devices import device_of
+from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.figures import add_figure, save_figure
 from ganaug.gan import GAN, Accelerator, load, read_checkpoint
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
@@ -131,7 +133,7 @@ def evaluate(
     judge = fit_features(schema, train, **training)
     extractor, features = judge.name, judge.__call__
     if inception:
-        network = Inception(inception_weights)
+        network = Inception(inception_weights, judge.model.device)
         extractor, features = network.name, lambda rows: network(rows["x"])
     in_features = features(train), features(test), features(synthetic)
     known: dict[str, Any] = {"data": data, "train": train, "test": test, "labelled": labelled, "seed": seed}
@@ -205,8 +207,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
         raise InputError(f"n must be at least 2, not {count}")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     y = labels[order].repeat(-(-count // len(labels)))[:count]
-    device = torch.device("cpu") if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
-    model.to(device or torch.device("cpu"))
+    model.to(device_of(accelerator))
     parts = torch.split(torch.arange(count), 256)
     drawn = (model.schema.stored(model.sample(model.latent(index, seed), y[index], **options)) for index in parts)
     return {**joined(drawn), "y": y}
@@ -214,7 +215,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
 
 def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:
     """At most so many rows, chosen by the seed."""
-    return x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:most]]
+    return x[chosen(len(x), most, seed)]
 
 
 # ---- scores ----

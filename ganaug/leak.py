@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import torch
 
+from datamodules.rows import joined
 from datamodules.schema import Batch
-from ganaug.downstream import ClassifierFeatures, fit_classifier, joined
+from ganaug.devices import seeded
+from ganaug.downstream import ClassifierFeatures, fit_classifier
 from ganaug.gan import GAN
 
 DRAWS = 4  # of the augmentation, for each training row
+ROWS = 2048  # that are augmented at a time: pictures as networks see them take four times the memory of stored ones
 
 
 def leak(
@@ -34,12 +37,14 @@ def leak(
     """
     schema = model.schema
     plain = {name: field for name, field in train.items() if name != "y"}
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the GPUs
-        changed = [one for _ in range(DRAWS) if (one := model.augmented(schema.prepare(plain))) is not None]
-    if not changed:
-        return {}
-    rows = joined([*[plain] * DRAWS, *map(schema.stored, changed)])
+    changed = []
+    with seeded(seed):
+        for index in torch.split(torch.arange(len(train["y"])), ROWS) * DRAWS:
+            seen = model.augmented(schema.prepare({name: field[index] for name, field in plain.items()}))
+            if seen is None:
+                return {}
+            changed.append(schema.stored(seen))
+    rows = joined([*[plain] * DRAWS, *changed])
     rows["y"] = torch.tensor([0, 1]).repeat_interleave(DRAWS * len(train["y"]))
     two = replace(schema, classes=("as it is", "augmented"))
     judge = ClassifierFeatures(fit_classifier(two, rows, steps=steps, seed=seed, accelerator=accelerator), "")

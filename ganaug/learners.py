@@ -22,6 +22,7 @@ from datamodules.errors import InputError, named_once
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.tokens import TextSchema
 from ganaug.classifiers import CLASSIFIERS, Classifier
+from ganaug.devices import seeded
 from ganaug.downstream import ClassifierFeatures, fit_classifier
 
 Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
@@ -113,22 +114,22 @@ class Module:
         stream = Stream(len(rows["y"]), BATCH, steps, seed, 0, 1)
         rows = {name: field for name, field in rows.items() if name != "synthetic"}
         batches = DataLoader(Table(rows, schema.prepare), sampler=stream, batch_size=BATCH, collate_fn=as_is)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        trainer = Trainer(
+            accelerator=self.accelerator,
+            devices=1,
+            max_epochs=1,
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            plugins=[LightningEnvironment()],
+        )
+        device = trainer.strategy.root_device
+        with seeded(seed, device):
             module = self.make(schema)
-            trainer = Trainer(
-                accelerator=self.accelerator,
-                devices=1,
-                max_epochs=1,
-                limit_val_batches=0,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                plugins=[LightningEnvironment()],
-            )
             trainer.fit(module, batches)
-        module.eval()
+        module.eval().to(device)  # from where Lightning has moved it to the CPU
         return lambda asked: self._predict(module, schema, asked)
 
     @torch.no_grad()

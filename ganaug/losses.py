@@ -1,15 +1,35 @@
-"""Adversarial losses and gradient penalties: of logits of any shape, computed in float32."""
+"""Adversarial losses and gradient penalties, of logits of any shape; and what keeps every loss in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from functools import wraps
+from typing import Any, Literal, NamedTuple, ParamSpec
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 LossName = Literal["non_saturating", "least_squares", "hinge", "wasserstein"]
+P = ParamSpec("P")
+
+
+def in_float32(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """The loss, of which the first argument is a tensor, without autocast and with its tensors in float32.
+
+    Autocast would take its matrix products in 16 bits: sums lose their digits, and in fp16 end at 65,504.
+    """
+
+    def exact(value: Any) -> Any:
+        return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    @wraps(loss)
+    def computed(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        first: Any = args[0]
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(*map(exact, args), **{name: exact(value) for name, value in kwargs.items()})
+
+    return computed
 
 
 class Loss(NamedTuple):

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganaug.losses import in_float32
+
 
 def mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of what counts.
@@ -25,6 +27,7 @@ def root(values: Tensor) -> Tensor:
     return (values + 1e-12).sqrt()
 
 
+@in_float32
 def moment_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     """Mean |Δ mean| + mean |Δ deviation|, each of the batch at every step and feature (official code, G_loss_V).
 
@@ -32,7 +35,7 @@ def moment_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
         real, fake: (B, T, F).
         weight: (B, T, 1), the same series lengths for both; None where all have T steps.
     """
-    parts = [_moments(part.float(), weight) for part in (real, fake)]  # ((T, F), (T, F)) each
+    parts = [_moments(part, weight) for part in (real, fake)]  # ((T, F), (T, F)) each
     there = None if weight is None else (weight.sum(0) > 0).float()  # (T, 1)
     (mean_real, std_real), (mean_fake, std_fake) = parts
     return mean((mean_real - mean_fake).abs(), there) + mean((std_real - std_fake).abs(), there)
@@ -49,7 +52,6 @@ def _moments(x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def standardised(x: Tensor, weight: Tensor | None) -> Tensor:
     """x (B, T, F) less each feature's mean, over its deviation; 0 where it does not count."""
-    x = x.float()
     count = x.shape[0] * x.shape[1] if weight is None else weight.sum().clamp(min=1)
     weighted = x if weight is None else x * weight
     centred = x - weighted.sum((0, 1)) / count
@@ -57,6 +59,7 @@ def standardised(x: Tensor, weight: Tensor | None) -> Tensor:
     return centred / (centred.square().sum((0, 1)) / count + 1e-6).sqrt()
 
 
+@in_float32
 def correlation_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     """Mean |Δ| of the correlations between features at the same step, over the pairs; 0 for a single feature.
 
@@ -76,6 +79,7 @@ def correlation_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tenso
     return difference.abs().sum() / (features * (features - 1))
 
 
+@in_float32
 def change_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     """:func:`moment_loss` of the changes from step to step, in units of their deviation in the real batch; 0 for T = 1.
 
@@ -88,11 +92,12 @@ def change_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     if real.shape[1] == 1:
         return fake.sum() * 0.0
     weight = None if weight is None else weight[:, 1:]
-    of_real, of_fake = (part[:, 1:].float() - part[:, :-1].float() for part in (real, fake))
+    of_real, of_fake = (part[:, 1:] - part[:, :-1] for part in (real, fake))
     scale = _size(of_real, weight)
     return moment_loss(of_real / scale, of_fake / scale, weight)
 
 
+@in_float32
 def sliced_loss(real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor | None, slices: int = 32) -> Tensor:
     """Distance between the distributions of whole series: mean Wasserstein-1 distance along random directions.
 
@@ -108,7 +113,7 @@ def sliced_loss(real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor 
     """
     parts: list[list[Tensor]] = [[], []]  # of real and fake: values (B, T · F) and changes (B, (T − 1) · F)
     for order in (0, 1) if real.shape[1] > 1 else (0,):
-        a, b = (part.float().diff(n=order, dim=1) for part in (real, fake))
+        a, b = (part.diff(n=order, dim=1) for part in (real, fake))
         within = None if weight is None else weight[:, order:]
         centre = a.mean((0, 1)) if within is None else (a * within).sum((0, 1)) / within.sum().clamp(min=1)
         scale = _size(a - centre, within)
@@ -124,6 +129,7 @@ def sliced_loss(real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor 
     return _apart(torch.cat(parts[0], 1), torch.cat(parts[1], 1), directions, told)
 
 
+@in_float32
 def autocorrelation_loss(
     real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor | None, slices: int = 32
 ) -> Tensor:
@@ -140,7 +146,7 @@ def autocorrelation_loss(
     """
     if real.shape[1] == 1:
         return fake.sum() * 0.0
-    a, b = (_autocovariances(part.float(), weight) for part in (real, fake))
+    a, b = (_autocovariances(part, weight) for part in (real, fake))
     centre, scale = a.mean(0), (a.var(0, unbiased=False) + 1e-6).sqrt()
     directions = torch.cat(
         [torch.randn(slices, a.shape[1], device=a.device), _single(slices, a.shape[1], a.device)],

@@ -106,12 +106,10 @@ class Recurrent(nn.Module):
 
     def _states(self, x: Tensor) -> Tensor:
         """Of the last recurrent layer after each step, (B, T, hidden)."""
-        if x.device.type != "cpu":
-            out: Tensor = self.rnn(x)[0].float()
-            return out
-        with torch.autocast("cpu", enabled=False):  # these matrices are too small for bf16 to pay
+        # In float32 everywhere: a recurrence gathers rounding errors, and these matrices are too small for bf16 to pay.
+        with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            if not isinstance(self.rnn, nn.GRU):
+            if x.device.type != "cpu" or not isinstance(self.rnn, nn.GRU):
                 states: Tensor = self.rnn(x)[0]
                 return states
             x = x[None]  # (1, B, T, inputs)

@@ -26,6 +26,7 @@ from datamodules.series import SeriesModule, SeriesRows
 from datamodules.tokens import TextSchema, build_vocabulary
 from ganaug.containers import as_array, decoded, extended, label_values, listed
 from ganaug.dcgan import DCGAN
+from ganaug.devices import device_of, seeded
 from ganaug.gan import GAN, Accelerator, load
 from ganaug.seqgan import SeqGAN
 from ganaug.synthetic import draw_samples, packed, unpacked
@@ -67,7 +68,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         checkpoint: of a model trained before, instead of training one. Classes are matched by name.
 
     Attributes:
-        model_: the model, after ``fit_resample``; None where no class wanted samples.
+        model_: the model, after ``fit_resample``, on its device; None where no class wanted samples.
         sampling_strategy_: class to the number of samples that were made.
     """
 
@@ -124,14 +125,14 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"random_state: {error}") from None
         names = tuple(str(value) for value in values.tolist())
         wanted = np.repeat(np.arange(len(values)), missing)  # (M,) class after class
-        with torch.random.fork_rng():  # training leaves the process as it was
-            if self.checkpoint is None:
-                self.model_ = self._trained(kind, rows, ids, names, seed)
-            else:
-                self.model_ = load(self.checkpoint)
-                _check_fits(self.model_, kind, rows, [names[c] for c in np.unique(wanted)])
-            chosen = torch.tensor([self.model_.schema.classes.index(names[c]) for c in wanted])
-            samples = draw_samples(self.model_, torch.arange(len(wanted)), chosen, seed)
+        if self.checkpoint is None:
+            self.model_ = self._trained(kind, rows, ids, names, seed)
+        else:
+            self.model_ = load(self.checkpoint)
+            _check_fits(self.model_, kind, rows, [names[c] for c in np.unique(wanted)])
+            self.model_.to(device_of(self.accelerator))
+        chosen = torch.tensor([self.model_.schema.classes.index(names[c]) for c in wanted])
+        samples = draw_samples(self.model_, torch.arange(len(wanted)), chosen, seed)
         made = decoded(self.model_.schema, samples["x"], rows)
         return extended(X, made), extended(y, values[wanted])
 
@@ -284,8 +285,10 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             )
         except (ValueError, MisconfigurationException) as error:  # the Trainer's way to refuse an option
             raise InputError(f"accelerator: {' '.join(str(error).split())}") from None
-        trainer.fit(model, data)
-        return model.eval()
+        device = trainer.strategy.root_device
+        with seeded(seed, device):  # training leaves the process as it was
+            trainer.fit(model, data)
+        return model.eval().to(device)  # from where Lightning has moved it to the CPU
 
 
 def _check_fits(model: GAN, kind: str, rows: np.ndarray, names: list[str]) -> None:

@@ -45,7 +45,8 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """Tokens by inverse CDF: a deterministic function of the uniforms, so that a sample does not depend on its batch.
 
     In two steps, through the sums of √V blocks, which spares the cumulative sum over the whole vocabulary. A token of
-    probability 0 is never drawn.
+    probability 0 is never drawn. On NVIDIA GPUs torch has no deterministic cumulative sum of floats, so that under
+    ``--trainer.deterministic true`` it raises a RuntimeError; ``warn`` goes on.
 
     Args:
         logits: (R, V) float32; overwritten.

@@ -17,6 +17,7 @@ from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
 from ganaug.critic import Discriminator
 from ganaug.decoder import DECODERS, Decoder
+from ganaug.devices import seeded
 from ganaug.ema import EMA
 from ganaug.gan import GAN, draw_rows
 from ganaug.losses import LOSSES
@@ -99,6 +100,7 @@ class SeqGAN(GAN):
     Three phases: the generator by maximum likelihood (MLE), the discriminator against what it then writes, and both in
     turn: every ``d_steps`` batches one REINFORCE step of the generator, whose reward for a token comes from rollouts.
     What maximum likelihood alone had reached is kept: see :meth:`pretrained`.
+    On NVIDIA GPUs ``--trainer.deterministic`` can be ``warn``, not ``true``: see :func:`~ganaug.rollout.draw`.
     Options that are left out take the preset's value.
 
     Args:
@@ -215,8 +217,7 @@ class SeqGAN(GAN):
         shape: dict[str, int] = {"embedding": hp.embedding, "hidden": hp.hidden}
         if generator == "transformer":
             shape |= {"layers": layers, "heads": heads}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.generator: Decoder = DECODERS[generator](*size, **shape)
             self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
         self.ema = EMA(self.generator, hp.ema_decay)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import GANDataModule
+from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from ganaug.downstream import fit_features
 from ganaug.metrics.distance import frechet_distance, memorisation
@@ -48,10 +49,10 @@ def series_scores(
         seed: of the judges and of the choice of rows where equal numbers are compared.
         repeats: judges of each kind, trained side by side; their spread is given too. 0 leaves them out.
         steps: batches for the context features; by default as for classifiers.
-        device: that the judges are trained on.
+        device: that the judges and the context features are trained on.
     """
     n = min(len(part["y"]) for part in (train, test, synthetic))
-    few = [_some(part, n, seed) for part in (train, test, synthetic)]
+    few = [some_rows(part, n, seed) for part in (train, test, synthetic)]
     scores: Scores = {}
     if repeats and n >= 5:
         scores |= _judged(few, seed, repeats, device)
@@ -63,7 +64,8 @@ def series_scores(
         ):
             scores[name] = {"synthetic": distance(*real, *made), "floor": distance(*real, *unseen), "rows": n}
     # Whatever the classes: what a network sees that was taught how series go on, as the published figures have it.
-    context = fit_features(data.schema, {**train, "y": torch.zeros_like(train["y"])}, seed, steps=steps)
+    blind = {**train, "y": torch.zeros_like(train["y"])}
+    context = fit_features(data.schema, blind, seed, steps=steps, accelerator=torch.device(device).type)
     seen = [context(part) for part in few]
     scores["context_frechet_distance"] = {
         "synthetic": frechet_distance(seen[0], seen[2]),
@@ -98,8 +100,3 @@ def _spread(synthetic: Tensor, floor: Tensor) -> dict[str, Any]:
     sides = {"synthetic": synthetic, "floor": floor}
     deviations = {f"{side}_deviation": float(part.std(unbiased=False)) for side, part in sides.items()}
     return {side: float(part.mean()) for side, part in sides.items()} | deviations
-
-
-def _some(rows: Batch, count: int, seed: int) -> Batch:
-    chosen = torch.randperm(len(rows["y"]), generator=torch.Generator().manual_seed(seed))[:count]
-    return {name: field[chosen] for name, field in rows.items()}

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.rows import joined
 from datamodules.schema import Batch, Schema
-from ganaug.downstream import joined
 from ganaug.gan import stream_seed
 
 NEIGHBOURS = 5  # of its class, one of which a row is mixed with

@@ -15,8 +15,9 @@ from typing import Any
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once
 from datamodules.manifest import folder_names, make_folder, replacing
+from datamodules.rows import stored_rows
 from datamodules.schema import Batch, Schema
-from ganaug.downstream import Precision, stored_rows
+from ganaug.downstream import Precision
 from ganaug.gan import GAN
 from ganaug.learners import Learner
 
@@ -60,7 +61,7 @@ class Study:
 
     Args:
         out: folder of the study.
-        data, arguments: class of the data module and what it was made from.
+        data: as it was made, not set up: each cell makes it again.
         imbalances: by their text, classes and shares.
         model, options: class of the GAN and its hyperparameters.
         gan_steps: batches that it is trained for.
@@ -74,8 +75,7 @@ class Study:
     """
 
     out: Path
-    data: type[GANDataModule]
-    arguments: dict[str, Any]
+    data: GANDataModule
     imbalances: dict[str, dict[str, float]]
     model: type[GAN]
     options: dict[str, Any]
@@ -98,7 +98,7 @@ class Study:
         changes: dict[str, Any] = {"seed": cell.seed}
         changes |= {"per_class": cell.per_class} if cell.per_class is not None else {}
         changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance else {}
-        return self.data(**{**self.arguments, **changes})
+        return self.data.again(**changes)
 
     def facts(self, cell: Cell) -> dict[str, Any]:
         """What the cell has found out so far; it has ``rows`` when it is finished."""
@@ -214,7 +214,7 @@ def claim(study: Study, cells: Sequence[Cell]) -> None:
     """
     unasked = {"data": {"num_workers"}, "model": {"seed", *study.model.runtime_options}}
     parts = {
-        "data": {"class": study.data.__qualname__, **study.arguments},
+        "data": {"class": type(study.data).__qualname__, **study.data._arguments},
         "model": {"class": study.model.__qualname__, **study.options},
         "classifier": study.learner.describe(),
     }

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.rows import joined
 from datamodules.schema import Batch
-from ganaug.downstream import joined
 from ganaug.gan import GAN, load
 from ganaug.generate import choose_labels
 

@@ -10,9 +10,11 @@ from rich.progress import track
 from torch import Tensor
 
 from datamodules.base import GANDataModule, Stream, Table
+from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
 from ganaug.decoder import LSTMDecoder
+from ganaug.devices import seeded
 from ganaug.gan import GAN
 from ganaug.metrics.text import bleu, copies, distinct, novelty, self_bleu
 
@@ -220,7 +222,7 @@ class LanguageScores:
 
     def _real(self, count: int) -> LSTMDecoder:
         if count not in self._of_real:
-            rows = _some(self.train, count, self.seed)
+            rows = some_rows(self.train, count, self.seed)
             self._of_real[count] = fit_language_model(self.schema, rows, **self._training)
         return self._of_real[count]
 
@@ -259,8 +261,7 @@ def fit_language_model(
     count = len(rows["x"])
     steps = steps or 300 + round(3 * count / batch_size)
     order = torch.tensor(list(Stream(count, batch_size, steps, seed, 0, 1))).view(steps, -1)
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the GPUs
+    with torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
         model = LSTMDecoder(len(schema.vocabulary), schema.max_length, 1, embedding, hidden).to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
@@ -298,9 +299,4 @@ def _beside(synthetic: float, floor: float, rows: int) -> Scores:
 def equal_numbers(train: Batch, synthetic: Batch, seed: int) -> tuple[Batch, Batch]:
     """As many rows of each as of the fewer, chosen by the seed."""
     count = min(len(train["y"]), len(synthetic["y"]))
-    return _some(train, count, seed), _some(synthetic, count, seed)
-
-
-def _some(rows: Batch, count: int, seed: int) -> Batch:
-    chosen = torch.randperm(len(rows["y"]), generator=torch.Generator().manual_seed(seed))[:count]
-    return {name: field[chosen] for name, field in rows.items()}
+    return some_rows(train, count, seed), some_rows(synthetic, count, seed)

@@ -14,6 +14,7 @@ from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
+from ganaug.devices import seeded
 from ganaug.ema import EMA
 from ganaug.frames import Frames
 from ganaug.gan import GAN, draw_rows
@@ -206,8 +207,7 @@ class TimeGAN(GAN):
         shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell, "skip": hp.skip}
         shape["condition"] = (classes if classes > 1 else 0) + told
         fewer = shape | {"layers": max(1, hp.layers - 1)}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.embedder = Recurrent(self.channels, hp.hidden, **shape)
             self.recovery = Recurrent(hp.hidden, self.channels, **shape | {"condition": 0}, sigmoid=schema.bounded)
             self.generator = Recurrent(hp.latent_features * (2 if hp.series_latent else 1), hp.hidden, **shape)
@@ -433,7 +433,7 @@ class TimeGAN(GAN):
         """A step where the loss, on average over the processes, is above the threshold."""
         seen = cast(Tensor, self.all_gather(loss.detach())).mean()
         adam = optimizer.optimizer
-        if not adam.defaults["fused"]:
+        if not adam.param_groups[0]["fused"]:  # not the defaults: a checkpoint's groups may say otherwise
             if float(seen) > self.hp.d_threshold:
                 self.update(optimizer, loss, 0)
             return

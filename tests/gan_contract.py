@@ -238,6 +238,18 @@ class GANContract:
         latent, y = model.latent(torch.arange(5), 0), torch.zeros(5, dtype=torch.long)
         assert torch.equal(model.sample(latent, y)["x"], again.eval().sample(latent, y)["x"])
 
+    @pytest.mark.parametrize("fused", [False, True])  # False is what a run of 16-mixed leaves
+    def test_a_resumed_run_steps_as_its_own_precision_says(self, fused: bool, checkpoint: Path) -> None:
+        content = torch.load(checkpoint, weights_only=True)
+        for state in content["optimizer_states"]:
+            state["param_groups"][0]["fused"] = fused
+        torch.save(content, checkpoint)
+        module = self.data()
+        model, run = self.make(module), trainer(self.steps)
+        run.fit(model, module, ckpt_path=checkpoint)
+        assert all(optimizer.param_groups[0]["fused"] for optimizer in run.optimizers)
+        assert equal(self.fitted().state_dict(), model.state_dict())
+
     def test_foreign_files_get_one_line(self, checkpoint: Path, tmp_path: Path) -> None:
         whole = checkpoint.read_bytes()
         old = torch.load(checkpoint, weights_only=True)

@@ -420,6 +420,18 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert os.environ["CUDA_VISIBLE_DEVICES"] == device
 
 
+def test_processes_multiply_as_their_parent_does() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with others(1, 1, []) as pool:
+            torch.set_float32_matmul_precision("highest")
+            pool._initializer(*pool._initargs)  # as its processes would
+            assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_two_processes_do_not_run_the_same_cell(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     study(tmp_path / "out", list_cells=True)

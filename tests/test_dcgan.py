@@ -11,6 +11,7 @@ from ganaug import DCGAN
 from ganaug.convnets import Discriminator, Generator, stage_channels
 from ganaug.dcgan import PRESETS
 from ganaug.diffaug import POLICIES
+from ganaug.gan import draw_rows
 
 torch.set_num_threads(1)
 
@@ -212,6 +213,38 @@ def test_fp16_scales_and_unscales(options: dict) -> None:
 
 
 @pytest.mark.slow
+def test_spectral_norm_is_float32_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = torch.rand(6, 1, 16, 16) * 2 - 1, torch.arange(6) % 2
+    plain = Discriminator(16, 1, 2, width=8, kernel_size=4, norm="spectral")
+    mixed = Discriminator(16, 1, 2, width=8, kernel_size=4, norm="spectral")
+    assert [name for name in plain.state_dict() if name.startswith("dense")] == [
+        "dense.bias",
+        "dense.parametrizations.weight.original",
+        "dense.parametrizations.weight.0._u",
+        "dense.parametrizations.weight.0._v",
+    ]
+    mixed.load_state_dict(plain.state_dict())
+    for _ in range(3):
+        plain(x, y)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed(x, y)
+    for name, value in mixed.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, plain.state_dict()[name]), name
+    plain.eval(), mixed.eval()
+    for layer, other in zip((*plain.convolutions, plain.dense), (*mixed.convolutions, mixed.dense), strict=True):
+        with torch.autocast("cpu", torch.bfloat16):
+            weight = other.weight
+        assert torch.equal(weight, layer.weight)
+
+    products, product = [], torch.mv  # autocast makes a GPU's round, a CPU's not
+    monkeypatch.setattr(torch, "mv", lambda *args: products.append(torch.is_autocast_enabled("cpu")) or product(*args))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed.train()(x, y)
+    assert products
+    assert not any(products)
+
+
 def test_compiled_networks_train_and_keep_their_names() -> None:
     model = make(compile=True)
     trainer(2).fit(model, Squares())
@@ -307,6 +340,19 @@ def test_channels_last_changes_nothing_but_the_layout() -> None:
 
 
 # ---- latents ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 2)])
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_latents_are_numpys_philox_under_seed_and_index(shape: tuple[int, ...], seed: int) -> None:
+    indices = [4, 0, 2**62, 4]
+    for uniform in (False, True):
+        rows = draw_rows(torch.tensor(indices), seed, shape, uniform)
+        assert rows.dtype == torch.float32
+        for row, index in zip(rows, indices, strict=True):
+            generator = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+            draw = generator.random if uniform else generator.standard_normal
+            assert np.array_equal(row.numpy(), draw(shape, np.float32))
 
 
 def test_truncation() -> None:

@@ -12,11 +12,12 @@ from torch.utils.data import DataLoader
 
 from datamodules import ImageSchema, InputError, Schema, Table, TextSchema
 from datamodules.base import as_is
+from datamodules.rows import stored_rows
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from datamodules.tokens import SPECIAL, UNKNOWN
 from ganaug.classifiers import CLASSIFIERS, Block, Classifier, ImageClassifier, TextClassifier
-from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, stored_rows
+from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.textaug import corrupted, forgotten
 
 torch.set_num_threads(1)

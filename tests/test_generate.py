@@ -16,12 +16,14 @@ from PIL import Image
 from test_callbacks import Letters, Unigrams
 from test_dcgan import Squares
 from test_seqgan import make as make_seqgan
+from test_timegan import Waves
 
 from datamodules import ImageArrays, ImageFolder, InputError, TextFile
 from datamodules.store import read_images, read_texts
 from ganaug import DCGAN, SeqGAN, load
 from ganaug.evaluate import evaluate
 from ganaug.generate import generate
+from ganaug.resample import MODELS
 
 ROOT = Path(__file__).parents[1]
 
@@ -209,6 +211,23 @@ def test_scores_of_a_checkpoint(ckpt: Path, data: Squares, tmp_path: Path) -> No
         assert {"to_train", "floor", "rows"} <= scores[name].keys()
         assert scores[name]["rows"] == 60
     assert scores["frechet_distance"]["to_test"] > scores["frechet_distance"]["floor"]
+
+
+def none_of_ours(*_, **__) -> torch.device | None:
+    """In place of ``current_accelerator``: one that is not there for ganaug, none for torch's own code."""
+    return torch.device("xpu") if sys._getframe(1).f_globals["__name__"].startswith("ganaug") else None
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "series"])
+def test_on_a_cpu_no_other_device_is_used(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"image": Squares, "text": Letters, "series": Waves}[kind]()
+    options = {"image": {"width": 8}, "text": {"hidden": 8}, "series": {"hidden": 8}}[kind]
+    model, run = MODELS[kind](data.schema, **options), trainer(1)
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", none_of_ours)
+    few = {"n": 20, "repeats": 0, "classifier_steps": 3}
+    assert evaluate(data, ckpt=tmp_path / "a.ckpt", out=None, **QUICK | few)["scores"]
 
 
 def test_real_data_score_at_the_floor_and_copies_are_found(data: Squares, tmp_path: Path) -> None:

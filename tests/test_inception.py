@@ -5,8 +5,13 @@ import sys
 
 import pytest
 import torch
+from gan_contract import trainer
+from test_dcgan import Squares
+from test_generate import none_of_ours
 
 from datamodules.errors import InputError
+from ganaug import DCGAN
+from ganaug.evaluate import evaluate
 from ganaug.metrics.image import Inception
 
 installed = pytest.mark.skipif(importlib.util.find_spec("torch_fidelity") is None, reason="needs torch-fidelity")
@@ -68,6 +73,19 @@ def test_an_incomplete_file(tmp_path, weights):
     with pytest.raises(InputError, match="not the weights") as caught:
         Inception(tmp_path / "part.pth")
     assert "\n" not in str(caught.value)
+
+
+@installed
+def test_evaluate_has_it_on_the_device_asked_for(weights, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", none_of_ours)
+    data = Squares(rows=10)
+    data.setup()
+    model, run = DCGAN(data.schema, width=8), trainer(1)
+    run.fit(model, data)
+    run.save_checkpoint(weights.with_name("a.ckpt"), weights_only=False)
+    few = {"n": 4, "classifier_steps": 2, "cas": False, "progress": False, "out": None}
+    found = evaluate(data, ckpt=weights.with_name("a.ckpt"), inception_weights=weights, accelerator="cpu", **few)
+    assert found["extractor"] == "inception-v3-compat"
 
 
 @installed

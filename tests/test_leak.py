@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from datamodules import Digits, Grammar
+from datamodules.rows import stored_rows
+from datamodules.schema import Batch
 from ganaug import DCGAN, SeqGAN
+from ganaug import leak as leak_module
 from ganaug.diffaug import augment
-from ganaug.downstream import stored_rows
 from ganaug.leak import leak
 
 QUICK = {"seed": 0, "steps": 60, "accelerator": "cpu"}
@@ -37,6 +39,33 @@ def test_it_leaves_the_random_state_alone_and_repeats(digits: Digits) -> None:
     once = leak(model, rows, rows, rows, **QUICK | {"steps": 3})
     assert torch.equal(state, torch.get_rng_state())
     assert leak(model, rows, rows, rows, **QUICK | {"steps": 3}) == once
+
+
+def test_rows_are_augmented_a_few_at_a_time_and_kept_as_they_are_stored(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = stored_rows(digits.schema, digits.train)
+    model, counts, given = DCGAN(digits.schema, width=8), [], []
+    learn = leak_module.fit_classifier
+
+    def brighter(batch: Batch) -> Batch:
+        counts.append(len(batch["x"]))
+        return {"x": (batch["x"] + 2 / 255).clamp(max=1)}
+
+    def fit(schema, rows: Batch, **options):
+        given.append(rows)
+        return learn(schema, rows, **options)
+
+    monkeypatch.setattr(model, "augmented", brighter)
+    monkeypatch.setattr(leak_module, "fit_classifier", fit)
+    monkeypatch.setattr(leak_module, "ROWS", 100)
+    leak(model, rows, rows, rows, **QUICK | {"steps": 2})
+    assert max(counts) == 100
+    assert sum(counts) == 4 * len(rows["y"])
+    x = rows["x"].repeat(4, 1, 1, 1)
+    assert given[0]["x"].dtype == torch.uint8
+    assert torch.equal(given[0]["x"], torch.cat([x, x.int().add(1).clamp(max=255).to(torch.uint8)]))
+    assert given[0]["y"].tolist() == [0] * len(x) + [1] * len(x)
 
 
 def test_without_augmentation_there_is_nothing_to_leak(digits: Digits) -> None:

@@ -15,10 +15,10 @@ from PIL import Image
 
 from datamodules import Digits, Grammar
 from datamodules.errors import InputError
+from datamodules.rows import stored_rows
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema
 from datamodules.tokens import TextSchema, build_vocabulary
-from ganaug.downstream import stored_rows
 from ganaug.paired import summarise, verdict
 from ganaug.report import write_report
 

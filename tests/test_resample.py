@@ -215,6 +215,7 @@ def test_a_checkpoint_instead_of_training(tmp_path: Path) -> None:
     assert "makes rows of (8, 8, 1), X has rows of (9, 9, 1)" in refused(sampler, *pictures((9, 9)))
     assert "its DCGAN makes image data, X holds series data" in refused(sampler, *series())
     assert "leave out model, options and steps" in refused(GANSampler(checkpoint=ckpt, steps=3), X, y)
+    assert "'tpu' is not to be had here" in refused(GANSampler(checkpoint=ckpt, accelerator="tpu"), X, y)
     assert "no checkpoint at" in refused(GANSampler(checkpoint=tmp_path / "none.ckpt"), X, y)
 
 

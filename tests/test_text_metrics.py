@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ganaug.metrics.text import bleu, copies, distinct, ngram_coverage, novelty, self_bleu, unique
+from ganaug.metrics.text import bleu, copies, distinct, novelty, self_bleu
 
 A, B, C = [1, 2, 3, 4, 5], [6, 7, 8, 9, 10], [11, 12, 13, 14, 15]
 
@@ -111,23 +111,13 @@ def test_distinct_by_hand():
     assert distinct([[1, 1, 1], [1, 2], [1]], 2) == 2 / 3  # nothing runs over from one sentence to the next
 
 
-def test_copies_novelty_and_duplicates_by_hand():
-    assert (copies([A, B], [A, B, C]), novelty([A, B], [A, B, C]), unique([A, B])) == (1, 0, 1)
+def test_copies_and_novelty_by_hand():
+    assert (copies([A, B], [A, B, C]), novelty([A, B], [A, B, C])) == (1, 0)
     assert (copies([A, B], [C]), novelty([A, B], [C])) == (0, 1)
     assert copies([A, A, A, B], [A]) == 3 / 4
     assert novelty([A, A, A, B], [A]) == 1 / 2
-    assert unique([A, A, A, B]) == 1 / 2
     assert copies([A[:3], [*A, 6], A[::-1]], [A]) == 0  # word for word, from the first to the last
     assert copies([tuple(A)], [A]) == 1
-
-
-def test_coverage_by_hand():
-    assert ngram_coverage([A, B], [A], 5) == 1
-    assert ngram_coverage([A], [A, B], 2) == 1 / 2
-    assert ngram_coverage([[1, 2], [3, 4]], [A, A], 2) == 2 / 4
-    assert ngram_coverage([[5, 4, 3, 2, 1]], [A], 1) == 1
-    assert ngram_coverage([[5, 4, 3, 2, 1]], [A], 2) == 0
-    assert ngram_coverage([[1]], [A], 2) == 0
 
 
 # ---- all of them -----------------------------------------------------------------------------------------------------
@@ -138,8 +128,6 @@ def everything(sentences, references) -> list[float]:
         *bleu(sentences, references).values(),
         *self_bleu(sentences).values(),
         distinct(sentences, 2),
-        ngram_coverage(sentences, references, 3),
-        unique(sentences),
         copies(sentences, references),
         novelty(sentences, references),
     ]
@@ -154,7 +142,7 @@ def test_order_does_not_matter_and_all_are_shares():
         assert everything(rng.sample(sentences, 60), rng.sample(references, 40)) == scores
 
 
-@pytest.mark.parametrize("function", [bleu, copies, novelty, lambda a, b: ngram_coverage(a, b, 2)])
+@pytest.mark.parametrize("function", [bleu, copies, novelty])
 def test_nothing_to_score_or_to_compare_with_is_refused(function):
     with pytest.raises(ValueError, match=r"^no sentences to score$"):
         function([], [A])
@@ -162,7 +150,7 @@ def test_nothing_to_score_or_to_compare_with_is_refused(function):
         function([A], [])
 
 
-@pytest.mark.parametrize("function", [self_bleu, unique, lambda a: distinct(a, 1)])
+@pytest.mark.parametrize("function", [self_bleu, lambda a: distinct(a, 1)])
 def test_no_sentences_are_refused(function):
     with pytest.raises(ValueError, match=r"^no sentences to score$"):
         function([])
@@ -173,11 +161,8 @@ def test_what_has_no_answer_is_refused():
         self_bleu([A])
     with pytest.raises(ValueError, match="no sentence has 6 tokens"):
         distinct([A, B], 6)
-    with pytest.raises(ValueError, match="no reference has 6 tokens"):
-        ngram_coverage([[*A, 6]], [A, B], 6)
     for score in (lambda: bleu([A], [A], max_n=1), lambda: self_bleu([A, A], max_n=1)):
         with pytest.raises(ValueError, match="order 1: the order should be at least 2"):
             score()
-    for score in (lambda: distinct([A], 0), lambda: ngram_coverage([A], [A], 0)):
-        with pytest.raises(ValueError, match="order 0: the order should be at least 1"):
-            score()
+    with pytest.raises(ValueError, match="order 0: the order should be at least 1"):
+        distinct([A], 0)

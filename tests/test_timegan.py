@@ -141,6 +141,23 @@ def test_recurrent_is_the_librarys_layers_and_a_dense_one(cell: str, skip: bool)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="GPU")]),
+    ],
+)
+def test_recurrent_is_float32_under_autocast(cell: str, device: str) -> None:
+    torch.manual_seed(0)
+    network, x = Recurrent(3, 2, 5, 2, cell).to(device), torch.randn(4, 7, 3, device=device)
+    expected = network(x)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast(device, dtype):
+            assert torch.equal(network(x), expected)
+
+
 def test_a_step_depends_on_those_before_it_alone() -> None:
     network = Recurrent(3, 2, 5, 2)
     x = torch.randn(4, 7, 3)
@@ -288,6 +305,28 @@ def test_constants_and_single_steps_have_finite_gradients(loss) -> None:
             assert torch.isfinite(torch.autograd.grad(value, fake)[0]).all()
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_are_float32_under_autocast(loss) -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(60, 8, 3).bfloat16(), torch.randn(60, 8, 3).bfloat16() * 2
+    torch.manual_seed(1)
+    expected = loss(real.float(), fake.float(), None)
+    for args in ((real.float(), fake.float()), (real, fake)):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = loss(*args, None)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
+def test_correlations_of_many_steps_are_finite_in_fp16() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(1000, 70, 2), torch.randn(1000, 70, 2)  # 70,000 steps; fp16 ends at 65,504
+    expected = correlation_loss(real, fake, None)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(correlation_loss(real, fake, None), expected)
+
+
 # ---- a joint step
 
 
@@ -431,6 +470,27 @@ def test_the_discriminator_waits_below_its_threshold() -> None:
     state = run.optimizers[4].state
     assert all(entry["step"] == 0 and not entry["exp_avg"].any() for entry in state.values())
     assert not equal(before, fit(make(Waves(), d_threshold=1e-9), Waves(), 8).discriminator.state_dict())
+
+
+@pytest.mark.parametrize("threshold", [1e9, 1e-9])
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_threshold_holds_whatever_precision_a_checkpoint_is_from(
+    threshold: float, fused: bool, tmp_path: Path
+) -> None:
+    expected = fit(make(Waves(), d_threshold=threshold), Waves(), 10)
+    path, stages = tmp_path / "a.ckpt", ((6, "32-true"), (8, "bf16-mixed"), (10, "32-true"))
+    for steps, precision in stages:
+        model, run = make(Waves(), d_threshold=threshold), trainer(steps, precision=precision)
+        run.fit(model, Waves(), ckpt_path=path if path.exists() else None)
+        run.save_checkpoint(path, weights_only=False)
+        content = torch.load(path, weights_only=True)
+        for state in content["optimizer_states"]:
+            state["param_groups"][0]["fused"] = fused  # False is what a run of 16-mixed leaves
+        torch.save(content, path)
+    before, after = make(Waves(), d_threshold=threshold).discriminator, model.discriminator
+    assert equal(before.state_dict(), after.state_dict()) == (threshold == 1e9)
+    for name, weight in expected.discriminator.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], weight, rtol=0, atol=1e-3)
 
 
 def test_codes_of_the_second_phase_are_looked_up() -> None:

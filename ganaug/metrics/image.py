@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
+from ganaug.devices import device_of
 
 
 class Inception:
@@ -51,8 +52,7 @@ class Inception:
             raise InputError(
                 f"the Inception weights cannot be downloaded ({reason}): pass --inception_weights PATH"
             ) from None
-        found = torch.accelerator.current_accelerator(check_available=True) if device is None else device
-        self.device = torch.device("cpu" if found is None else found)
+        self.device = device_of("auto") if device is None else torch.device(device)
         self.network = network.to(self.device).eval()
         self.batch_size = batch_size
 

@@ -97,30 +97,6 @@ def distinct(sentences: Sequence[Sentence], n: int) -> float:
     return len(set(grams)) / len(grams)
 
 
-def ngram_coverage(sentences: Sequence[Sentence], references: Sequence[Sentence], n: int) -> float:
-    """Share of the references' different n-grams that occur in some sentence.
-
-    Args:
-        sentences: N ≥ 1 sentences. The more there are, the more is covered: compare equal numbers only.
-        references: M ≥ 1 sentences, one of them of n tokens or more.
-        n: the order, at least 1.
-
-    Returns:
-        In [0, 1].
-    """
-    _check(sentences, references, n=n)
-    wanted = set(_all_grams(references, n))
-    if not wanted:
-        raise InputError(f"no reference has {n} tokens")
-    return len(wanted.intersection(_all_grams(sentences, n))) / len(wanted)
-
-
-def unique(sentences: Sequence[Sentence]) -> float:
-    """Different sentences over all N ≥ 1 sentences, in (0, 1]; 1 where none is a duplicate."""
-    _check(sentences)
-    return len(_different(sentences)) / len(sentences)
-
-
 def copies(sentences: Sequence[Sentence], training: Sequence[Sentence]) -> float:
     """Share of sentences that are, word for word, a training sentence.
 
