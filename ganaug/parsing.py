@@ -280,6 +280,9 @@ def run(arguments: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # torch's deprecation, Lightning's affair
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # Lightning's affair
+    warnings.filterwarnings("ignore", "It is recommended to use .*score/.*sync_dist")  # they are of all rows already
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
     try:
         if arguments[0] in VERBS:
@@ -287,6 +290,10 @@ def run(arguments: Sequence[str]) -> None:
         else:
             train(arguments)
     except (DivergedError, MisconfigurationException) as error:
+        raise InputError(one_line(str(error))) from error
+    except RuntimeError as error:  # Lightning's, of a score that nobody logs
+        if "Early stopping conditioned on metric" not in str(error):
+            raise
         raise InputError(one_line(str(error))) from error
     except ValueError as error:  # a constructor's, as jsonargparse passes it on
         if found := re.search(r"Not a valid subclass of (\w+)Schema\. Got value: (\w+)Schema\(", str(error)):

@@ -84,6 +84,10 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ([*FIT, "--trainer.val_check_interval", "0"], "val_check_interval must be above 0"),
         ([*FIT, "--previews.per_class", "0"], "previews.per_class must be at least 1, not 0"),
         ([*FIT, "--trainer.overfit_batches", "1"], "overfit_batches: give the data a per_class instead"),
+        ([*FIT, "--trainer.gradient_clip_val", "1"], "give --model.clip instead"),
+        ([*FIT, "--trainer.accumulate_grad_batches", "2"], "give --model.accumulate instead"),
+        ([*FIT, "--trainer.precision", "64-true"], "precision 64-true: a GAN trains in 32-true"),
+        ([*FIT, "--trainer.strategy", "fsdp"], "fsdp"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
         ([*FIT, "--data", "GANDataModule"], "GANDataModule has no rows of its own; known are "),
         ([*FIT, "--trainer.default_root_dir", "latin.yaml"], "latin.yaml"),
@@ -97,6 +101,20 @@ def test_mistakes_get_one_line(args: list[str], message: str, capsys: pytest.Cap
     Path("latin.yaml").write_bytes(b"name: caf\xe9\n")
     refused(*args)
     assert message in said(capsys)
+
+
+@pytest.mark.parametrize(
+    "callback", [["--best.monitor", "foo"], ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor", "foo"]]
+)
+def test_scores_that_nobody_logs_are_named(callback: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    scored = ["--trainer.limit_val_batches", "1", "--trainer.val_check_interval", "1", "--scores.steps", "2"]
+    refused(*FIT, *scored, *callback)
+    assert "foo" in said(capsys)
+
+
+def test_no_checkpoints_where_none_are_wanted() -> None:
+    main([*FIT, "--trainer.enable_checkpointing", "false"])
+    assert not list(Path().rglob("*.ckpt"))
 
 
 def test_generate_refuses_before_it_loses_anything(capsys: pytest.CaptureFixture[str]) -> None:
