@@ -1,41 +1,19 @@
 """Data for GANs: images, text and time series as Lightning data modules, and what writes samples that they can read."""
 
-from datamodules.arrays import ImageArrays
-from datamodules.augmented import AugmentedDataModule
-from datamodules.base import GANDataModule, Table
-from datamodules.errors import InputError
-from datamodules.folder import ImageFolder
-from datamodules.grammar import Grammar
-from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
-from datamodules.oracle import OracleText
-from datamodules.scales import SeriesSchema
-from datamodules.schema import ImageSchema, Schema
-from datamodules.seriesarrays import SeriesArrays
-from datamodules.seriesfile import SeriesFile
-from datamodules.simulated import Signals, Sines
-from datamodules.text import TextFile
-from datamodules.tokens import TextSchema
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "CIFAR10",
-    "MNIST",
-    "AugmentedDataModule",
-    "Digits",
-    "FashionMNIST",
-    "GANDataModule",
-    "Grammar",
-    "ImageArrays",
-    "ImageFolder",
-    "ImageSchema",
-    "InputError",
-    "OracleText",
-    "Schema",
-    "SeriesArrays",
-    "SeriesFile",
-    "SeriesSchema",
-    "Signals",
-    "Sines",
-    "Table",
-    "TextFile",
-    "TextSchema",
-]
+if TYPE_CHECKING:
+    from datamodules.public import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """What is public, loaded when first asked for: the command line's help should not wait for torch."""
+    if (name.startswith("__") and name != "__all__") or name == "public":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.public"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(import_module(f"{__name__}.public").__all__)

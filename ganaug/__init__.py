@@ -1,25 +1,19 @@
 """GAN-based data augmentation: labelled synthetic images, text and time series, and whether they help."""
 
-from ganaug.augment import augment
-from ganaug.dcgan import DCGAN
-from ganaug.evaluate import evaluate
-from ganaug.gan import GAN, DivergedError, load
-from ganaug.generate import generate
-from ganaug.resample import GANSampler
-from ganaug.seqgan import SeqGAN
-from ganaug.synthetic import SyntheticDataset
-from ganaug.timegan import TimeGAN
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "DCGAN",
-    "GAN",
-    "DivergedError",
-    "GANSampler",
-    "SeqGAN",
-    "SyntheticDataset",
-    "TimeGAN",
-    "augment",
-    "evaluate",
-    "generate",
-    "load",
-]
+if TYPE_CHECKING:
+    from ganaug.public import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """What is public, loaded when first asked for: the command line's help should not wait for torch."""
+    if (name.startswith("__") and name != "__all__") or name == "public":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.public"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(import_module(f"{__name__}.public").__all__)

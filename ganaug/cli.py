@@ -54,8 +54,8 @@ def main(args: Sequence[str] | None = None) -> None:
             elif arguments[0] not in SUBCOMMANDS:
                 fail("ganaug", f"unknown subcommand {arguments[0]!r}: ganaug --help lists them")
             else:
-                from ganaug.parsing import run
-
+                with told.listen(leave=True):
+                    from ganaug.parsing import run
                 run(arguments)
     except InputError as error:
         fail(name, " ".join(str(error).split()))

@@ -23,11 +23,11 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 import datamodules
 from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
-from ganaug.augment import augment
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
-from ganaug.evaluate import evaluate
+from ganaug.commands.augment import augment
+from ganaug.commands.evaluate import evaluate
+from ganaug.commands.generate import generate
 from ganaug.gan import AtomicCheckpointIO
-from ganaug.generate import generate
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])

@@ -19,8 +19,8 @@ class Listener:
     """Which signal this process was told to stop by, if any.
 
     It listens to SIGTERM, to SIGINT (Ctrl-C) and, in a SLURM job, to SIGUSR1 (``#SBATCH --signal=USR1@90``), upon which
-    the job is queued again. What can stop anywhere is stopped at once, by :class:`Stopped`. Training only takes note,
-    and stops after its batch: see :class:`~ganaug.callbacks.LastCheckpoint`.
+    the job is queued again. Most work is stopped where it is, by :class:`Stopped`; imports by leaving the process.
+    Training only takes note, and stops after its batch: see :class:`~ganaug.callbacks.LastCheckpoint`.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,12 @@ class Listener:
         self._depth = 0
 
     @contextmanager
-    def listen(self, note: bool = False) -> Iterator[None]:
+    def listen(self, note: bool = False, leave: bool = False) -> Iterator[None]:
         """Listen meanwhile, and put back the handlers of before. In another thread than the first, to nothing.
 
         Args:
             note: only remember the signal, in ``received``. A second Ctrl-C does not wait.
+            leave: end the process there and then: some libraries abort where an exception breaks off their import.
 
         Raises:
             Stopped: at the end, too, whatever has become of the one that was raised when the signal came: a library may
@@ -41,8 +42,9 @@ class Listener:
         before = {}
         if threading.current_thread() is threading.main_thread():
             slurm = [signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else []
+            handler = self._note if note else self._leave if leave else self._stop
             for number in [signal.SIGTERM, signal.SIGINT, *slurm]:
-                before[number] = signal.signal(number, self._note if note else self._stop)
+                before[number] = signal.signal(number, handler)
         self._depth += 1
         try:
             yield
@@ -51,8 +53,8 @@ class Listener:
                 raise
         finally:
             self._depth -= 1
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, own in before.items():
+                signal.signal(number, own)
             received = self.received
             if not self._depth:
                 self.received = 0
@@ -64,6 +66,13 @@ class Listener:
         if number == signal.SIGUSR1 and os.environ.get("SLURM_PROCID", "0") == "0":
             queue_again()
         raise Stopped(128 + number)
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self._stop(number, frame)
+        except Stopped as stop:
+            os.write(2, b"ganaug: stopped\n")
+            os._exit(int(str(stop.code)))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == self.received == signal.SIGINT:

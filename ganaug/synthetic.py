@@ -16,8 +16,8 @@ from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.rows import joined
 from datamodules.schema import Batch
+from ganaug.commands.generate import choose_labels
 from ganaug.gan import GAN, load
-from ganaug.generate import choose_labels
 
 
 class SyntheticDataset(Dataset[Batch]):

@@ -26,9 +26,9 @@ from torch import nn
 from datamodules import Digits, Grammar, InputError, Schema
 from ganaug import DCGAN, GAN, SeqGAN, arms
 from ganaug.arms import Lesson, added, alone, first, oversampled, run_cell, wanted
-from ganaug.augment import TimeLeft, augment, gpus, others
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers import ImageClassifier
+from ganaug.commands.augment import TimeLeft, augment, gpus, others
 from ganaug.learners import Estimator, Module, Network
 from ganaug.study import ARMS, Cell, trainings
 
@@ -80,7 +80,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 def without_report(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Its plots take longer than all the rest; ``done`` and the command line write it."""
     if request.function is not test_the_command_line:
-        monkeypatch.setattr(sys.modules["ganaug.augment"], "write_report", lambda *_: None)
+        monkeypatch.setattr(sys.modules["ganaug.commands.augment"], "write_report", lambda *_: None)
 
 
 # ---- what comes of it ----

@@ -1,6 +1,8 @@
 """The command line: which run is meant, what is left behind, and what a person reads who asked for something else."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ FIT = [
     "--trainer.enable_progress_bar", "false", "--previews.every_n_steps", "0",
 ]  # fmt: skip
 RUN = Path("lightning_logs", "run")
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +107,8 @@ def test_mistakes_get_one_line(args: list[str], message: str, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    "callback", [["--best.monitor", "foo"], ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor", "foo"]]
+    "callback",
+    [["--best.monitor", "foo"], ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor", "foo"]],
 )
 def test_scores_that_nobody_logs_are_named(callback: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     scored = ["--trainer.limit_val_batches", "1", "--trainer.val_check_interval", "1", "--scores.steps", "2"]
@@ -164,3 +168,16 @@ def test_classes_that_cannot_be_written_are_named(capsys: pytest.CaptureFixture[
     np.savez("a.npz", x=np.zeros((40, 8, 8), dtype=np.uint8), y=np.array([1.0, np.inf] * 20))
     refused("fit", "--model", "DCGAN", "--data", "ImageArrays", "--data.path", "a.npz")
     assert "a.npz: y has inf in row 1: labels are whole numbers or strings" in said(capsys)
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["fitt"], 2)])
+def test_help_and_wrong_subcommands_load_nothing_heavy(words: list[str], status: int) -> None:
+    program = f"""
+import sys
+from ganaug.cli import main
+try:
+    main({words})
+finally:
+    assert not {{"torch", "numpy", "jsonargparse"}} & set(sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=ROOT).returncode == status

@@ -212,7 +212,6 @@ def test_fp16_scales_and_unscales(options: dict) -> None:
     assert moved[0].norm().item() == pytest.approx(moved[1].norm().item(), rel=0.1)
 
 
-@pytest.mark.slow
 def test_spectral_norm_is_float32_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = torch.rand(6, 1, 16, 16) * 2 - 1, torch.arange(6) % 2
     plain = Discriminator(16, 1, 2, width=8, kernel_size=4, norm="spectral")
@@ -385,7 +384,6 @@ def test_interpolation_stays_on_the_sphere() -> None:
 # ---- leaks -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["cutout", "translation", "color"])
 def test_augmentation_does_not_leak_into_samples(policy: str) -> None:
     """D never saw a picture without it, and yet the samples have no grey holes, shifts or changes of brightness."""

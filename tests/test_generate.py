@@ -21,8 +21,8 @@ from test_timegan import Waves
 from datamodules import ImageArrays, ImageFolder, InputError, TextFile
 from datamodules.store import read_images, read_texts
 from ganaug import DCGAN, SeqGAN, load
-from ganaug.evaluate import evaluate
-from ganaug.generate import generate
+from ganaug.commands.evaluate import evaluate
+from ganaug.commands.generate import generate
 from ganaug.resample import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -497,7 +497,7 @@ def test_what_was_stopped_before_its_manifest_leaves_no_stale_file(
 
     for path, name, format in ((ckpt, "pictures", "folder"), (seqgan, "sentences", "txt")):
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["ganaug.generate"], "write_manifest", stops)
+            patch.setattr(sys.modules["ganaug.commands.generate"], "write_manifest", stops)
             with pytest.raises(SystemExit):
                 make(path, tmp_path / name, n=8, format=format)
         left = {p.name for p in (tmp_path / name).iterdir()}

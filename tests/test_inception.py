@@ -11,7 +11,7 @@ from test_generate import none_of_ours
 
 from datamodules.errors import InputError
 from ganaug import DCGAN
-from ganaug.evaluate import evaluate
+from ganaug.commands.evaluate import evaluate
 from ganaug.metrics.image import Inception
 
 installed = pytest.mark.skipif(importlib.util.find_spec("torch_fidelity") is None, reason="needs torch-fidelity")

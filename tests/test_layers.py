@@ -47,8 +47,8 @@ RANK = {
     "ganaug.temperatures": 4,
     "ganaug.learners": 4,
     "ganaug.paired": 4,
-    "ganaug.generate": 5,
-    "ganaug.evaluate": 5,
+    "ganaug.commands.generate": 5,
+    "ganaug.commands.evaluate": 5,
     "ganaug.synthetic": 6,
     "ganaug.resample": 7,
     "ganaug.markup": 4,
@@ -57,12 +57,13 @@ RANK = {
     "ganaug.report": 7,
     "ganaug.study": 5,
     "ganaug.arms": 6,
-    "ganaug.augment": 8,
-    "ganaug": 9,
+    "ganaug.commands.augment": 8,
+    "ganaug.public": 9,
+    "ganaug": 10,
     "ganaug.signals": 0,
     "ganaug.distributed": 0,
-    "ganaug.parsing": 10,
-    "ganaug.cli": 11,
+    "ganaug.parsing": 11,
+    "ganaug.cli": 12,
 }
 FILES = sorted(p for package in ("datamodules", "ganaug") for p in (ROOT / package).rglob("*.py"))
 

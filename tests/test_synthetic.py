@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from datamodules import Grammar, ImageSchema, InputError, Signals
 from datamodules.store import read_images, read_texts
 from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
-from ganaug.generate import generate
+from ganaug.commands.generate import generate
 from ganaug.synthetic import SyntheticDataset
 
 

@@ -16,7 +16,7 @@ from test_seqgan import make
 from datamodules import InputError
 from datamodules.rows import stored_rows
 from ganaug import DCGAN, load
-from ganaug.evaluate import evaluate
+from ganaug.commands.evaluate import evaluate
 from ganaug.temperatures import temperature_list, temperature_rows
 from ganaug.textscores import LanguageScores, fit_language_model, language_nll
 

@@ -1,0 +1,1 @@
+"""The verbs, a function each, whose signature is the command line."""

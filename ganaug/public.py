@@ -1,0 +1,25 @@
+"""What ``from ganaug import …`` offers."""
+
+from ganaug.commands.augment import augment
+from ganaug.commands.evaluate import evaluate
+from ganaug.commands.generate import generate
+from ganaug.dcgan import DCGAN
+from ganaug.gan import GAN, DivergedError, load
+from ganaug.resample import GANSampler
+from ganaug.seqgan import SeqGAN
+from ganaug.synthetic import SyntheticDataset
+from ganaug.timegan import TimeGAN
+
+__all__ = [
+    "DCGAN",
+    "GAN",
+    "DivergedError",
+    "GANSampler",
+    "SeqGAN",
+    "SyntheticDataset",
+    "TimeGAN",
+    "augment",
+    "evaluate",
+    "generate",
+    "load",
+]
