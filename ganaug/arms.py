@@ -22,9 +22,10 @@ from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
 from ganaug.callbacks import LastCheckpoint
+from ganaug.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.downstream import ClassifierFeatures, fit_features, joined
 from ganaug.filters import Figures, filter_samples
-from ganaug.gan import GAN, AtomicCheckpointIO, load, serialised, stream_seed
+from ganaug.gan import GAN, load, stream_seed
 from ganaug.leak import leak
 from ganaug.learners import Predict
 from ganaug.metrics.distance import memorisation, nearest

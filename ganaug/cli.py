@@ -28,8 +28,8 @@ from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
 from ganaug.augment import augment
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
+from ganaug.checkpoint import AtomicCheckpointIO
 from ganaug.evaluate import evaluate
-from ganaug.gan import AtomicCheckpointIO
 from ganaug.generate import generate
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.

@@ -18,9 +18,10 @@ from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
+from ganaug.checkpoint import read_checkpoint
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features, joined, stored_rows
 from ganaug.figures import add_figure, save_figure
-from ganaug.gan import GAN, Accelerator, load, read_checkpoint
+from ganaug.gan import GAN, Accelerator, load
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.seriesplots import compare_figure, sample_figure

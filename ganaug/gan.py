@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.utilities import rank_zero_warn
@@ -20,8 +17,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch, Schema
+from ganaug.checkpoint import FORMAT as FORMAT
+from ganaug.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
+from ganaug.checkpoint import read_checkpoint as read_checkpoint
+from ganaug.checkpoint import serialised as serialised
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in; NaN lies in none
@@ -30,7 +30,6 @@ RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to li
     "above 0": lambda value: value > 0,
     "at least 0 and below 1": lambda value: 0 <= value < 1,
 }
-FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
 
 
 class DivergedError(RuntimeError):
@@ -318,38 +317,6 @@ class GAN(LightningModule):
         self._gradients = ours["gradients"]
 
 
-def serialised(content: Any) -> memoryview:
-    """What ``torch.save`` writes; in memory, since straight to a full disk it raises an error that does not say so."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getbuffer()
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of ours as plain values and tensors on the CPU; nothing in it is executed.
-
-    Raises:
-        InputError: no such file, truncated, not a checkpoint, not one of ours, or of another format.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}" + (": that is a folder" if path.is_dir() else ""))
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names a truncated zip, a pickle with code and an empty file in a dozen ways
-        raise InputError(
-            f"{path} cannot be read as a checkpoint: truncated, or not one ({type(error).__name__})"
-        ) from None
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("ganaug"), dict):
-        raise InputError(f"{path} is a checkpoint, but not one that ganaug wrote")
-    if checkpoint["ganaug"].get("format") != FORMAT:
-        raise InputError(
-            f"{path} has checkpoint format {checkpoint['ganaug'].get('format')}, this version reads {FORMAT}:"
-            " use the version of ganaug that wrote it"
-        )
-    return checkpoint
-
-
 def load(path: str | Path) -> GAN:
     """The model of a checkpoint, on the CPU, ready to ``sample``.
 
@@ -366,25 +333,3 @@ def load(path: str | Path) -> GAN:
     except RuntimeError:
         raise InputError(f"{path}: its weights do not fit its {name}: written by another version of ganaug") from None
     return model.eval()
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear under their name whole or not at all, and are read with one-line errors.
-
-    Lightning's own writes to the machine's temporary folder and moves; across file systems a move is a copy, which a
-    full disk or a kill leaves half done. Here the temporary file lies beside its target.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write, flush to the disk, rename."""
-        if "://" in str(path):  # object storage has no half-written objects
-            return super().save_checkpoint(checkpoint, path, storage_options)
-        make_folder(Path(path).parent)
-        with replacing(Path(path)) as file:
-            file.write(serialised(checkpoint))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        """See :func:`read_checkpoint`."""
-        return read_checkpoint(path)

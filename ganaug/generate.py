@@ -27,8 +27,9 @@ from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.sheet import contact_sheet
 from datamodules.store import write_images, write_series, write_texts
 from datamodules.tokens import TextSchema
+from ganaug.checkpoint import serialised
 from ganaug.figures import save_figure
-from ganaug.gan import GAN, Accelerator, load, serialised
+from ganaug.gan import GAN, Accelerator, load
 from ganaug.seriesplots import sample_figure
 
 Format = Literal["folder", "npz", "jsonl", "txt", "csv", "parquet"]

@@ -16,6 +16,7 @@ RANK = {
     "ganaug.losses": 1,
     "ganaug.conv": 1,
     "ganaug.containers": 0,
+    "ganaug.checkpoint": 0,
     "ganaug.ema": 1,
     "ganaug.diffaug": 1,
     "ganaug.metrics": 1,
