@@ -80,6 +80,8 @@ class SeriesModule(GANDataModule):
             "length": steps,
             "fixed": all((part.length == steps).all() for part in (rows, test) if part is not None),
             "scaler": self.scaler,
+            "static_offset": (0.0,) * len(fields.get("static", ())),
+            "static_scale": (1.0,) * len(fields.get("static", ())),
         }
         self.schema = SeriesSchema(**known | fields)  # the classes are needed to split
         train, _, _ = self.partition(rows.y, test is not None)

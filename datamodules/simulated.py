@@ -47,7 +47,7 @@ class Signals(SeriesModule):
 
     def __init__(
         self,
-        kinds: Sequence[str] | Mapping[str, Mapping[str, Any]] = tuple(PROCESSES),
+        kinds: Sequence[str] | Mapping[str | int, Any] = tuple(PROCESSES),
         series: int = 1400,
         length: int = 48,
         features: int = 1,
@@ -134,7 +134,7 @@ class Sines(SeriesModule):
         self.describe(rows, None, tuple(f"sine_{k}" for k in range(features)))
 
 
-def _processes(kinds: Sequence[str] | Mapping[str, Mapping[str, Any]], kernel: Kernel) -> dict[str, Process]:
+def _processes(kinds: Sequence[str] | Mapping[str | int, Any], kernel: Kernel) -> dict[str, Process]:
     """By the class's name, its process."""
     if not isinstance(kinds, Mapping | list | tuple) or not kinds:
         raise InputError(f"kinds must be a list of {', '.join(PROCESSES)}, or name classes and say of each which it is")

@@ -109,7 +109,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
             callbacks=[LastCheckpoint()],
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         )
-        model = study.model(data.schema, **study.options | {"seed": cell.seed})
+        model = study.recipe.make(data.schema, seed=cell.seed)
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None)
         last.replace(ckpt)
         shutil.rmtree(last.parent)  # with what a killed process may have left

@@ -39,7 +39,7 @@ from ganaug.arms import run_cell
 from ganaug.callbacks import queue_again
 from ganaug.downstream import Precision
 from ganaug.filters import FILTERS
-from ganaug.gan import GAN, Accelerator, DivergedError
+from ganaug.gan import GAN, Accelerator, DivergedError, Recipe
 from ganaug.learners import as_learner
 from ganaug.paired import summarise, verdict
 from ganaug.report import write_report
@@ -147,8 +147,7 @@ def augment(
         data=type(data),
         arguments=data._arguments,
         imbalances=imbalances,
-        model=type(template),
-        options=dict(template.hparams),
+        recipe=Recipe.of(template),
         gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),
         ratios=tuple(sorted(ratios)),
         arms=(),

@@ -181,15 +181,17 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
     trained = read_checkpoint(ckpt).get(type(data).__qualname__)
     if not trained:
         return
+    if not isinstance(trained, dict) or not isinstance(trained.get("seed"), int):
+        raise InputError(f"{ckpt} is a checkpoint that cannot be used: what it says of its data is damaged")
     if trained["seed"] != data.seed:
         raise InputError(
             f"{ckpt} was trained on the split of data.seed {trained['seed']}, not {data.seed}: its training rows would"
             " be among the test rows"
         )
-    if trained["rows"] != len(data.train):
+    if trained.get("rows") != len(data.train):
         rank_zero_warn(
-            f"{ckpt} was trained on {trained['rows']} rows, --data gives {len(data.train)}: are per_class, imbalance"
-            " and the fractions those of the training?"
+            f"{ckpt} was trained on {trained.get('rows')} rows, --data gives {len(data.train)}: are per_class,"
+            " imbalance and the fractions those of the training?"
         )
 
 

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from numbers import Real
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, Remembering, bound, in_range, shown
 from datamodules.schema import Batch, Schema
 from ganaug.checkpoint import FORMAT as FORMAT
 from ganaug.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
+from ganaug.checkpoint import Unfit, fill, match, plain
 from ganaug.checkpoint import read_checkpoint as read_checkpoint
 from ganaug.checkpoint import serialised as serialised
+from ganaug.resume import check_progress, take_optimizers
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
-RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in; NaN lies in none
+RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
+    f"from 1 to {LARGEST:,}": lambda value: 1 <= value <= LARGEST,
+    "from 1 to 256": lambda value: 1 <= value <= 256,
     "at least 1": lambda value: value >= 1,
     "at least 0": lambda value: value >= 0,
     "above 0": lambda value: value > 0,
     "at least 0 and below 1": lambda value: 0 <= value < 1,
 }
+
+
+# Of a model that is made again, the values that its presets had given its options.
+_before: ContextVar[Mapping[str, Any]] = ContextVar("before", default={})  # noqa: B039  never written to
 
 
 class DivergedError(RuntimeError):
@@ -57,7 +68,7 @@ def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool 
     return torch.from_numpy(out)
 
 
-class GAN(LightningModule):
+class GAN(LightningModule, metaclass=Remembering):
     """Base of the models. A subclass gives ``latent``, ``sample``, ``phases`` and one ``<phase>_step`` a phase.
 
     - **A GAN is a deterministic function of latents and labels**: ``sample(latent(indices, seed), labels)``.
@@ -79,6 +90,7 @@ class GAN(LightningModule):
     schema_kind: ClassVar[str]
     optimizer_names: ClassVar[tuple[str, ...]]
     # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
+    _arguments: dict[str, Any]
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
 
     def __init_subclass__(cls) -> None:
@@ -92,10 +104,8 @@ class GAN(LightningModule):
             )
         if clip is not None and not clip > 0:
             raise InputError(f"clip must be above 0, not {clip}; leave it out for no clipping")
-        if accumulate < 1:
-            raise InputError(f"accumulate must be at least 1, not {accumulate}")
-        if seed < 0:
-            raise InputError(f"seed must be at least 0, not {seed}")
+        in_range("accumulate", accumulate, 1)
+        in_range("seed", seed, 0, 2**64 - 1)
         self.automatic_optimization = False
         self.schema = schema
         self.seed = seed
@@ -105,6 +115,24 @@ class GAN(LightningModule):
         self.latent_options: dict[str, Any] = {}
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
+        self._resumed: dict[str, Any] | None = None
+
+    @staticmethod
+    def resolved(options: dict[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Options, those that were left out with the preset's values.
+
+        So a checkpoint does not change its meaning when a preset does: of one, they take the values that it was made
+        with.
+        """
+        values = {**preset, **_before.get()}
+        return options | {name: values[name] for name in options if options[name] is None and name in values}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What this object's own class was called with, defaults included, but for the schema."""
+        own = inspect.signature(type(self).__init__).parameters.values()
+        defaults = {p.name: p.default for p in own if p.default is not p.empty}
+        return {name: value for name, value in (defaults | self._arguments).items() if name != "schema"}
 
     # ---- what a subclass gives ----
 
@@ -128,8 +156,12 @@ class GAN(LightningModule):
         for name in names:
             value = self.hp[name]
             for number in value if isinstance(value, list) else [value]:
-                if not isinstance(number, Real) or not RANGES[interval](float(number)):
-                    raise InputError(f"{name} must be {interval}, not {value!r}")
+                if not RANGES[interval](number):
+                    raise InputError(f"{name} must be {interval}, not {shown(value)}")
+
+    def sizes(self, *names: str) -> None:
+        """Refuse hyperparameters of these names that are no sizes that networks can be made of."""
+        self.require(f"from 1 to {LARGEST:,}", *names)
 
     def classes(self, y: Tensor) -> Tensor:
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""
@@ -291,7 +323,10 @@ class GAN(LightningModule):
             "format": FORMAT,
             "model": type(self).__name__,
             "schema": self.schema.to_dict(),
+            "arguments": {name: value for name, value in self.arguments.items() if plain(value)},
+            "unsaved": [name for name, value in self.arguments.items() if not plain(value)],
             "gradients": {name: p.grad for name, p in self.named_parameters() if p.grad is not None},
+            "moments": [len(state["state"]) for state in checkpoint.get("optimizer_states", [])],
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -304,17 +339,39 @@ class GAN(LightningModule):
         if ours["model"] != type(self).__name__:
             raise InputError(f"the checkpoint holds a {ours['model']}, this run trains a {type(self).__name__}")
         theirs = checkpoint["hyper_parameters"]
+        here = dict(self.hparams)
+        if "arguments" in ours:  # not before a subclass's own options were kept
+            here = {name: value for name, value in self.arguments.items() if plain(value)} | here
+            theirs = ours["arguments"] | theirs
         differ = [
             f"{name} {theirs.get(name)!r} there, {value!r} here"
-            for name, value in self.hparams.items()
+            for name, value in here.items()
             if name not in self.runtime_options and theirs.get(name) != value
         ]
-        here = self.schema.to_dict()
-        if fields := [name for name in here if ours["schema"].get(name) != here[name]]:
+        schema = self.schema.to_dict()
+        if fields := [name for name in schema if ours["schema"].get(name) != schema[name]]:
             differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
         if differ:
             raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
+        try:
+            match(checkpoint["state_dict"], self.state_dict())
+            parameters = dict(self.named_parameters())
+            match(ours["gradients"], {name: p for name, p in parameters.items() if name in ours["gradients"]})
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                check_progress(checkpoint, self.trainer)
+                self._resumed = checkpoint
+        except Unfit as error:
+            raise InputError(f"the checkpoint cannot be used: {error}") from None
         self._gradients = ours["gradients"]
+
+    def on_fit_start(self) -> None:
+        """The optimisers' states, which Lightning restores next."""
+        if self._resumed is not None:
+            try:
+                take_optimizers(self._resumed, self._optimizers(), None)
+            except Unfit as error:
+                raise InputError(f"the checkpoint cannot be used: {error}") from None
+            self._resumed = None
 
 
 def load(path: str | Path) -> GAN:
@@ -327,9 +384,80 @@ def load(path: str | Path) -> GAN:
     name = checkpoint["ganaug"]["model"]
     if name not in GAN.models:
         raise InputError(f"{path} holds a {name}; known are {', '.join(GAN.models)}: import the module that defines it")
-    model = GAN.models[name](Schema.from_dict(checkpoint["ganaug"]["schema"]), **checkpoint["hyper_parameters"])
     try:
-        model.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError:
-        raise InputError(f"{path}: its weights do not fit its {name}: written by another version of ganaug") from None
-    return model.eval()
+        schema = Schema.from_dict(checkpoint["ganaug"]["schema"])
+        if unsaved := checkpoint["ganaug"].get("unsaved"):
+            raise InputError(
+                f"a {name} with {', '.join(unsaved)}, which no checkpoint can hold: make it, and resume it"
+            )
+        arguments = checkpoint["ganaug"].get("arguments")
+        recipe = Recipe(GAN.models[name], schema, checkpoint["hyper_parameters"], arguments)
+        return recipe.filled(checkpoint["state_dict"]).eval()
+    except Unfit as error:
+        raise InputError(f"{path}: its weights do not fit its {name}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except TypeError as error:
+        raise InputError(f"{path}: its options are not those of {name}: {' '.join(str(error).split())}") from error
+
+
+class Recipe(NamedTuple):
+    """How a model was made, so that another can be.
+
+    Args:
+        cls: its class.
+        schema: of its data.
+        options: its hyperparameters, presets resolved.
+        arguments: what its class was called with; None where a checkpoint does not say, as old ones, for the options.
+    """
+
+    cls: type[GAN]
+    schema: Schema
+    options: dict[str, Any]
+    arguments: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, model: GAN) -> Recipe:
+        """That of a model."""
+        return cls(type(model), model.schema, dict(model.hparams), model.arguments)
+
+    def make(self, schema: Schema | None = None, **changes: Any) -> GAN:
+        """A new model, with other options or of other data where wanted.
+
+        Raises:
+            InputError: options that cannot be used.
+            TypeError: options of another class.
+        """
+        before = _before.set({} if self.arguments is None else self.options)
+        try:
+            options = self.options if self.arguments is None else self.arguments
+            return self.cls(schema=self.schema if schema is None else schema, **options | changes)
+        finally:
+            _before.reset(before)
+
+    def filled(self, weights: dict[str, Tensor]) -> GAN:
+        """The model with these weights, on the CPU, for which nothing is allocated before they fit.
+
+        Raises:
+            InputError: options that cannot be used, or that have come to mean something else.
+            TypeError: options of another class.
+            Unfit: weights of other names, shapes or types.
+        """
+        bound(self.cls, schema=self.schema, **self.options if self.arguments is None else self.arguments)
+        try:
+            with torch.device("meta"):
+                model = self.make()
+            whole = fill(model, weights)
+        except (InputError, Unfit):
+            raise
+        except Exception as error:  # of a class from outside whose constructor asks for a tensor's value
+            if self.cls.__module__.partition(".")[0] == __package__:
+                raise Unfit(" ".join(str(error).split())) from error
+            whole = False
+        if not whole:
+            model = self.make()
+            model.load_state_dict(match(weights, model.state_dict()))
+        for name, value in model.hparams.items():
+            if self.options.get(name) != value:
+                raise InputError(f"{name} was {shown(self.options.get(name))} and would now become {shown(value)}")
+        return model.to("cpu")  # says so to Lightning, too, which takes a module to be where it was made

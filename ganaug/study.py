@@ -17,7 +17,7 @@ from datamodules.errors import InputError, named_once
 from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.schema import Batch, Schema
 from ganaug.downstream import Precision, stored_rows
-from ganaug.gan import GAN
+from ganaug.gan import Recipe
 from ganaug.learners import Learner
 
 ARMS = (
@@ -62,7 +62,7 @@ class Study:
         out: folder of the study.
         data, arguments: class of the data module and what it was made from.
         imbalances: by their text, classes and shares.
-        model, options: class of the GAN and its hyperparameters.
+        recipe: of the GAN.
         gan_steps: batches that it is trained for.
         ratios: of samples to training rows, in rising order.
         arms: of :data:`ARMS`, in that order.
@@ -77,8 +77,7 @@ class Study:
     data: type[GANDataModule]
     arguments: dict[str, Any]
     imbalances: dict[str, dict[str, float]]
-    model: type[GAN]
-    options: dict[str, Any]
+    recipe: Recipe
     gan_steps: int
     ratios: tuple[float, ...]
     arms: tuple[str, ...]
@@ -212,10 +211,10 @@ def claim(study: Study, cells: Sequence[Cell]) -> None:
     Raises:
         InputError: it holds another study, naming what differs, or something else.
     """
-    unasked = {"data": {"num_workers"}, "model": {"seed", *study.model.runtime_options}}
+    unasked = {"data": {"num_workers"}, "model": {"seed", *study.recipe.cls.runtime_options}}
     parts = {
         "data": {"class": study.data.__qualname__, **study.arguments},
-        "model": {"class": study.model.__qualname__, **study.options},
+        "model": {"class": study.recipe.cls.__qualname__, **(study.recipe.arguments or {}), **study.recipe.options},
         "classifier": study.learner.describe(),
     }
     asked: dict[str, Any] = {

@@ -16,7 +16,7 @@ from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.schema import Batch
 from ganaug.downstream import joined
-from ganaug.gan import GAN, load
+from ganaug.gan import GAN, Recipe, load
 from ganaug.generate import choose_labels
 
 
@@ -104,18 +104,16 @@ class SyntheticDataset(Dataset[Batch]):
         self.__dict__.update({**state, "model": unpacked(state["model"])})
 
 
-def packed(model: GAN) -> tuple[Any, ...]:
+def packed(model: GAN) -> tuple[Recipe, dict[str, Tensor]]:
     """What a checkpoint holds of a model, to pickle: spectral norm cannot be pickled itself."""
     weights = {name: weight.cpu() for name, weight in model.state_dict().items()}
-    return type(model), model.schema, dict(model.hparams), weights
+    return Recipe.of(model), weights
 
 
-def unpacked(parts: tuple[Any, ...]) -> GAN:
+def unpacked(parts: tuple[Recipe, dict[str, Tensor]]) -> GAN:
     """The inverse of :func:`packed`."""
-    kind, schema, options, weights = parts
-    model: GAN = kind(schema, **options).eval()
-    model.load_state_dict(weights)
-    return model
+    recipe, weights = parts
+    return recipe.filled(weights).eval()
 
 
 def draw_samples(model: GAN, index: Tensor, y: Tensor, seed: int, batch_size: int = 256) -> Batch:

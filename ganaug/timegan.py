@@ -189,8 +189,7 @@ class TimeGAN(GAN):
         seed: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
-        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
-        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        options = self.resolved(options, PRESETS[preset])
         super().__init__(schema, seed, clip, accumulate)
         if options["hidden"] is None:
             options["hidden"] = min(128, max(48, 4 * schema.features))
@@ -226,7 +225,9 @@ class TimeGAN(GAN):
 
     def _check_options(self) -> None:
         hp = self.hp
-        self.require("at least 1", "hidden", "layers", "latent_features", "g_steps")
+        self.sizes("hidden", "latent_features")
+        self.require("from 1 to 256", "layers")
+        self.require("at least 1", "g_steps")
         self.require("at least 0", *(name for name in hp if name.endswith("_weight")))
         self.require("at least 0", "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma")
         self.require("above 0", "lr", "lr_g", "lr_d")

@@ -32,6 +32,7 @@ RANK = {
     "ganaug.figures": 1,
     "ganaug.seriesplots": 2,
     "ganaug.gan": 2,
+    "ganaug.resume": 1,
     "ganaug.rollout": 2,
     "ganaug.reinforce": 3,
     "ganaug.downstream": 2,
