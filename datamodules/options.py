@@ -128,11 +128,12 @@ def described(hint: Any, inside: bool = False) -> str:
 
 
 def _a(name: str) -> str:
-    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def shown(value: Any) -> str:
     """A value in a message of one line; of anything but plain values, what it is."""
+    value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, str | Real | abc.Mapping | abc.Sequence | type(None)):
         return _a(type(value).__name__)
     text = " ".join(repr(value).split())

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
 
@@ -66,14 +67,10 @@ class TextFile(GANDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if tokenizer not in ("word", "char", "bpe"):
-            raise InputError(f"tokenizer must be word, char or bpe, not {tokenizer}")
-        least = {"min_count": (min_count, 1), "max_length": (max_length, 1)}
+        in_range("min_count", min_count, 1)
+        in_range("max_length", max_length, 1, LARGEST - 1)
         if tokenizer == "bpe":
-            least["vocabulary_size"] = (vocabulary_size, LEAST_BPE)
-        for name, (value, bound) in least.items():
-            if value is not None and value < bound:
-                raise InputError(f"{name} must be at least {bound}, not {value}")
+            in_range("vocabulary_size", vocabulary_size, LEAST_BPE, 10**6)
         self._sources = [
             TextSource(file, text_column, label_column, "skip" if skip_empty else "raise")
             for file in (path, test_path)

@@ -31,6 +31,7 @@ from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.checkpoint import AtomicCheckpointIO
 from ganaug.evaluate import evaluate
 from ganaug.generate import generate
+from ganaug.outside import import_modules, taken_out
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
@@ -65,6 +66,7 @@ find out whether they help.
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
 
 ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.
+--import my_module, before or after any of them, makes the classes of my_module.py in this folder known.
 Watch a run: tensorboard --logdir lightning_logs
 """
 
@@ -282,6 +284,10 @@ def main(args: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
     try:
+        arguments, modules = taken_out(arguments)
+        import_modules(modules)
+        if not arguments:
+            fail("ganaug", "--import: and then? ganaug --help lists the subcommands")
         if arguments[0] in VERBS:
             run_verb(arguments[0], arguments[1:])
         elif arguments[0] in CLI.subcommands():

@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, SeriesSchema, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
+from datamodules.options import checked, in_range
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
 from ganaug.checkpoint import read_checkpoint
@@ -32,6 +33,7 @@ from ganaug.textscores import LanguageScores, text_scores
 PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
 
+@checked
 def evaluate(
     data: GANDataModule,
     ckpt: Path | None = None,
@@ -91,9 +93,10 @@ def evaluate(
     schema = data.schema
     if schema.kind not in KINDS:
         raise InputError(f"there are no scores for {schema.kind} data yet")
-    for name, value, least in (("repeats", repeats, 0), ("classifier_steps", classifier_steps, 1), ("seed", seed, 0)):
-        if value is not None and value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
+    in_range("repeats", repeats, 0, 1000)
+    in_range("classifier_steps", classifier_steps, 1)
+    in_range("seed", seed, 0, 2**64 - 1)
+    in_range("n", n, 2, 10**9)
     if out is not None:
         make_folder(Path(out).absolute().parent)
         if Path(out).is_dir():

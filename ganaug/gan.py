@@ -26,7 +26,7 @@ from ganaug.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
 from ganaug.checkpoint import Unfit, fill, match, plain
 from ganaug.checkpoint import read_checkpoint as read_checkpoint
 from ganaug.checkpoint import serialised as serialised
-from ganaug.resume import check_progress, take_optimizers
+from ganaug.resume import check_gradients, check_progress, take_optimizers
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
@@ -227,6 +227,16 @@ class GAN(LightningModule, metaclass=Remembering):
             step -= steps
         raise AssertionError("the last phase must have no end")
 
+    def on_fit_start(self) -> None:
+        """Training mode, also of a model that was loaded; and the optimisers' states, which Lightning restores next."""
+        self.train()
+        if self._resumed is not None:
+            try:
+                take_optimizers(self._resumed, self._optimizers(), None)
+            except Unfit as error:
+                raise InputError(f"the checkpoint cannot be used: {error}") from None
+            self._resumed = None
+
     def on_train_start(self) -> None:
         """Take up gradients of a resumed run; say so before a run starts that would stop before its last phase."""
         for name, gradient in self._gradients.items():
@@ -355,23 +365,13 @@ class GAN(LightningModule, metaclass=Remembering):
             raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
         try:
             match(checkpoint["state_dict"], self.state_dict())
-            parameters = dict(self.named_parameters())
-            match(ours["gradients"], {name: p for name, p in parameters.items() if name in ours["gradients"]})
+            check_gradients(ours["gradients"], dict(self.named_parameters()))
             if self.trainer.state.fn == TrainerFn.FITTING:
                 check_progress(checkpoint, self.trainer)
                 self._resumed = checkpoint
         except Unfit as error:
             raise InputError(f"the checkpoint cannot be used: {error}") from None
         self._gradients = ours["gradients"]
-
-    def on_fit_start(self) -> None:
-        """The optimisers' states, which Lightning restores next."""
-        if self._resumed is not None:
-            try:
-                take_optimizers(self._resumed, self._optimizers(), None)
-            except Unfit as error:
-                raise InputError(f"the checkpoint cannot be used: {error}") from None
-            self._resumed = None
 
 
 def load(path: str | Path) -> GAN:
@@ -383,7 +383,8 @@ def load(path: str | Path) -> GAN:
     checkpoint = read_checkpoint(path)
     name = checkpoint["ganaug"]["model"]
     if name not in GAN.models:
-        raise InputError(f"{path} holds a {name}; known are {', '.join(GAN.models)}: import the module that defines it")
+        known = ", ".join(GAN.models)
+        raise InputError(f"{path} holds a {name}; known are {known}: import the module that defines it (--import)")
     try:
         schema = Schema.from_dict(checkpoint["ganaug"]["schema"])
         if unsaved := checkpoint["ganaug"].get("unsaved"):

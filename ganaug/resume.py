@@ -64,6 +64,18 @@ def _count(value: Any) -> bool:
     return type(value) is int and 0 <= value < LARGEST
 
 
+def check_gradients(gradients: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Refuse gradients that are not those of parameters, or of parameters in several processes.
+
+    Raises:
+        Unfit: which.
+    """
+    for name, gradient in gradients.items():
+        own = parameters.get(name)
+        if own is None or own.shape not in (gradient.shape, gradient.shape[1:]) or gradient.dtype != own.dtype:
+            raise Unfit(f"its gradient of {name} is not that of a parameter")
+
+
 def take_optimizers(checkpoint: dict[str, Any], optimizers: list[Optimizer], before: list[Optimizer] | None) -> None:
     """Make the states of optimisers in a checkpoint fit the run's, in place.
 

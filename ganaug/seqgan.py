@@ -431,9 +431,23 @@ class SeqGAN(GAN):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """See :meth:`GAN.on_load_checkpoint`."""
         super().on_load_checkpoint(checkpoint)
+        self._check_negatives(checkpoint["ganaug"].get("negatives"))
         if "negatives" in checkpoint["ganaug"]:
             x, y = (part[self.global_rank].to(self.device, torch.long) for part in checkpoint["ganaug"]["negatives"])
             self.negatives = x, y
+
+    def _check_negatives(self, ranks: Any) -> None:
+        """Refuse what cannot have been drawn here: tokens (R, N, T) and classes (R, N)."""
+        if ranks is None:
+            return
+        limits = (len(self.schema.vocabulary), self.schema.max_length), (self.schema.num_classes, None)
+        whole = isinstance(ranks, list) and len(ranks) == 2 and all(isinstance(part, Tensor) for part in ranks)
+        whole = whole and ranks[0].shape[:-1] == ranks[1].shape and ranks[1].ndim == 2 and ranks[1].numel() > 0
+        for part, (most, length) in zip(ranks if whole else (), limits, strict=False):
+            whole = whole and part.dtype == torch.int32 and length in (None, part.shape[-1])
+            whole = whole and int(part.min()) >= 0 and int(part.max()) < most
+        if not whole:
+            raise InputError("the checkpoint cannot be used: the samples that D was being shown are damaged")
 
     # ---- sampling ----
 

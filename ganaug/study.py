@@ -6,7 +6,7 @@ import json
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,7 +112,7 @@ class Study:
 def plan(
     data: GANDataModule,
     per_class: Sequence[int] | None,
-    imbalance: Sequence[dict[str, float]] | None,
+    imbalance: Sequence[Mapping[str | int, float]] | None,
     seeds: Sequence[int],
 ) -> tuple[list[Cell], dict[str, dict[str, float]]]:
     """The cells, setting by setting, and the imbalances by their text."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from ganaug.ema import EMA
@@ -497,8 +498,7 @@ class TimeGAN(GAN):
             length: T of the series wanted; by default that of the data. A longer one begins as the shorter does.
         """
         steps = self.schema.length if length is None else length
-        if steps < 1:
-            raise InputError(f"length must be at least 1, not {steps}")
+        in_range("length", steps, 1, LARGEST)
         return draw_rows(indices, seed, (2 + steps, self.hp.latent_features), uniform=True).to(self.device)
 
     @torch.no_grad()

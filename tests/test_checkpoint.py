@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 import random
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from gan_contract import trainer
 from datamodules import Digits, InputError
 from datamodules.schema import ImageSchema
 from ganaug import DCGAN, GAN, SyntheticDataset, load
+from ganaug.augment import others
 from ganaug.checkpoint import read_checkpoint, serialised
 from ganaug.cli import main
 from ganaug.dcgan import PRESETS
+from ganaug.outside import import_modules
 
 QUIET = (
     "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false",
@@ -324,6 +327,56 @@ def test_old_checkpoints_load(made, tmp_path: Path) -> None:
         (tmp_path / kind).write_bytes(serialised(content))
         assert same(samples(tmp_path / kind), its["samples"])
         fit(kind, tmp_path / "on", END, f"--ckpt_path={tmp_path / kind}")
+
+
+OUTSIDE = """
+from typing import Any
+from ganaug import DCGAN
+
+class Outsider(DCGAN):
+    def __init__(self, *args: Any, gain: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gain = gain
+"""
+
+
+def test_classes_of_a_module_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "from_outside.py").write_text(OUTSIDE)
+    monkeypatch.setitem(SMALL, "Outsider", ["--model=Outsider", "--model.gain=0", *SMALL["DCGAN"][1:]])
+    ckpt = fit("Outsider", tmp_path / "run", 1, "--import", "from_outside")
+    del GAN.models["Outsider"], sys.modules["from_outside"]
+    generate = ["generate", f"--ckpt={ckpt}", "--out=out", "--n=2", "--accelerator=cpu", "--progress=false"]
+
+    def said(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        assert end.value.code == 2
+        return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
+
+    assert "holds a Outsider" in said(*generate)
+    assert "--import nowhere: No module named 'nowhere'" in said(*generate, "--import=nowhere")
+    assert "not the name of a module" in said("--import", "from_outside.py", *generate)
+    assert "--import: name a module" in said(*generate, "--import")
+    main([*generate, "--import=from_outside"])
+    assert (tmp_path / "out" / "manifest.json").is_file()
+    assert load(ckpt).gain == 0
+    del GAN.models["Outsider"]
+    monkeypatch.setattr("ganaug.outside.IMPORTED", [])
+
+
+@pytest.mark.slow
+def test_processes_know_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "also_outside.py").write_text(OUTSIDE)
+    import_modules(["also_outside"])
+    with others(1, 1, []) as pool:
+        assert pool.submit(eval, "'Outsider' in __import__('ganaug').GAN.models").result()
+    del GAN.models["Outsider"]
 
 
 def test_nothing_in_a_checkpoint_is_executed(made, tmp_path: Path) -> None:

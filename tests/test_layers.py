@@ -33,6 +33,7 @@ RANK = {
     "ganaug.seriesplots": 2,
     "ganaug.gan": 2,
     "ganaug.resume": 1,
+    "ganaug.outside": 0,
     "ganaug.rollout": 2,
     "ganaug.reinforce": 3,
     "ganaug.downstream": 2,
