@@ -40,10 +40,11 @@ from ganaug.arms import run_cell
 from ganaug.callbacks import queue_again
 from ganaug.downstream import Precision
 from ganaug.filters import FILTERS
-from ganaug.gan import GAN, Accelerator, DivergedError, Recipe
+from ganaug.gan import GAN, Accelerator, DivergedError
 from ganaug.learners import as_learner
 from ganaug.outside import IMPORTED, import_modules
 from ganaug.paired import summarise, verdict
+from ganaug.recipe import Recipe
 from ganaug.report import write_report
 from ganaug.study import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
 

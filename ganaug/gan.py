@@ -5,28 +5,32 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.core.optimizer import (
+    LightningOptimizer,
+    _init_optimizers_and_lr_schedulers,
+    do_nothing_closure,
+)
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.options import LARGEST, Remembering, bound, in_range, shown
+from datamodules.options import LARGEST, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
 from ganaug.checkpoint import FORMAT as FORMAT
 from ganaug.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
-from ganaug.checkpoint import Unfit, fill, match, plain
+from ganaug.checkpoint import Unfit, match, plain
 from ganaug.checkpoint import read_checkpoint as read_checkpoint
 from ganaug.checkpoint import serialised as serialised
-from ganaug.resume import check_gradients, check_progress, take_optimizers
+from ganaug.recipe import BEFORE, Recipe
+from ganaug.resume import check_gradients, check_progress, compare, take_optimizers
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
@@ -37,10 +41,6 @@ RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to li
     "above 0": lambda value: value > 0,
     "at least 0 and below 1": lambda value: 0 <= value < 1,
 }
-
-
-# Of a model that is made again, the values that its presets had given its options.
-_before: ContextVar[Mapping[str, Any]] = ContextVar("before", default={})  # noqa: B039  never written to
 
 
 class DivergedError(RuntimeError):
@@ -92,6 +92,10 @@ class GAN(LightningModule, metaclass=Remembering):
     # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
     _arguments: dict[str, Any]
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
+    # Submodules that hold what has been seen of the data: no other run begins from them.
+    of_data: ClassVar[tuple[str, ...]] = ()
+    # Of weights that have a place for each class along some dimension, how many places follow there.
+    after_classes = 0
 
     def __init_subclass__(cls) -> None:
         GAN.models[cls.__name__] = cls
@@ -116,6 +120,8 @@ class GAN(LightningModule, metaclass=Remembering):
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
         self._resumed: dict[str, Any] | None = None
+        self.allow_changes: Sequence[str] = ()  # options in which a resumed run may differ from what was interrupted
+        self._changed: dict[str, Any] = {}  # of those that do, what they were
 
     @staticmethod
     def resolved(options: dict[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +130,7 @@ class GAN(LightningModule, metaclass=Remembering):
         So a checkpoint does not change its meaning when a preset does: of one, they take the values that it was made
         with.
         """
-        values = {**preset, **_before.get()}
+        values = {**preset, **BEFORE.get()}
         return options | {name: values[name] for name in options if options[name] is None and name in values}
 
     @property
@@ -232,7 +238,7 @@ class GAN(LightningModule, metaclass=Remembering):
         self.train()
         if self._resumed is not None:
             try:
-                take_optimizers(self._resumed, self._optimizers(), None)
+                take_optimizers(self._resumed, self._optimizers(), self._optimizers_before())
             except Unfit as error:
                 raise InputError(f"the checkpoint cannot be used: {error}") from None
             self._resumed = None
@@ -292,6 +298,17 @@ class GAN(LightningModule, metaclass=Remembering):
     def on_validation_model_zero_grad(self) -> None:
         """Keep gradients that are being accumulated."""
 
+    def _optimizers_before(self) -> list[Optimizer] | None:
+        """Those that the options before a change on resume would make."""
+        if not self._changed:
+            return None
+        now = {name: self.hparams[name] for name in self._changed if name in self.hparams}
+        self.hparams.update({name: self._changed[name] for name in now})
+        try:
+            return _init_optimizers_and_lr_schedulers(self)[0]
+        finally:
+            self.hparams.update(now)
+
     def _optimizers(self) -> list[Optimizer]:
         return list(self.trainer.optimizers)
 
@@ -348,23 +365,16 @@ class GAN(LightningModule, metaclass=Remembering):
         ours = checkpoint["ganaug"]
         if ours["model"] != type(self).__name__:
             raise InputError(f"the checkpoint holds a {ours['model']}, this run trains a {type(self).__name__}")
-        theirs = checkpoint["hyper_parameters"]
-        here = dict(self.hparams)
-        if "arguments" in ours:  # not before a subclass's own options were kept
-            here = {name: value for name, value in self.arguments.items() if plain(value)} | here
-            theirs = ours["arguments"] | theirs
-        differ = [
-            f"{name} {theirs.get(name)!r} there, {value!r} here"
-            for name, value in here.items()
-            if name not in self.runtime_options and theirs.get(name) != value
-        ]
-        schema = self.schema.to_dict()
-        if fields := [name for name in schema if ours["schema"].get(name) != schema[name]]:
-            differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
-        if differ:
-            raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
+        options = dict(self.hparams)
+        if "arguments" in ours:  # old checkpoints hold those of a subclass's own options alone that it saved itself
+            options = {name: value for name, value in self.arguments.items() if plain(value)} | options
+        self._changed = compare(checkpoint, options, self.schema.to_dict(), self.runtime_options, self.allow_changes)
         try:
             match(checkpoint["state_dict"], self.state_dict())
+        except Unfit as error:
+            why = f"with {', '.join(self._changed)} changed " if self._changed else ""
+            raise InputError(f"the checkpoint cannot be used: {why}its weights do not fit: {error}") from None
+        try:
             check_gradients(ours["gradients"], dict(self.named_parameters()))
             if self.trainer.state.fn == TrainerFn.FITTING:
                 check_progress(checkpoint, self.trainer)
@@ -372,6 +382,9 @@ class GAN(LightningModule, metaclass=Remembering):
         except Unfit as error:
             raise InputError(f"the checkpoint cannot be used: {error}") from None
         self._gradients = ours["gradients"]
+        if self._changed:
+            changes = ", ".join(f"{name} {old} -> {options[name]}" for name, old in self._changed.items())
+            rank_zero_info(f"changed on resume: {changes}")
 
 
 def load(path: str | Path) -> GAN:
@@ -393,72 +406,11 @@ def load(path: str | Path) -> GAN:
             )
         arguments = checkpoint["ganaug"].get("arguments")
         recipe = Recipe(GAN.models[name], schema, checkpoint["hyper_parameters"], arguments)
-        return recipe.filled(checkpoint["state_dict"]).eval()
+        model: GAN = recipe.filled(checkpoint["state_dict"]).eval()
+        return model
     except Unfit as error:
         raise InputError(f"{path}: its weights do not fit its {name}: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except TypeError as error:
         raise InputError(f"{path}: its options are not those of {name}: {' '.join(str(error).split())}") from error
-
-
-class Recipe(NamedTuple):
-    """How a model was made, so that another can be.
-
-    Args:
-        cls: its class.
-        schema: of its data.
-        options: its hyperparameters, presets resolved.
-        arguments: what its class was called with; None where a checkpoint does not say, as old ones, for the options.
-    """
-
-    cls: type[GAN]
-    schema: Schema
-    options: dict[str, Any]
-    arguments: dict[str, Any] | None = None
-
-    @classmethod
-    def of(cls, model: GAN) -> Recipe:
-        """That of a model."""
-        return cls(type(model), model.schema, dict(model.hparams), model.arguments)
-
-    def make(self, schema: Schema | None = None, **changes: Any) -> GAN:
-        """A new model, with other options or of other data where wanted.
-
-        Raises:
-            InputError: options that cannot be used.
-            TypeError: options of another class.
-        """
-        before = _before.set({} if self.arguments is None else self.options)
-        try:
-            options = self.options if self.arguments is None else self.arguments
-            return self.cls(schema=self.schema if schema is None else schema, **options | changes)
-        finally:
-            _before.reset(before)
-
-    def filled(self, weights: dict[str, Tensor]) -> GAN:
-        """The model with these weights, on the CPU, for which nothing is allocated before they fit.
-
-        Raises:
-            InputError: options that cannot be used, or that have come to mean something else.
-            TypeError: options of another class.
-            Unfit: weights of other names, shapes or types.
-        """
-        bound(self.cls, schema=self.schema, **self.options if self.arguments is None else self.arguments)
-        try:
-            with torch.device("meta"):
-                model = self.make()
-            whole = fill(model, weights)
-        except (InputError, Unfit):
-            raise
-        except Exception as error:  # of a class from outside whose constructor asks for a tensor's value
-            if self.cls.__module__.partition(".")[0] == __package__:
-                raise Unfit(" ".join(str(error).split())) from error
-            whole = False
-        if not whole:
-            model = self.make()
-            model.load_state_dict(match(weights, model.state_dict()))
-        for name, value in model.hparams.items():
-            if self.options.get(name) != value:
-                raise InputError(f"{name} was {shown(self.options.get(name))} and would now become {shown(value)}")
-        return model.to("cpu")  # says so to Lightning, too, which takes a module to be where it was made

@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
+from datamodules.errors import InputError
 from ganaug.checkpoint import Unfit
 
 LARGEST = 2**53  # that a counter may have reached
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")  # how a step is taken, not what it computes
 ADAM = {"step", "exp_avg", "exp_avg_sq"}
+
+
+def compare(
+    checkpoint: Mapping[str, Any],
+    options: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    free: Collection[str],
+    allowed: Collection[str],
+) -> dict[str, Any]:
+    """Refuse a checkpoint of other options or other data than a run's; the old values of options that may differ.
+
+    Args:
+        checkpoint: that the run goes on from.
+        options, schema: of the run.
+        free: options that may always differ.
+        allowed: options that may differ in this run.
+
+    Raises:
+        InputError: naming what differs.
+    """
+    ours = checkpoint["ganaug"]
+    theirs = ours.get("arguments", {}) | checkpoint["hyper_parameters"]
+    for name in allowed:
+        if name not in options:
+            raise InputError(f"allow_changes: no option {name}; known are {', '.join(options)}")
+    others = [name for name, value in options.items() if name not in free and theirs.get(name) != value]
+    differ = [f"{name} {theirs.get(name)!r} there, {options[name]!r} here" for name in others if name not in allowed]
+    if fields := [name for name in schema if ours["schema"].get(name) != schema[name]]:
+        differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
+    if differ:
+        raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
+    return {name: theirs.get(name) for name in others}
 
 
 def check_progress(checkpoint: Mapping[str, Any], trainer: Trainer) -> None:
@@ -26,6 +60,11 @@ def check_progress(checkpoint: Mapping[str, Any], trainer: Trainer) -> None:
     """
     if missing := {"optimizer_states", "lr_schedulers", "loops", "global_step"} - checkpoint.keys():
         raise Unfit(f"it holds weights alone and no {sorted(missing)[0]}, so that no run can go on from it")
+    step, end = checkpoint["global_step"], trainer.max_steps
+    if 0 <= end < step:
+        raise Unfit(f"it is at step {step}, and the run is to end at step {end}: raise --trainer.max_steps")
+    if end == step:
+        rank_zero_info(f"the run is complete: the checkpoint is at step {step} of {end}")
     loop = checkpoint["loops"].get("fit_loop")
     if not isinstance(loop, dict):
         raise Unfit("it has no counters of training")

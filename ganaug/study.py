@@ -17,8 +17,8 @@ from datamodules.errors import InputError, named_once
 from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.schema import Batch, Schema
 from ganaug.downstream import Precision, stored_rows
-from ganaug.gan import Recipe
 from ganaug.learners import Learner
+from ganaug.recipe import Recipe
 
 ARMS = (
     "real", "oversampled", "smote", "classical", "classical_oversampled", "gan", "classical_gan", "gan_only", "trts",

@@ -16,8 +16,9 @@ from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.schema import Batch
 from ganaug.downstream import joined
-from ganaug.gan import GAN, Recipe, load
+from ganaug.gan import GAN, load
 from ganaug.generate import choose_labels
+from ganaug.recipe import Recipe
 
 
 class SyntheticDataset(Dataset[Batch]):
@@ -113,7 +114,8 @@ def packed(model: GAN) -> tuple[Recipe, dict[str, Tensor]]:
 def unpacked(parts: tuple[Recipe, dict[str, Tensor]]) -> GAN:
     """The inverse of :func:`packed`."""
     recipe, weights = parts
-    return recipe.filled(weights).eval()
+    model: GAN = recipe.filled(weights).eval()
+    return model
 
 
 def draw_samples(model: GAN, index: Tensor, y: Tensor, seed: int, batch_size: int = 256) -> Batch:

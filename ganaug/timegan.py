@@ -150,6 +150,7 @@ class TimeGAN(GAN):
 
     schema: SeriesSchema
     schema_kind = "series"
+    of_data = ("frames",)
     optimizer_names = ("autoencoder", "supervisor", "embedder", "generator", "discriminator")
 
     def __init__(
@@ -201,6 +202,7 @@ class TimeGAN(GAN):
 
         hp = self.hp
         told = schema.static_width if static == "condition" else 0
+        self.after_classes = told
         self.channels = schema.features + (schema.static_width if static == "generate" else 0)
         classes = schema.num_classes if self.conditional else 1
         shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell, "skip": hp.skip}
