@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Self
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from datamodules.errors import InputError
+from datamodules.options import Remembering, in_range
 from datamodules.schema import Batch, Schema
 
 Split = Literal["train", "val", "test"]
@@ -137,23 +137,6 @@ def levelled(y: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([np.resize(own, most) for own in members]))
 
 
-class Remembering(type):
-    """Of a class whose objects know what they were made from.
-
-    By its call, and not in ``__new__`` or ``__init__``, whose signatures the command line reads.
-    """
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """The object, and what it was made from in its ``_arguments``."""
-        made = super().__call__(*args, **kwargs)
-        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-        made._arguments = {}
-        for name, value in list(signature.bind(made, *args, **kwargs).arguments.items())[1:]:
-            rest = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-            made._arguments |= value if rest else {name: value}
-        return made
-
-
 class GANDataModule(LightningDataModule, metaclass=Remembering):
     """What every data module here offers.
 
@@ -192,15 +175,11 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("per_class", per_class, 1),
-            ("steps_per_epoch", steps_per_epoch, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"{name} must be at least {least}, not {value}")
+        in_range("batch_size", batch_size, 1, 2**20)
+        in_range("per_class", per_class, 1)
+        in_range("steps_per_epoch", steps_per_epoch, 1, 2**31)
+        in_range("num_workers", num_workers, 0, 1024)
+        in_range("seed", seed, 0, 2**64 - 1)
         for name, share in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
             if not 0 <= share < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, not {share}")

@@ -317,10 +317,6 @@ class ImageFolder(ImageModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(image_size=image_size, **kwargs)
-        if on_error not in ("raise", "skip"):
-            raise InputError(f"on_error must be raise or skip, not {on_error}")
-        if channels not in (None, *MODES):
-            raise InputError(f"channels must be 1, 3 or 4, not {channels}")
         self.path, self.in_memory = Path(path), in_memory
         self._folders = [PictureFolder(path, on_error)]
         if test_path is not None:

@@ -245,8 +245,6 @@ class Grammar(GANDataModule):
 
     def __init__(self, sentences: int = 3000, language: Language = "everyday", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if language not in ("everyday", "seven"):
-            raise InputError(f"language must be everyday or seven, not {language}")
         classes, self._language = (CLASSES, everyday()) if language == "everyday" else ((), seven())
         self._starts = classes or ("sentence",)
         least, most = len(self._starts), len(self._starts) * min(map(self._language.count, self._starts))

@@ -38,8 +38,6 @@ class ImageModule(GANDataModule):
         super().__init__(**kwargs)
         if image_size is not None and image_size not in SIZES:
             raise InputError(f"image_size must be one of {', '.join(map(str, SIZES))}, not {image_size}")
-        if fit not in (None, "pad", "resize"):
-            raise InputError(f"fit must be pad or resize, not {fit}")
         self.image_size = image_size
         self.fit = fit
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from datamodules.arrays import Archive
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.tokens import TextSchema
 
 START = 0  # the token before the first; as in SeqGAN it is a word too
@@ -174,14 +175,10 @@ class OracleText(GANDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value, least in (
-            ("sentences", sentences, 1),
-            ("vocabulary", vocabulary, 2),
-            ("length", length, 1),
-            ("oracle_seed", oracle_seed, 0),
-        ):
-            if value is not None and value < least:
-                raise InputError(f"{name} must be at least {least}, not {value}")
+        in_range("sentences", sentences, 1, 10**7)
+        in_range("vocabulary", vocabulary, 2, 10**6)
+        in_range("length", length, 1, LARGEST)
+        in_range("oracle_seed", oracle_seed, 0, 2**64 - 1)
         self.oracle = OracleLSTM(vocabulary or 5000, seed=oracle_seed) if path is None else OracleLSTM.from_npz(path)
         words = self.oracle.vocabulary
         if vocabulary not in (None, words):

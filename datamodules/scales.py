@@ -15,6 +15,7 @@ from datamodules.errors import InputError
 from datamodules.schema import Schema
 
 Scaler = Literal["min_max", "standard", "robust"]
+LONGEST = 2**20  # steps
 STEP = "step"  # column of a table that says where in its series a row stands, where there is no time
 
 
@@ -68,6 +69,37 @@ class SeriesSchema(Schema):
     static_categories: tuple[tuple[str, ...], ...] = ()
     id_column: str = "series_id"
     label_column: str = "label"
+
+    def __post_init__(self) -> None:
+        """See :class:`~datamodules.schema.Schema`."""
+        super().__post_init__()
+        self.within(1, LONGEST, "length")
+        for names, beside in (
+            ("columns", ("dtypes", "offset", "scale")),
+            ("static", ("static_dtypes", "static_offset", "static_scale", "static_categories")),
+        ):
+            self.once(names)
+            count = len(getattr(self, names))
+            for field in beside:
+                if (given := len(getattr(self, field))) != count:
+                    raise InputError(f"series schema: {given} {field} beside {count} {names}")
+        if not self.columns:
+            raise InputError("series schema: there are no columns")
+        if 0 in (*self.scale, *self.static_scale):
+            raise InputError("series schema: a scale must not be 0")
+        for dtype in (*self.dtypes, *self.static_dtypes):
+            try:
+                np.dtype(dtype)
+            except (TypeError, ValueError):
+                raise InputError(f"series schema: {dtype!r} is not a type of numpy's") from None
+        if self.intervals or self.time:
+            try:
+                _ = self._after(np.zeros(1)) if self.intervals else self.times(1)
+            except (ValueError, OverflowError) as error:
+                reason = " ".join(str(error).split())
+                raise InputError(
+                    f"series schema: no times from {self.start!r} every {self.frequency!r} ({reason})"
+                ) from None
 
     @property
     def features(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, bound, check, hints, in_range, shown
 
 Batch = dict[str, Tensor]
 
@@ -33,9 +34,29 @@ class Schema:
         Schema._kinds[cls.kind] = cls
 
     def __post_init__(self) -> None:
+        """Refuse what cannot be meant: from a file, a schema is to be trusted no more than an option.
+
+        Raises:
+            InputError: a field of another type or out of its range.
+        """
+        for name, hint in hints(cast(Any, type(self))).items():
+            object.__setattr__(self, name, check(f"{self.kind} schema: {name}", getattr(self, name), hint))
+        self.once("classes")
         for name in self.classes:
             if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes of a file name, or half a character
                 raise InputError(f"the class {name!r} is not Unicode, and could not be written: rename it")
+
+    def once(self, field: str) -> None:
+        """Refuse names, in the field of this name, that are there twice."""
+        names = getattr(self, field)
+        if len(set(names)) < len(names):
+            twice = next(name for k, name in enumerate(names) if name in names[:k])
+            raise InputError(f"{self.kind} schema: {twice!r} is there twice among the {field}")
+
+    def within(self, least: int, most: int, *fields: str) -> None:
+        """Refuse numbers, in the fields of these names, out of their range."""
+        for field in fields:
+            in_range(f"{self.kind} schema: {field}", getattr(self, field), least, most)
 
     @property
     def num_classes(self) -> int:
@@ -91,11 +112,13 @@ class Schema:
         kind = fields.pop("kind", None)
         try:
             cls = Schema._kinds[kind]
-            return cls(**{name: _frozen(value) for name, value in fields.items()})
+            made = {name: _frozen(value) for name, value in fields.items()}
+            bound(cls, **made)
         except (KeyError, TypeError):
             raise InputError(
-                f"unknown schema {kind!r} with fields {sorted(fields)}: written by another version?"
+                f"unknown schema {shown(kind)} with fields {', '.join(map(str, fields))}: written by another version?"
             ) from None
+        return cls(**made)
 
 
 def _thawed(value: Any) -> Any:
@@ -127,6 +150,11 @@ class ImageSchema(Schema):
     channels: int
     image_size: int
     fit: Literal["pad", "resize"] = "pad"
+
+    def __post_init__(self) -> None:
+        """See :class:`Schema`."""
+        super().__post_init__()
+        self.within(1, LARGEST, "height", "width", "channels", "image_size")
 
     def _margins(self) -> tuple[int, int]:
         return (self.image_size - self.width) // 2, (self.image_size - self.height) // 2

@@ -56,8 +56,6 @@ class SeriesModule(GANDataModule):
 
     def __init__(self, scaler: Scaler = "min_max", **options: Any) -> None:
         super().__init__(**options)
-        if scaler not in ("min_max", "standard", "robust"):
-            raise InputError(f"scaler must be min_max, standard or robust, not {scaler}")
         self.scaler = scaler
 
     def describe(self, rows: SeriesRows, test: SeriesRows | None, columns: tuple[str, ...], **fields: Any) -> None:
@@ -80,6 +78,8 @@ class SeriesModule(GANDataModule):
             "length": steps,
             "fixed": all((part.length == steps).all() for part in (rows, test) if part is not None),
             "scaler": self.scaler,
+            "static_offset": (0.0,) * len(fields.get("static", ())),
+            "static_scale": (1.0,) * len(fields.get("static", ())),
         }
         self.schema = SeriesSchema(**known | fields)  # the classes are needed to split
         train, _, _ = self.partition(rows.y, test is not None)

@@ -11,6 +11,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import stratified_split
 from datamodules.errors import InputError
+from datamodules.options import in_range
+from datamodules.scales import LONGEST
 from datamodules.series import SeriesModule
 from datamodules.seriesarrays import Missing, check_missing, static_fields
 from datamodules.seriestable import SERIES_ID, Roles, SeriesTable, find
@@ -65,7 +67,8 @@ class SeriesFile(SeriesModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check(form, split, window, stride)
+        in_range("window", window, 1, LONGEST)
+        in_range("stride", stride, 1, LONGEST)
         check_missing(missing)
         if value_columns is not None and not value_columns:
             raise InputError("value_columns names no column: leave it out for every column of numbers")
@@ -191,12 +194,3 @@ class SeriesFile(SeriesModule):
                 f"{shared.sum()} of {len(held)} windows that are held out share steps with windows for training, which"
                 " flatters scores on them: set split to time or id, or stride to the window"
             )
-
-
-def _check(form: str, split: str, window: int | None, stride: int) -> None:
-    for name, value, choices in (("form", form, ("long", "wide")), ("split", split, ("random", "id", "time"))):
-        if value not in choices:
-            raise InputError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value}")
-    for name, number in (("window", window), ("stride", stride)):
-        if number is not None and number < 1:
-            raise InputError(f"{name} must be at least 1, not {number}")

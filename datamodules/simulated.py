@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.series import SeriesModule, SeriesRows
 from datamodules.signals import CAR, PROCESSES, Kernel, Process, process, sines
 
@@ -47,7 +47,7 @@ class Signals(SeriesModule):
 
     def __init__(
         self,
-        kinds: Sequence[str] | Mapping[str, Mapping[str, Any]] = tuple(PROCESSES),
+        kinds: Sequence[str] | Mapping[str | int, Any] = tuple(PROCESSES),
         series: int = 1400,
         length: int = 48,
         features: int = 1,
@@ -62,21 +62,13 @@ class Signals(SeriesModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, choice, known in (
-            ("noise", noise, get_args(Noise)),
-            ("sampling", sampling, get_args(Sampling)),
-            ("kernel", kernel, get_args(Kernel)),
-        ):
-            if choice not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, not {choice!r}")
         for name, value in (("noise_tau", noise_tau), ("resolution", resolution)):
-            if not 0 < value < math.inf:
+            if not value > 0:
                 raise InputError(f"{name} must be above 0, not {value}")
         for name, value in (("drop", drop), ("jitter", jitter)):
             if not 0 <= value < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, not {value}")
-        if not 0 <= noise_std < math.inf:
-            raise InputError(f"noise_std must be at least 0, not {noise_std}")
+        in_range("noise_std", noise_std, 0)
         processes = _processes(kinds, kernel)
         _at_least(series, length, features, len(processes))
 
@@ -134,7 +126,7 @@ class Sines(SeriesModule):
         self.describe(rows, None, tuple(f"sine_{k}" for k in range(features)))
 
 
-def _processes(kinds: Sequence[str] | Mapping[str, Mapping[str, Any]], kernel: Kernel) -> dict[str, Process]:
+def _processes(kinds: Sequence[str] | Mapping[str | int, Any], kernel: Kernel) -> dict[str, Process]:
     """By the class's name, its process."""
     if not isinstance(kinds, Mapping | list | tuple) or not kinds:
         raise InputError(f"kinds must be a list of {', '.join(PROCESSES)}, or name classes and say of each which it is")
@@ -159,9 +151,9 @@ def _processes(kinds: Sequence[str] | Mapping[str, Mapping[str, Any]], kernel: K
 
 
 def _at_least(series: int, length: int, features: int, classes: int) -> None:
-    for name, value, least in (("series", series, classes), ("length", length, 2), ("features", features, 1)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
+    in_range("series", series, classes, 10**7)
+    in_range("length", length, 2, LARGEST)
+    in_range("features", features, 1, LARGEST)
 
 
 def regular(rows: int, length: int, resolution: float) -> np.ndarray:

@@ -12,8 +12,9 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.textsource import LABEL, TEXT, TextSource
-from datamodules.tokens import SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
+from datamodules.tokens import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
 
 LEAST_BPE = 258  # bytes and the two special tokens
 
@@ -66,14 +67,10 @@ class TextFile(GANDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if tokenizer not in ("word", "char", "bpe"):
-            raise InputError(f"tokenizer must be word, char or bpe, not {tokenizer}")
-        least = {"min_count": (min_count, 1), "max_length": (max_length, 1)}
+        in_range("min_count", min_count, 1)
+        in_range("max_length", max_length, 1, LARGEST - 1)
         if tokenizer == "bpe":
-            least["vocabulary_size"] = (vocabulary_size, LEAST_BPE)
-        for name, (value, bound) in least.items():
-            if value is not None and value < bound:
-                raise InputError(f"{name} must be at least {bound}, not {value}")
+            in_range("vocabulary_size", vocabulary_size, LEAST_BPE, 10**6)
         self._sources = [
             TextSource(file, text_column, label_column, "skip" if skip_empty else "raise")
             for file in (path, test_path)
@@ -83,12 +80,10 @@ class TextFile(GANDataModule):
             _match_classes(*self._sources)
         first = self._sources[0]
         if tokenizer != "bpe" and max_length is not None:  # first, lest the vocabulary hold words that never occur
-            plain = TextSchema(vocabulary=(), max_length=0, lowercase=lowercase)
+            plain = TextSchema(**BLANK, lowercase=lowercase)
             for source in self._sources:
                 _leave_out(source, [len(split(plain.normalise(text), tokenizer)) for text in source.texts], max_length)
-        self.schema = TextSchema(
-            classes=first.classes, vocabulary=(), max_length=0, tokenizer=tokenizer, lowercase=lowercase
-        )
+        self.schema = TextSchema(classes=first.classes, **BLANK, tokenizer=tokenizer, lowercase=lowercase)
         self._learn(vocabulary_size, min_count)
         # Pieces of words are known, and with them how long sentences are, when the rows to learn them from are. What is
         # left out then changes those rows, so it begins anew until none is too long.

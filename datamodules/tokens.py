@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.options import LARGEST
 from datamodules.schema import Schema
 
 Tokenizer = Literal["word", "char", "bpe"]
 END, UNKNOWN = 0, 1  # ids, where sentences end by themselves
 SPECIAL = ("", "\ufffd")  # how the two are written
+BLANK: dict[str, Any] = {"vocabulary": (*SPECIAL, " "), "max_length": 1}  # until the sentences have been read
 # A token carries the space before it, as in GPT-2: so "wheel." and "wheel ." come back as they were.
 WORD = re.compile(r" ?(?:\w+(?:['’\-]\w+|(?<=\d)[.,]\d+)*|[^\w\s])")
 
@@ -45,6 +47,19 @@ class TextSchema(Schema):
     lowercase: bool = False
     ends: bool = True
     bpe: str = ""
+
+    def __post_init__(self) -> None:
+        """See :class:`~datamodules.schema.Schema`."""
+        super().__post_init__()
+        self.within(1, LARGEST, "max_length")
+        least = len(SPECIAL) + 1 if self.ends else 1
+        if len(self.vocabulary) < least:
+            raise InputError(f"text schema: a vocabulary of {len(self.vocabulary)} tokens: at least {least} are needed")
+        if self.ends and self.vocabulary[: len(SPECIAL)] != SPECIAL:
+            raise InputError("text schema: the first two tokens must be those for the end and for the unknown")
+        words = self.vocabulary[len(SPECIAL) if self.ends else 0 :]
+        if self.tokenizer != "bpe" and len(set(words)) < len(words):
+            raise InputError("text schema: a token is there twice in the vocabulary")
 
     @property
     def words(self) -> list[int]:
@@ -161,7 +176,11 @@ def _index(vocabulary: tuple[str, ...]) -> dict[str, int]:
 
 @functools.lru_cache(maxsize=8)
 def _library(bpe: str) -> Any:
-    library = _tokenizers().Tokenizer.from_str(bpe)
+    tokenizers = _tokenizers()
+    try:
+        library = tokenizers.Tokenizer.from_str(bpe)
+    except Exception as error:  # it raises nothing more exact
+        raise InputError(f"text schema: bpe is not what the tokenizers library wrote ({error})") from None
     library.encode_special_tokens = True  # a text that spells a special token's name is still text
     return library
 

@@ -23,10 +23,11 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.callbacks import LastCheckpoint
+from ganaug.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.devices import device_of
 from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.filters import Figures, filter_samples
-from ganaug.gan import GAN, AtomicCheckpointIO, load, serialised, stream_seed
+from ganaug.gan import GAN, load, stream_seed
 from ganaug.leak import leak
 from ganaug.learners import Predict
 from ganaug.metrics.distance import memorisation, nearest
@@ -110,7 +111,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
             callbacks=[LastCheckpoint()],
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         )
-        model = study.model(data.schema, **study.options | {"seed": cell.seed})
+        model = study.recipe.make(data.schema, seed=cell.seed)
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None)
         last.replace(ckpt)
         shutil.rmtree(last.parent)  # with what a killed process may have left

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from datamodules import GANDataModule, InputError, TextSchema
+from datamodules import GANDataModule, TextSchema
+from datamodules.options import LARGEST, Remembering, in_range
 from datamodules.rows import stored_rows
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
@@ -67,7 +68,7 @@ SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {
 }
 
 
-class Previews(Callback):
+class Previews(Callback, metaclass=Remembering):
     """Samples of the same latents by class every few steps, real ones and hyperparameters once, in TensorBoard.
 
     Args:
@@ -76,8 +77,8 @@ class Previews(Callback):
     """
 
     def __init__(self, every_n_steps: int = 500, per_class: int = 10) -> None:
-        if per_class < 1:
-            raise InputError(f"previews.per_class must be at least 1, not {per_class}; every_n_steps 0 is no previews")
+        in_range("previews.per_class", per_class, 1, LARGEST)
+        in_range("previews.every_n_steps", every_n_steps, 0)
         self.every_n_steps = every_n_steps
         self.per_class = per_class
 
@@ -119,7 +120,7 @@ class Previews(Callback):
         return loggers[0].experiment if loggers and trainer.is_global_zero else None
 
 
-class Scores(Callback):
+class Scores(Callback, metaclass=Remembering):
     """Cheap scores of samples against the validation split (or the test split, under ``test``), in features of a
     network trained on the training split alone: ``score/frechet_distance``, ``score/kernel_distance`` and, with
     classes, ``score/class_fidelity``. Where the model has a method ``nll(batch) -> (B,)``, also ``score/nll``: the mean
@@ -133,6 +134,7 @@ class Scores(Callback):
     """
 
     def __init__(self, steps: int = 400) -> None:
+        in_range("scores.steps", steps, 1)
         self.steps = steps
         self.features: ClassifierFeatures | None = None
         self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -202,7 +204,7 @@ class Scores(Callback):
     on_test_epoch_end = on_validation_epoch_end  # type: ignore[assignment]
 
 
-class LastCheckpoint(Checkpoint):
+class LastCheckpoint(Checkpoint, metaclass=Remembering):
     """Keeps ``last.ckpt`` in the run's folder: every few steps, at the end, and when the process is told to stop.
 
     On SIGTERM, on Ctrl-C, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), a batch that is under way is
@@ -216,6 +218,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
+        in_range("last.every_n_steps", every_n_steps, 0)
         self.every_n_steps = every_n_steps
         self._saved_step = -1
         self._listening = ExitStack()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from datamodules.errors import InputError
+from ganaug.outside import import_modules, taken_out
 from ganaug.signals import Stopped, told
 
 SUBCOMMANDS = ("fit", "generate", "evaluate", "augment", "validate", "test", "predict")
@@ -36,6 +37,7 @@ find out whether they help.
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
 
 ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.
+--import my_module, before or after any of them, makes the classes of my_module.py in this folder known.
 Watch a run: tensorboard --logdir lightning_logs
 """
 
@@ -46,9 +48,12 @@ def main(args: Sequence[str] | None = None) -> None:
     Told to stop, by SIGTERM, SIGINT or under SLURM SIGUSR1, it ends with 128 + the signal's number.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    name = " ".join(["ganaug", *arguments[:1]])
+    name = " ".join(["ganaug", *(word for word in arguments[:1] if not word.startswith("-"))])
     try:
         with told.listen():
+            arguments, modules = taken_out(arguments)
+            if not arguments and modules:
+                raise InputError("--import: and then? ganaug --help lists the subcommands")
             if not arguments or arguments[0] in ("-h", "--help"):
                 print(HELP, end="")
             elif arguments[0] not in SUBCOMMANDS:
@@ -56,6 +61,7 @@ def main(args: Sequence[str] | None = None) -> None:
             else:
                 with told.listen(leave=True):
                     from ganaug.parsing import run
+                import_modules(modules)
                 run(arguments)
     except InputError as error:
         fail(name, " ".join(str(error).split()))

@@ -123,8 +123,7 @@ class DCGAN(GAN):
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
         super().__init__(schema, seed, clip, accumulate)
-        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
-        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        options = self.resolved(options, PRESETS[preset])
         self.save_hyperparameters(options | {"betas": list(options["betas"])})
         self._check_options()
 
@@ -148,7 +147,8 @@ class DCGAN(GAN):
         size = self.schema.image_size
         if size not in (8, 16, 32, 64, 128):
             raise InputError(f"DCGAN draws squares of 8, 16, 32, 64 or 128 pixels, not {size}: set data.image_size")
-        self.require("at least 1", "latent_dim", "width", "r1_every", "n_critic")
+        self.sizes("latent_dim", "width")
+        self.require("at least 1", "r1_every", "n_critic")
         self.require("above 0", "lr_g", "lr_d", "ada_speed")
         self.require("at least 0", "r1", "gradient_penalty")
         self.require("at least 0 and below 1", "ema_decay", "betas")

@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.core.optimizer import (
+    LightningOptimizer,
+    _init_optimizers_and_lr_schedulers,
+    do_nothing_closure,
+)
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
+from datamodules.options import LARGEST, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
+from ganaug.checkpoint import FORMAT as FORMAT
+from ganaug.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
+from ganaug.checkpoint import Unfit, match, plain
+from ganaug.checkpoint import read_checkpoint as read_checkpoint
+from ganaug.checkpoint import serialised as serialised
 from ganaug.distributed import average, broadcast_buffers
+from ganaug.recipe import BEFORE, Recipe
+from ganaug.resume import check_gradients, check_progress, compare, take_optimizers
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
-RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in; NaN lies in none
+RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
+    f"from 1 to {LARGEST:,}": lambda value: 1 <= value <= LARGEST,
+    "from 1 to 256": lambda value: 1 <= value <= 256,
     "at least 1": lambda value: value >= 1,
     "at least 0": lambda value: value >= 0,
     "above 0": lambda value: value > 0,
     "at least 0 and below 1": lambda value: 0 <= value < 1,
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
 
 
 class DivergedError(RuntimeError):
@@ -68,7 +78,7 @@ def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool 
     return torch.from_numpy(out)
 
 
-class GAN(LightningModule):
+class GAN(LightningModule, metaclass=Remembering):
     """Base of the models. A subclass gives ``latent``, ``sample``, ``phases`` and one ``<phase>_step`` a phase.
 
     - **A GAN is a deterministic function of latents and labels**: ``sample(latent(indices, seed), labels)``.
@@ -92,7 +102,12 @@ class GAN(LightningModule):
     schema_kind: ClassVar[str]
     optimizer_names: ClassVar[tuple[str, ...]]
     # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
+    _arguments: dict[str, Any]
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
+    # Submodules that hold what has been seen of the data: no other run begins from them.
+    of_data: ClassVar[tuple[str, ...]] = ()
+    # Of weights that have a place for each class along some dimension, how many places follow there.
+    after_classes = 0
 
     def __init_subclass__(cls) -> None:
         GAN.models[cls.__name__] = cls
@@ -105,10 +120,8 @@ class GAN(LightningModule):
             )
         if clip is not None and not clip > 0:
             raise InputError(f"clip must be above 0, not {clip}; leave it out for no clipping")
-        if accumulate < 1:
-            raise InputError(f"accumulate must be at least 1, not {accumulate}")
-        if seed < 0:
-            raise InputError(f"seed must be at least 0, not {seed}")
+        in_range("accumulate", accumulate, 1)
+        in_range("seed", seed, 0, 2**64 - 1)
         self.automatic_optimization = False
         self.schema = schema
         self.seed = seed
@@ -118,6 +131,26 @@ class GAN(LightningModule):
         self.latent_options: dict[str, Any] = {}
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
+        self._resumed: dict[str, Any] | None = None
+        self.allow_changes: Sequence[str] = ()  # options in which a resumed run may differ from what was interrupted
+        self._changed: dict[str, Any] = {}  # of those that do, what they were
+
+    @staticmethod
+    def resolved(options: dict[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Options, those that were left out with the preset's values.
+
+        So a checkpoint does not change its meaning when a preset does: of one, they take the values that it was made
+        with.
+        """
+        values = {**preset, **BEFORE.get()}
+        return options | {name: values[name] for name in options if options[name] is None and name in values}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What this object's own class was called with, defaults included, but for the schema."""
+        own = inspect.signature(type(self).__init__).parameters.values()
+        defaults = {p.name: p.default for p in own if p.default is not p.empty}
+        return {name: value for name, value in (defaults | self._arguments).items() if name != "schema"}
 
     # ---- what a subclass gives ----
 
@@ -141,8 +174,12 @@ class GAN(LightningModule):
         for name in names:
             value = self.hp[name]
             for number in value if isinstance(value, list) else [value]:
-                if not isinstance(number, Real) or not RANGES[interval](float(number)):
-                    raise InputError(f"{name} must be {interval}, not {value!r}")
+                if not RANGES[interval](number):
+                    raise InputError(f"{name} must be {interval}, not {shown(value)}")
+
+    def sizes(self, *names: str) -> None:
+        """Refuse hyperparameters of these names that are no sizes that networks can be made of."""
+        self.require(f"from 1 to {LARGEST:,}", *names)
 
     def classes(self, y: Tensor) -> Tensor:
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""
@@ -224,8 +261,14 @@ class GAN(LightningModule):
             raise InputError("accumulate above 1 with precision 16-mixed: use bf16-mixed, or accumulate 1")
 
     def on_fit_start(self) -> None:
-        """Training mode, also of a model that was loaded to sample from: Lightning leaves modes as they are."""
+        """Training mode, also of a model that was loaded; and the optimisers' states, which Lightning restores next."""
         self.train()
+        if self._resumed is not None:
+            try:
+                take_optimizers(self._resumed, self._optimizers(), self._optimizers_before())
+            except Unfit as error:
+                raise InputError(f"the checkpoint cannot be used: {error}") from None
+            self._resumed = None
 
     def on_train_start(self) -> None:
         """Take up gradients of a resumed run; say so before a run starts that would stop before its last phase."""
@@ -296,6 +339,17 @@ class GAN(LightningModule):
     def on_validation_model_zero_grad(self) -> None:
         """Keep gradients that are being accumulated."""
 
+    def _optimizers_before(self) -> list[Optimizer] | None:
+        """Those that the options before a change on resume would make."""
+        if not self._changed:
+            return None
+        now = {name: self.hparams[name] for name in self._changed if name in self.hparams}
+        self.hparams.update({name: self._changed[name] for name in now})
+        try:
+            return _init_optimizers_and_lr_schedulers(self)[0]
+        finally:
+            self.hparams.update(now)
+
     def _optimizers(self) -> list[Optimizer]:
         return list(self.trainer.optimizers)
 
@@ -351,7 +405,10 @@ class GAN(LightningModule):
             "format": FORMAT,
             "model": type(self).__name__,
             "schema": self.schema.to_dict(),
+            "arguments": {name: value for name, value in self.arguments.items() if plain(value)},
+            "unsaved": [name for name, value in self.arguments.items() if not plain(value)],
             "gradients": gradients,
+            "moments": [len(state["state"]) for state in checkpoint.get("optimizer_states", [])],
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -363,55 +420,26 @@ class GAN(LightningModule):
         ours = checkpoint["ganaug"]
         if ours["model"] != type(self).__name__:
             raise InputError(f"the checkpoint holds a {ours['model']}, this run trains a {type(self).__name__}")
-        theirs = checkpoint["hyper_parameters"]
-        differ = [
-            f"{name} {theirs.get(name)!r} there, {value!r} here"
-            for name, value in self.hparams.items()
-            if name not in self.runtime_options and theirs.get(name) != value
-        ]
-        here = self.schema.to_dict()
-        if fields := [name for name in here if ours["schema"].get(name) != here[name]]:
-            differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
-        if differ:
-            raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options")
+        options = dict(self.hparams)
+        if "arguments" in ours:  # old checkpoints hold those of a subclass's own options alone that it saved itself
+            options = {name: value for name, value in self.arguments.items() if plain(value)} | options
+        self._changed = compare(checkpoint, options, self.schema.to_dict(), self.runtime_options, self.allow_changes)
+        try:
+            match(checkpoint["state_dict"], self.state_dict())
+        except Unfit as error:
+            why = f"with {', '.join(self._changed)} changed " if self._changed else ""
+            raise InputError(f"the checkpoint cannot be used: {why}its weights do not fit: {error}") from None
+        try:
+            check_gradients(ours["gradients"], dict(self.named_parameters()))
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                check_progress(checkpoint, self.trainer)
+                self._resumed = checkpoint
+        except Unfit as error:
+            raise InputError(f"the checkpoint cannot be used: {error}") from None
         self._gradients = ours["gradients"]
-        # A group says how the run that wrote it stepped. Told before the optimisers read it, torch also puts their
-        # counts where this run's kernel wants them.
-        for state in checkpoint.get("optimizer_states", []):
-            for group in state["param_groups"]:
-                group.update({"fused": self.fused} if "fused" in group else {})
-
-
-def serialised(content: Any) -> memoryview:
-    """What ``torch.save`` writes; in memory, since straight to a full disk it raises an error that does not say so."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getbuffer()
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of ours as plain values and tensors on the CPU; nothing in it is executed.
-
-    Raises:
-        InputError: no such file, truncated, not a checkpoint, not one of ours, or of another format.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no checkpoint at {path}" + (": that is a folder" if path.is_dir() else ""))
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names a truncated zip, a pickle with code and an empty file in a dozen ways
-        raise InputError(
-            f"{path} cannot be read as a checkpoint: truncated, or not one ({type(error).__name__})"
-        ) from None
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("ganaug"), dict):
-        raise InputError(f"{path} is a checkpoint, but not one that ganaug wrote")
-    if checkpoint["ganaug"].get("format") != FORMAT:
-        raise InputError(
-            f"{path} has checkpoint format {checkpoint['ganaug'].get('format')}, this version reads {FORMAT}:"
-            " use the version of ganaug that wrote it"
-        )
-    return checkpoint
+        if self._changed:
+            changes = ", ".join(f"{name} {old} -> {options[name]}" for name, old in self._changed.items())
+            rank_zero_info(f"changed on resume: {changes}")
 
 
 def load(path: str | Path) -> GAN:
@@ -423,32 +451,21 @@ def load(path: str | Path) -> GAN:
     checkpoint = read_checkpoint(path)
     name = checkpoint["ganaug"]["model"]
     if name not in GAN.models:
-        raise InputError(f"{path} holds a {name}; known are {', '.join(GAN.models)}: import the module that defines it")
-    model = GAN.models[name](Schema.from_dict(checkpoint["ganaug"]["schema"]), **checkpoint["hyper_parameters"])
+        known = ", ".join(GAN.models)
+        raise InputError(f"{path} holds a {name}; known are {known}: import the module that defines it (--import)")
     try:
-        model.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError:
-        raise InputError(f"{path}: its weights do not fit its {name}: written by another version of ganaug") from None
-    return model.eval()
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear under their name whole or not at all, and are read with one-line errors.
-
-    Lightning's own writes to the machine's temporary folder and moves; across file systems a move is a copy, which a
-    full disk or a kill leaves half done. Here the temporary file lies beside its target.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write, flush to the disk, rename."""
-        if "://" in str(path):  # object storage has no half-written objects
-            return super().save_checkpoint(checkpoint, path, storage_options)
-        make_folder(Path(path).parent)
-        with replacing(Path(path)) as file:
-            file.write(serialised(checkpoint))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        """See :func:`read_checkpoint`."""
-        return read_checkpoint(path)
+        schema = Schema.from_dict(checkpoint["ganaug"]["schema"])
+        if unsaved := checkpoint["ganaug"].get("unsaved"):
+            raise InputError(
+                f"a {name} with {', '.join(unsaved)}, which no checkpoint can hold: make it, and resume it"
+            )
+        arguments = checkpoint["ganaug"].get("arguments")
+        recipe = Recipe(GAN.models[name], schema, checkpoint["hyper_parameters"], arguments)
+        model: GAN = recipe.filled(checkpoint["state_dict"]).eval()
+        return model
+    except Unfit as error:
+        raise InputError(f"{path}: its weights do not fit its {name}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except TypeError as error:
+        raise InputError(f"{path}: its options are not those of {name}: {' '.join(str(error).split())}") from error

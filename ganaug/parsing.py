@@ -19,15 +19,17 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgres
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.utilities import rank_zero_info
 
 import datamodules
 from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
+from ganaug.checkpoint import AtomicCheckpointIO
 from ganaug.commands.augment import augment
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.generate import generate
-from ganaug.gan import AtomicCheckpointIO
+from ganaug.finetune import begin_from
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
@@ -114,6 +116,18 @@ class CLI(LightningCLI):
             type=str,
             default=None,
             help="Folder of the runs under lightning_logs; by default by model and data.",
+        )
+        parser.add_argument(
+            "--allow_changes",
+            type=list[str],
+            default=[],
+            help="Options of the model, like [lr_g,lr_d], in which this run may differ from the checkpoint's.",
+        )
+        parser.add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="Checkpoint from whose weights a new run begins, on other data; classes are matched by name.",
         )
         parser.add_lightning_class_args(Previews, "previews")
         parser.add_lightning_class_args(Scores, "scores")
@@ -207,7 +221,11 @@ class CLI(LightningCLI):
             raise
 
     def before_fit(self) -> None:
-        """Say where the run is."""
+        """Begin from the weights that are asked for, and say where the run is."""
+        config = self.config_init[self.subcommand]
+        self.model.allow_changes = config.allow_changes
+        if config.init_from is not None and config.ckpt_path is None:  # what goes on has begun already
+            rank_zero_info(begin_from(self.model, config.init_from))
         if self.trainer.is_global_zero and self.trainer.log_dir:
             print(f"run folder: {self.trainer.log_dir}")
             print(f"watch it: tensorboard --logdir {Path(self.trainer.log_dir).parent}")

@@ -23,7 +23,7 @@ from datamodules.images import ImageModule
 from datamodules.scales import SeriesSchema
 from datamodules.schema import ImageSchema
 from datamodules.series import SeriesModule, SeriesRows
-from datamodules.tokens import TextSchema, build_vocabulary
+from datamodules.tokens import BLANK, TextSchema, build_vocabulary
 from ganaug.containers import as_array, decoded, extended, label_values, listed
 from ganaug.dcgan import DCGAN
 from ganaug.devices import device_of, seeded
@@ -334,14 +334,13 @@ class _Sentences(GANDataModule):
 
     def __init__(self, rows: np.ndarray, y: np.ndarray, classes: tuple[str, ...], **options: Any) -> None:
         super().__init__(**options)
-        plain = TextSchema(vocabulary=(), max_length=0)
+        plain = TextSchema(**BLANK)
         texts = [plain.normalise(text) for text in rows.tolist()]
+        if "" in texts:
+            raise InputError(f"X: row {texts.index('')} is an empty sentence: leave it out")
         vocabulary, _ = build_vocabulary(texts, "word", 1, 0)
-        words = TextSchema(classes=classes, vocabulary=tuple(vocabulary), max_length=0)
+        words = TextSchema(classes=classes, vocabulary=tuple(vocabulary), max_length=1)
         self._ids, self._y = [words.ids(text) for text in texts], y
-        blank = next((i for i, ids in enumerate(self._ids) if not ids), None)
-        if blank is not None:
-            raise InputError(f"X: row {blank} is an empty sentence: leave it out")
         longest = max(map(len, self._ids))
         self.schema = TextSchema(classes=classes, vocabulary=words.vocabulary, max_length=longest + 1)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datamodules.base import StreamLoader, Table
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch
 from datamodules.tokens import TextSchema
 from ganaug.critic import Discriminator
@@ -206,8 +207,7 @@ class SeqGAN(GAN):
         seed: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
-        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
-        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        options = self.resolved(options, PRESETS[preset])
         super().__init__(schema, seed, options["clip"], accumulate)
         self.save_hyperparameters(options | {"betas": list(betas), "filters": dict(options["filters"])})
         self._check_options()
@@ -227,16 +227,18 @@ class SeqGAN(GAN):
 
     def _check_options(self) -> None:
         hp = self.hp
-        self.require("at least 1", "embedding", "hidden", "layers", "heads", "d_embedding")
-        self.require("at least 1", "d_steps", "negatives", "negative_epochs", "rollouts", "rollout_every")
+        self.sizes("embedding", "hidden", "heads", "d_embedding", "negatives", "rollouts")
+        self.require("from 1 to 256", "layers")
+        self.require("at least 1", "d_steps", "negative_epochs", "rollout_every")
         self.require("at least 0", "mle_steps", "discriminator_steps")
         self.require("at least 0", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight")
         self.require("above 0", "lr_mle", "lr_g", "lr_d")
         self.require("at least 0 and below 1", "dropout", "d_dropout", "ema_decay", "rollout_lag", "betas")
         if hp.generator == "transformer" and hp.hidden % hp.heads:
             raise InputError(f"hidden {hp.hidden} must be a multiple of heads {hp.heads}")
-        if any(width < 1 or count < 1 for width, count in hp.filters.items()):
-            raise InputError(f"filters {hp.filters}: widths and counts must be at least 1")
+        for width, count in hp.filters.items():
+            in_range("filters: a width", width, 1, LARGEST)
+            in_range(f"filters: those of width {width}", count, 1, LARGEST)
         if not any(width <= self.schema.max_length for width in hp.filters):
             raise InputError(f"filters {hp.filters}: none fits into {self.schema.max_length} tokens")
 
@@ -431,10 +433,24 @@ class SeqGAN(GAN):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """See :meth:`GAN.on_load_checkpoint`."""
         super().on_load_checkpoint(checkpoint)
+        self._check_negatives(checkpoint["ganaug"].get("negatives"))
         if "negatives" in checkpoint["ganaug"]:
             ranks = checkpoint["ganaug"]["negatives"]
             x, y = (part[self.global_rank % len(part)].to(self.device, torch.long) for part in ranks)
             self.negatives = x, y
+
+    def _check_negatives(self, ranks: Any) -> None:
+        """Refuse what cannot have been drawn here: tokens (R, N, T) and classes (R, N)."""
+        if ranks is None:
+            return
+        limits = (len(self.schema.vocabulary), self.schema.max_length), (self.schema.num_classes, None)
+        whole = isinstance(ranks, list) and len(ranks) == 2 and all(isinstance(part, Tensor) for part in ranks)
+        whole = whole and ranks[0].shape[:-1] == ranks[1].shape and ranks[1].ndim == 2 and ranks[1].numel() > 0
+        for part, (most, length) in zip(ranks if whole else (), limits, strict=False):
+            whole = whole and part.dtype == torch.int32 and length in (None, part.shape[-1])
+            whole = whole and int(part.min()) >= 0 and int(part.max()) < most
+        if not whole:
+            raise InputError("the checkpoint cannot be used: the samples that D was being shown are damaged")
 
     # ---- sampling ----
 

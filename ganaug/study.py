@@ -6,7 +6,7 @@ import json
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +18,8 @@ from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch, Schema
 from ganaug.downstream import Precision
-from ganaug.gan import GAN
 from ganaug.learners import Learner
+from ganaug.recipe import Recipe
 
 ARMS = (
     "real", "oversampled", "smote", "classical", "classical_oversampled", "gan", "classical_gan", "gan_only", "trts",
@@ -63,7 +63,7 @@ class Study:
         out: folder of the study.
         data: as it was made, not set up: each cell makes it again.
         imbalances: by their text, classes and shares.
-        model, options: class of the GAN and its hyperparameters.
+        recipe: of the GAN.
         gan_steps: batches that it is trained for.
         ratios: of samples to training rows, in rising order.
         arms: of :data:`ARMS`, in that order.
@@ -77,8 +77,7 @@ class Study:
     out: Path
     data: GANDataModule
     imbalances: dict[str, dict[str, float]]
-    model: type[GAN]
-    options: dict[str, Any]
+    recipe: Recipe
     gan_steps: int
     ratios: tuple[float, ...]
     arms: tuple[str, ...]
@@ -113,7 +112,7 @@ class Study:
 def plan(
     data: GANDataModule,
     per_class: Sequence[int] | None,
-    imbalance: Sequence[dict[str, float]] | None,
+    imbalance: Sequence[Mapping[str | int, float]] | None,
     seeds: Sequence[int],
 ) -> tuple[list[Cell], dict[str, dict[str, float]]]:
     """The cells, setting by setting, and the imbalances by their text."""
@@ -212,10 +211,10 @@ def claim(study: Study, cells: Sequence[Cell]) -> None:
     Raises:
         InputError: it holds another study, naming what differs, or something else.
     """
-    unasked = {"data": {"num_workers"}, "model": {"seed", *study.model.runtime_options}}
+    unasked = {"data": {"num_workers"}, "model": {"seed", *study.recipe.cls.runtime_options}}
     parts = {
         "data": {"class": type(study.data).__qualname__, **study.data._arguments},
-        "model": {"class": study.model.__qualname__, **study.options},
+        "model": {"class": study.recipe.cls.__qualname__, **(study.recipe.arguments or {}), **study.recipe.options},
         "classifier": study.learner.describe(),
     }
     asked: dict[str, Any] = {

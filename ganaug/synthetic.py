@@ -18,6 +18,7 @@ from datamodules.rows import joined
 from datamodules.schema import Batch
 from ganaug.commands.generate import choose_labels
 from ganaug.gan import GAN, load
+from ganaug.recipe import Recipe
 
 
 class SyntheticDataset(Dataset[Batch]):
@@ -104,17 +105,16 @@ class SyntheticDataset(Dataset[Batch]):
         self.__dict__.update({**state, "model": unpacked(state["model"])})
 
 
-def packed(model: GAN) -> tuple[Any, ...]:
+def packed(model: GAN) -> tuple[Recipe, dict[str, Tensor]]:
     """What a checkpoint holds of a model, to pickle: spectral norm cannot be pickled itself."""
     weights = {name: weight.cpu() for name, weight in model.state_dict().items()}
-    return type(model), model.schema, dict(model.hparams), weights
+    return Recipe.of(model), weights
 
 
-def unpacked(parts: tuple[Any, ...]) -> GAN:
+def unpacked(parts: tuple[Recipe, dict[str, Tensor]]) -> GAN:
     """The inverse of :func:`packed`."""
-    kind, schema, options, weights = parts
-    model: GAN = kind(schema, **options).eval()
-    model.load_state_dict(weights)
+    recipe, weights = parts
+    model: GAN = recipe.filled(weights).eval()
     return model
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from ganaug.devices import seeded
@@ -150,6 +151,7 @@ class TimeGAN(GAN):
 
     schema: SeriesSchema
     schema_kind = "series"
+    of_data = ("frames",)
     optimizer_names = ("autoencoder", "supervisor", "embedder", "generator", "discriminator")
 
     def __init__(
@@ -190,8 +192,7 @@ class TimeGAN(GAN):
         seed: int = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
-        # With the preset's values, so that a checkpoint does not change its meaning when a preset does.
-        options |= {name: value for name, value in PRESETS[preset].items() if options[name] is None}
+        options = self.resolved(options, PRESETS[preset])
         super().__init__(schema, seed, clip, accumulate)
         if options["hidden"] is None:
             options["hidden"] = min(128, max(48, 4 * schema.features))
@@ -202,6 +203,7 @@ class TimeGAN(GAN):
 
         hp = self.hp
         told = schema.static_width if static == "condition" else 0
+        self.after_classes = told
         self.channels = schema.features + (schema.static_width if static == "generate" else 0)
         classes = schema.num_classes if self.conditional else 1
         shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell, "skip": hp.skip}
@@ -226,7 +228,9 @@ class TimeGAN(GAN):
 
     def _check_options(self) -> None:
         hp = self.hp
-        self.require("at least 1", "hidden", "layers", "latent_features", "g_steps")
+        self.sizes("hidden", "latent_features")
+        self.require("from 1 to 256", "layers")
+        self.require("at least 1", "g_steps")
         self.require("at least 0", *(name for name in hp if name.endswith("_weight")))
         self.require("at least 0", "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma")
         self.require("above 0", "lr", "lr_g", "lr_d")
@@ -496,8 +500,7 @@ class TimeGAN(GAN):
             length: T of the series wanted; by default that of the data. A longer one begins as the shorter does.
         """
         steps = self.schema.length if length is None else length
-        if steps < 1:
-            raise InputError(f"length must be at least 1, not {steps}")
+        in_range("length", steps, 1, LARGEST)
         return draw_rows(indices, seed, (2 + steps, self.hp.latent_features), uniform=True).to(self.device)
 
     @torch.no_grad()

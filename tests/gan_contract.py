@@ -9,7 +9,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from datamodules import GANDataModule, InputError
-from ganaug.gan import FORMAT, GAN, AtomicCheckpointIO, DivergedError, load, read_checkpoint
+from ganaug.checkpoint import FORMAT, AtomicCheckpointIO, read_checkpoint
+from ganaug.gan import GAN, DivergedError, load
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 

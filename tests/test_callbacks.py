@@ -21,7 +21,8 @@ from torch import nn
 from datamodules import GANDataModule, Table, TextSchema
 from datamodules.tokens import SPECIAL
 from ganaug.callbacks import LastCheckpoint, Previews, Scores, show_sentences
-from ganaug.gan import GAN, draw_rows, load, read_checkpoint
+from ganaug.checkpoint import read_checkpoint
+from ganaug.gan import GAN, draw_rows, load
 
 
 class Letters(GANDataModule):

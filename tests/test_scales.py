@@ -108,7 +108,8 @@ def test_attributes_are_numbers_in_the_unit_interval_or_one_of_many():
 
 
 def test_a_schema_survives_json():
-    described = schema(static=("t",), static_dtypes=("object",), static_categories=(("猫", "b"),), classes=("u",))
+    static = {"dtypes": ("object",), "offset": (0.0,), "scale": (1.0,), "categories": (("猫", "b"),)}
+    described = schema(static=("t",), **{f"static_{field}": value for field, value in static.items()}, classes=("u",))
     assert Schema.from_dict(json.loads(json.dumps(described.to_dict()))) == described
 
 
@@ -208,4 +209,4 @@ def test_attributes_are_scaled_by_the_training_rows():
 
 
 def test_an_unknown_scaler_is_refused():
-    refused(lambda: Rows(rows(), scaler="log"), "scaler must be min_max, standard or robust, not log")
+    refused(lambda: Rows(rows(), scaler="log"), "scaler must be min_max, standard or robust, not 'log'")

@@ -63,7 +63,7 @@ def test_the_layout_is_asked_for_and_may_lie_in_the_file(tmp_path):
     x = values(12, 5, 5)
     file = write(tmp_path / "a.npz", x=x)
     refused(lambda: SeriesArrays(file), f"{file}: x has shape (12, 5, 5)", "set layout to NTF", "NFT")
-    refused(lambda: SeriesArrays(file, layout="TNF"), "layout must be NTF or NFT, not TNF")
+    refused(lambda: SeriesArrays(file, layout="TNF"), "layout must be NTF or NFT, not 'TNF'")
     for layout in ("NTF", "NFT"):
         wanted = x if layout == "NTF" else x.transpose(0, 2, 1)
         inside = write(tmp_path / "b.npz", x=x, layout=layout)
@@ -133,7 +133,7 @@ def test_filling_is_linear_in_time():
         ({"x": values(0)}, ["there are no series in it"]),
         ({"x": np.full((3, 4), "a")}, ["x is <U1: series are numbers"]),
         ({"x": np.full((3, 4), None)}, ["x holds Python objects"]),
-        ({"x": values(3), "layout": "NHWC"}, ["layout must be NTF or NFT, not NHWC"]),
+        ({"x": values(3), "layout": "NHWC"}, ["layout must be NTF or NFT, not 'NHWC'"]),
         ({"x": values(3), "layout": "NTF", "columns": ["a"]}, ["columns holds 1 names for 2 columns"]),
         ({"x": values(3), "layout": "NTF", "columns": ["a", "a"]}, ["columns names a twice"]),
         ({"x": values(3), "layout": "NTF", "lengths": [1, 0, 2]}, ["series in row 1 of x has length 0: at least 1"]),
@@ -168,6 +168,6 @@ def test_other_bad_input(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"PK")
     refused(lambda: SeriesArrays(tmp_path / "a.npz"), "not a .npz file")
     file = write(tmp_path / "b.npz", x=values(9)[..., 0], y=np.zeros(9, int))
-    refused(lambda: SeriesArrays(file, missing="drop"), "missing must be raise, interpolate or mask, not drop")
+    refused(lambda: SeriesArrays(file, missing="drop"), "missing must be raise, interpolate or mask, not 'drop'")
     with pytest.warns(UserWarning, match="all series are of one class, 0"):
         SeriesArrays(file)

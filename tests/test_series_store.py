@@ -193,7 +193,8 @@ def test_samples_that_are_not_like_the_data_get_one_line(tmp_path, format):
     more = {"columns": ("温度",), "dtypes": ("float64",), "offset": (0.0,), "scale": (1.0,)}
     if format == "npz":
         refused(read(**more), file, "the samples have the columns 温度, count, flag, the data 温度")
-        refused(read(static=("age",)), file, "the samples have the attributes age, town, the data age")
+        one = {name: getattr(described, name)[:1] for name in vars(described) if name.startswith("static")}
+        refused(read(**one), file, "the samples have the attributes age, town, the data age")
     else:
         refused(read(static=("age", "city")), file, "no column city", "static_columns")
         refused(read(time="day"), file, "no column day")

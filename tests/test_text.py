@@ -336,7 +336,7 @@ def test_a_file_for_each_class(tmp_path):
         ("a.csv", "text,label\na b,x\na,y\n", {"max_length": 1}, ["every sentence of class x has more than 1 tokens"]),
         ("a.txt", "a\n", {"max_length": 0}, ["max_length must be at least 1, not 0"]),
         ("a.txt", "a\n", {"min_count": 0}, ["min_count must be at least 1, not 0"]),
-        ("a.txt", "a\n", {"tokenizer": "sentence"}, ["tokenizer must be word, char or bpe, not sentence"]),
+        ("a.txt", "a\n", {"tokenizer": "sentence"}, ["tokenizer must be word, char or bpe, not 'sentence'"]),
         ("a.txt", "a\n", {"tokenizer": "bpe", "vocabulary_size": 99}, ["vocabulary_size must be at least 258"]),
     ],
 )

@@ -11,7 +11,7 @@ import os
 import platform
 import statistics
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -31,13 +31,16 @@ from sklearn.base import BaseEstimator
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once
 from datamodules.manifest import replacing
+from datamodules.options import checked, in_range
 from datamodules.schema import Schema
 from ganaug.arms import run_cell
 from ganaug.downstream import Precision
 from ganaug.filters import FILTERS
 from ganaug.gan import GAN, Accelerator, DivergedError
 from ganaug.learners import as_learner
+from ganaug.outside import IMPORTED, import_modules
 from ganaug.paired import summarise, verdict
+from ganaug.recipe import Recipe
 from ganaug.report import write_report
 from ganaug.signals import told
 from ganaug.study import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
@@ -48,12 +51,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@checked
 def augment(
     data: GANDataModule,
     model: Callable[[Schema], GAN],
     out: Path,
     per_class: Sequence[int] | None = None,
-    imbalance: Sequence[dict[str, float]] | None = None,
+    imbalance: Sequence[Mapping[str | int, float]] | None = None,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     gan_steps: int | None = None,
     ratios: Sequence[float] = (1.0, 3.0),
@@ -117,10 +121,10 @@ def augment(
     Raises:
         InputError: data, model or options cannot be used, ``out`` holds another study, or a cell has failed.
     """
-    options = {"gan_steps": gan_steps, "classifier_steps": classifier_steps, "workers": workers, "threads": threads}
-    for name, value in options.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}")
+    in_range("gan_steps", gan_steps, 1)
+    in_range("classifier_steps", classifier_steps, 1)
+    in_range("workers", workers, 1, 1024)
+    in_range("threads", threads, 1, 1024)
     for name, share in {"label_smoothing": label_smoothing, "curriculum": curriculum}.items():
         if not 0 <= share < 1:
             raise InputError(f"{name} must be at least 0 and below 1, not {share}")
@@ -143,8 +147,7 @@ def augment(
         out=out.absolute(),
         data=data.again(),
         imbalances=imbalances,
-        model=type(template),
-        options=dict(template.hparams),
+        recipe=Recipe.of(template),
         gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),
         ratios=tuple(sorted(ratios)),
         arms=(),
@@ -258,10 +261,11 @@ def gpus(accelerator: str) -> list[str]:
     return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
 
 
-def begin(threads: int, precision: str, devices: SimpleQueue[str]) -> None:
-    """What a process does first: take its share of the cores, and a GPU where there are any; multiply as its parent."""
+def begin(threads: int, precision: str, devices: SimpleQueue[str], modules: Sequence[str] = ()) -> None:
+    """What a process does first: take its share of the cores, and a GPU where there are any; be as its parent."""
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)  # "high", as the command line sets it, allows TF32
+    import_modules(modules)
     if device := devices.get():
         os.environ["CUDA_VISIBLE_DEVICES"] = device
 
@@ -278,7 +282,7 @@ def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[Proce
     for number in range(workers):
         turns.put(devices[number % len(devices)] if devices else "")
     precision = torch.get_float32_matmul_precision()
-    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, precision, turns))
+    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, precision, turns, IMPORTED))
     try:
         yield pool
     except BaseException:

@@ -16,13 +16,15 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, SeriesSchema, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
+from datamodules.options import checked, in_range
 from datamodules.rows import chosen, joined, stored_rows
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
+from ganaug.checkpoint import read_checkpoint
 from ganaug.devices import device_of
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.figures import add_figure, save_figure
-from ganaug.gan import GAN, Accelerator, load, read_checkpoint
+from ganaug.gan import GAN, Accelerator, load
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.seriesplots import compare_figure, sample_figure
@@ -33,6 +35,7 @@ from ganaug.textscores import LanguageScores, text_scores
 PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
 
+@checked
 def evaluate(
     data: GANDataModule,
     ckpt: Path | None = None,
@@ -92,9 +95,10 @@ def evaluate(
     schema = data.schema
     if schema.kind not in KINDS:
         raise InputError(f"there are no scores for {schema.kind} data yet")
-    for name, value, least in (("repeats", repeats, 0), ("classifier_steps", classifier_steps, 1), ("seed", seed, 0)):
-        if value is not None and value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
+    in_range("repeats", repeats, 0, 1000)
+    in_range("classifier_steps", classifier_steps, 1)
+    in_range("seed", seed, 0, 2**64 - 1)
+    in_range("n", n, 2, 10**9)
     if out is not None:
         make_folder(Path(out).absolute().parent)
         if Path(out).is_dir():
@@ -182,15 +186,17 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
     trained = read_checkpoint(ckpt).get(type(data).__qualname__)
     if not trained:
         return
+    if not isinstance(trained, dict) or not isinstance(trained.get("seed"), int):
+        raise InputError(f"{ckpt} is a checkpoint that cannot be used: what it says of its data is damaged")
     if trained["seed"] != data.seed:
         raise InputError(
             f"{ckpt} was trained on the split of data.seed {trained['seed']}, not {data.seed}: its training rows would"
             " be among the test rows"
         )
-    if trained["rows"] != len(data.train):
+    if trained.get("rows") != len(data.train):
         rank_zero_warn(
-            f"{ckpt} was trained on {trained['rows']} rows, --data gives {len(data.train)}: are per_class, imbalance"
-            " and the fractions those of the training?"
+            f"{ckpt} was trained on {trained.get('rows')} rows, --data gives {len(data.train)}: are per_class,"
+            " imbalance and the fractions those of the training?"
         )
 
 

@@ -22,19 +22,23 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules.base import requests
 from datamodules.errors import InputError
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.options import checked, in_range
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.sheet import contact_sheet
 from datamodules.store import write_images, write_series, write_texts
 from datamodules.tokens import TextSchema
+from ganaug.checkpoint import serialised
 from ganaug.figures import save_figure
-from ganaug.gan import GAN, Accelerator, load, serialised
+from ganaug.gan import GAN, Accelerator, load
 from ganaug.seriesplots import sample_figure
 
 Format = Literal["folder", "npz", "jsonl", "txt", "csv", "parquet"]
+MOST = 10**9  # samples
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
 
 
+@checked
 def generate(
     ckpt: Path,
     out: Path,
@@ -93,10 +97,8 @@ def generate(
     model = load(ckpt)
     chosen = choose_labels(model, labels)
     count = _count(n, per_class, len(chosen))
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size}")
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
+    in_range("batch_size", batch_size, 1, 2**20)
+    in_range("seed", seed, 0, 2**64 - 1)
     schema = model.schema if model.conditional else replace(model.schema, classes=())
     model.sample_seed = seed
     options = {"truncation": truncation, "temperature": temperature, "top_k": top_k, "top_p": top_p, "length": length}
@@ -192,9 +194,8 @@ def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[
 def _count(n: int | None, per_class: int | None, labels: int) -> int:
     if n is not None and per_class is not None:
         raise InputError("give n or per_class, not both")
-    for name, value in (("n", n), ("per_class", per_class)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}")
+    in_range("n", n, 1, MOST)
+    in_range("per_class", per_class, 1, MOST // labels)
     return n if n is not None else (10 if per_class is None else per_class) * labels
 
 

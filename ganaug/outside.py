@@ -1,0 +1,52 @@
+"""Modules of somebody else's, imported for the classes in them: a checkpoint never imports anything by itself."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.errors import InputError
+
+IMPORTED: list[str] = []  # by name, for processes that this one starts
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules that are installed or lie in the current folder.
+
+    Raises:
+        InputError: there is no such module, or there is none that it imports itself.
+    """
+    if names and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, lest a file here be taken for a library
+    for name in names:
+        if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
+            raise InputError(f"--import {name}: not the name of a module: name it as in Python, my_folder.my_module")
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            where = f"in {Path.cwd()} or among those installed"
+            raise InputError(f"--import {name}: {error}: there is no such module {where}") from None
+        if name not in IMPORTED:
+            IMPORTED.append(name)
+
+
+def taken_out(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without ``--import name`` and ``--import=name``, and the names.
+
+    Raises:
+        InputError: no name follows.
+    """
+    rest, names = [], []
+    left = iter(arguments)
+    for argument in left:
+        option, equals, name = argument.partition("=")
+        if option != "--import":
+            rest.append(argument)
+            continue
+        name = name if equals else next(left, "")
+        if not name or name.startswith("-"):
+            raise InputError("--import: name a module, such as my_module for a my_module.py in this folder")
+        names.append(name)
+    return rest, names
