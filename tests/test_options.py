@@ -15,7 +15,8 @@ from datamodules import Digits, GANDataModule, Grammar, InputError, Signals
 from datamodules.options import Remembering, checked, hints
 from ganaug import GAN
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
-from ganaug.cli import KNOWN, VERBS, Parser, deepest, main
+from ganaug.cli import main
+from ganaug.parsing import KNOWN, VERBS, Parser, deepest
 
 VALUES = ("-1", "0", ".nan", ".inf", "1e30", "1099511627776", "text", "[]", "{}", "null", "true")
 MODELS = {
