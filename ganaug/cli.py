@@ -29,13 +29,19 @@ from ganaug import GAN, DivergedError
 from ganaug.augment import augment
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.evaluate import evaluate
+from ganaug.export import export
 from ganaug.gan import AtomicCheckpointIO
 from ganaug.generate import generate
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
 
-VERBS: dict[str, Callable[..., Any]] = {"generate": generate, "evaluate": evaluate, "augment": augment}
+VERBS: dict[str, Callable[..., Any]] = {
+    "generate": generate,
+    "evaluate": evaluate,
+    "augment": augment,
+    "export": export,
+}
 
 KNOWN = {
     "model": list(GAN.models),
@@ -50,7 +56,7 @@ WRITING = (  # what keeps a file from being written
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
 )  # fmt: skip
 
-HELP = """usage: ganaug {fit,generate,evaluate,augment,validate,test,predict} …
+HELP = """usage: ganaug {fit,generate,evaluate,augment,export,validate,test,predict} …
 
 GANs for data augmentation: train on a little data, write labelled synthetic samples, measure them, and
 find out whether they help.
@@ -62,6 +68,7 @@ find out whether they help.
   generate   write labelled samples     ganaug generate --ckpt CHECKPOINT --out samples --per_class 100
   evaluate   score them                 ganaug evaluate --ckpt CHECKPOINT --data Digits --out scores.json
   augment    do they help?              ganaug augment --config experiments/augment_digits.yaml --out study
+  export     run without ganaug         ganaug export --ckpt CHECKPOINT --out model.onnx
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
 
 ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.

@@ -106,7 +106,7 @@ class Recurrent(nn.Module):
 
     def _states(self, x: Tensor) -> Tensor:
         """Of the last recurrent layer after each step, (B, T, hidden)."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_exporting():  # what is exported is torch's own layer
             out: Tensor = self.rnn(x)[0].float()
             return out
         with torch.autocast("cpu", enabled=False):  # these matrices are too small for bf16 to pay

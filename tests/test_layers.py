@@ -48,6 +48,7 @@ RANK = {
     "ganaug.paired": 4,
     "ganaug.generate": 5,
     "ganaug.evaluate": 5,
+    "ganaug.export": 5,
     "ganaug.synthetic": 6,
     "ganaug.resample": 7,
     "ganaug.markup": 4,
