@@ -116,8 +116,8 @@ class TextSchema(Schema):
         """``length`` (N,) of rows (N, T): up to and with the first end."""
         if not self.ends:
             return torch.full((len(x),), x.shape[1], device=x.device)
-        going = (x != END).long().cumprod(1).sum(1)  # (N,)
-        return (going + 1).clamp(max=x.shape[1])
+        going = (x == END).long().cumsum(1) == 0  # (N, T)
+        return (going.sum(1) + 1).clamp(max=x.shape[1])
 
     def sequences(self, x: Tensor) -> list[list[int]]:
         """Token ids of each row (N, T), without the end."""

@@ -15,14 +15,14 @@ from datamodules.errors import InputError
 from ganaug.outside import import_modules, taken_out
 from ganaug.signals import Stopped, told
 
-SUBCOMMANDS = ("fit", "generate", "evaluate", "augment", "validate", "test", "predict")
+SUBCOMMANDS = ("fit", "generate", "evaluate", "augment", "export", "validate", "test", "predict")
 GOES_ON = ("generate", "augment")  # where it was, by the same command; fit says so itself, as far as it has saved
 
 WRITING = (  # what keeps a file from being written
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
 )  # fmt: skip
 
-HELP = """usage: ganaug {fit,generate,evaluate,augment,validate,test,predict} …
+HELP = """usage: ganaug {fit,generate,evaluate,augment,export,validate,test,predict} …
 
 GANs for data augmentation: train on a little data, write labelled synthetic samples, measure them, and
 find out whether they help.
@@ -34,6 +34,7 @@ find out whether they help.
   generate   write labelled samples     ganaug generate --ckpt CHECKPOINT --out samples --per_class 100
   evaluate   score them                 ganaug evaluate --ckpt CHECKPOINT --data Digits --out scores.json
   augment    do they help?              ganaug augment --config experiments/augment_digits.yaml --out study
+  export     run without ganaug         ganaug export --ckpt CHECKPOINT --out model.onnx
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
 
 ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.

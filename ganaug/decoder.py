@@ -61,7 +61,7 @@ class Decoder(nn.Module):
         """The state of rows that have read nothing."""
         raise NotImplementedError
 
-    def advance(self, token: Tensor | None, position: int, y: Tensor, state: State) -> Tensor:
+    def advance(self, token: Tensor | None, position: int | Tensor, y: Tensor, state: State) -> Tensor:
         """Read what comes at ``position``, and give what the output layer sees there, (B, H). Without gradients.
 
         Args:
@@ -100,7 +100,7 @@ class LSTMDecoder(Decoder):
         weight = self.head.weight
         return tuple(torch.zeros(rows, self.hidden, device=weight.device) for _ in range(2))
 
-    def advance(self, token: Tensor | None, position: int, y: Tensor, state: State) -> Tensor:
+    def advance(self, token: Tensor | None, position: int | Tensor, y: Tensor, state: State) -> Tensor:
         """See :class:`Decoder`."""
         inputs = self.start(y) if token is None else self.read(token, y)
         with torch.autocast(inputs.device.type, enabled=False):
@@ -135,12 +135,18 @@ class Attention(nn.Module):
         mixed: Tensor = self.out(self._merge(F.scaled_dot_product_attention(query, key, value, is_causal=True)))
         return mixed
 
-    def advance(self, x: Tensor, position: int, keys: Tensor, values: Tensor) -> Tensor:
+    def advance(self, x: Tensor, position: int | Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """One position, (B, 1, C) to (B, 1, C); keys and values (B, heads, T, C / heads) take it up."""
         query, key, value = self._split(x)
-        keys[:, :, position : position + 1], values[:, :, position : position + 1] = key, value
-        seen = slice(position + 1)
-        context = F.scaled_dot_product_attention(query.float(), keys[:, :, seen], values[:, :, seen])
+        if isinstance(position, Tensor):
+            keys.index_copy_(2, position, key)
+            values.index_copy_(2, position, value)
+            seen = torch.arange(keys.shape[2], device=x.device) <= position
+            context = F.scaled_dot_product_attention(query.float(), keys, values, attn_mask=seen[None])
+        else:
+            keys[:, :, position : position + 1], values[:, :, position : position + 1] = key, value
+            past = slice(position + 1)
+            context = F.scaled_dot_product_attention(query.float(), keys[:, :, past], values[:, :, past])
         mixed: Tensor = self.out(self._merge(context))
         return mixed
 
@@ -164,7 +170,7 @@ class Block(nn.Module):
         h = h + F.dropout(self.attention(self.norm1(h)), dropout)
         return h + F.dropout(self.feed(self.norm2(h)), dropout)
 
-    def advance(self, h: Tensor, position: int, keys: Tensor, values: Tensor) -> Tensor:
+    def advance(self, h: Tensor, position: int | Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """One position, as :meth:`Attention.advance`."""
         h = h + self.attention.advance(self.norm1(h), position, keys, values)
         added: Tensor = self.feed(self.norm2(h))
@@ -214,7 +220,7 @@ class TransformerDecoder(Decoder):
         # Not filled: ``advance`` reads no place that it has not written.
         return tuple(torch.empty(shape, device=self.position.device) for _ in range(2 * len(self.blocks)))
 
-    def advance(self, token: Tensor | None, position: int, y: Tensor, state: State) -> Tensor:
+    def advance(self, token: Tensor | None, position: int | Tensor, y: Tensor, state: State) -> Tensor:
         """See :class:`Decoder`."""
         inputs = self.start(y) if token is None else self.read(token, y)
         h = self.widen(inputs)[:, None] + self.position[position]  # (B, 1, H)

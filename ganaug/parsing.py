@@ -28,13 +28,19 @@ from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.checkpoint import AtomicCheckpointIO
 from ganaug.commands.augment import augment
 from ganaug.commands.evaluate import evaluate
+from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.finetune import begin_from
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
 
-VERBS: dict[str, Callable[..., Any]] = {"generate": generate, "evaluate": evaluate, "augment": augment}
+VERBS: dict[str, Callable[..., Any]] = {
+    "generate": generate,
+    "evaluate": evaluate,
+    "augment": augment,
+    "export": export,
+}
 
 KNOWN = {
     "model": list(GAN.models),

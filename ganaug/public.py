@@ -2,6 +2,7 @@
 
 from ganaug.commands.augment import augment
 from ganaug.commands.evaluate import evaluate
+from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.dcgan import DCGAN
 from ganaug.gan import GAN, DivergedError, load
@@ -20,6 +21,7 @@ __all__ = [
     "TimeGAN",
     "augment",
     "evaluate",
+    "export",
     "generate",
     "load",
 ]

@@ -109,7 +109,7 @@ class Recurrent(nn.Module):
         # In float32 everywhere: a recurrence gathers rounding errors, and these matrices are too small for bf16 to pay.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            if x.device.type != "cpu" or not isinstance(self.rnn, nn.GRU):
+            if x.device.type != "cpu" or not isinstance(self.rnn, nn.GRU) or torch.compiler.is_exporting():
                 states: Tensor = self.rnn(x)[0]
                 return states
             x = x[None]  # (1, B, T, inputs)

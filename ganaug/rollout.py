@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch._higher_order_ops.scan import scan
 
 from datamodules.errors import InputError
 from datamodules.tokens import END, UNKNOWN
@@ -36,6 +37,13 @@ class Critic(Protocol):
     def continued(self, prefixes: list[Tensor], rows: Tensor, x: Tensor, y: Tensor, start: int) -> Tensor:
         """Logits (R,) of x (R, T), whose first ``start`` tokens are those of the given rows (R,) of ``prefixes``."""
         ...
+
+
+def looks(x: Tensor) -> bool:
+    """Whether code may ask how many rows there are and what they hold: a GPU would have to be waited for to know, and
+    an exported program holds for any.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 # ---- one token -------------------------------------------------------------------------------------------------------
@@ -75,7 +83,8 @@ def _search(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """First index (R, K) at which the running sum of weights (R, K or 1, n) exceeds target (R, K), and what is left."""
     total = weights.cumsum(-1)
     # Rounding may carry a target to the very end of the scale, or past it.
-    target = torch.minimum(target, torch.nextafter(total[..., -1], total.new_zeros(())))[..., None]
+    # (1 − 2⁻²⁴ takes a float32 to the one before it, as nextafter does, which ONNX does not know.)
+    target = torch.minimum(target, total[..., -1] * (1 - 2**-24))[..., None]
     found = ((total > target) & (weights > 0)).to(torch.uint8).argmax(-1, keepdim=True)
     before = (total - weights).expand(*target.shape[:2], -1).gather(-1, found)
     return found[..., 0], (target - before)[..., 0].clamp(min=0)
@@ -88,11 +97,11 @@ def restrict(logits: Tensor, position: int | slice) -> Tensor:
         logits: (…, V) at one position, or (B, T, V) at all.
         position: which one; or ``slice(None)``.
     """
-    logits[..., UNKNOWN] = -torch.inf
+    logits[..., UNKNOWN].fill_(-torch.inf)
     if position == slice(None):
-        logits[:, 0, END] = -torch.inf
+        logits[:, 0, END].fill_(-torch.inf)
     elif position == 0:
-        logits[..., END] = -torch.inf
+        logits[..., END].fill_(-torch.inf)
     return logits
 
 
@@ -127,14 +136,17 @@ class Sampler(NamedTuple):
 
     def __call__(self, decoder: Decoder, features: Tensor, uniform: Tensor, position: int) -> Tensor:
         """Tokens (R, K) from what the output layer sees, (R, H), by uniforms (R, K)."""
-        rows = max(64, CACHE // decoder.head.out_features) if features.device.type == "cpu" else max(1, len(features))
-        tokens = []
-        for part, u in zip(torch.split(features, rows), torch.split(uniform, rows), strict=True):
-            logits = decoder.head(part).float()
-            if self.ends:
-                restrict(logits, position)
-            tokens.append(draw(self._sharpen(logits), u))
-        return torch.cat(tokens)
+        if not looks(features):
+            return self._draw(decoder, features, uniform, position)
+        rows = max(64, CACHE // decoder.head.out_features)
+        parts = zip(torch.split(features, rows), torch.split(uniform, rows), strict=True)
+        return torch.cat([self._draw(decoder, some, u, position) for some, u in parts])
+
+    def _draw(self, decoder: Decoder, features: Tensor, uniform: Tensor, position: int) -> Tensor:
+        logits = decoder.head(features).float()
+        if self.ends:
+            restrict(logits, position)
+        return draw(self._sharpen(logits), uniform)
 
     def _sharpen(self, logits: Tensor) -> Tensor:
         if self.temperature != 1:
@@ -178,6 +190,8 @@ def walk(decoder: Decoder, y: Tensor, source: Tensor, sampler: Sampler | None = 
         sampler: how tokens are drawn.
         keep: the features and states of each position too.
     """
+    if sampler and torch.compiler.is_exporting():
+        return Walk(_scanned(decoder, y, source, sampler), [], [])
     state = decoder.begin(len(y))
     x = torch.zeros_like(source, dtype=torch.long) if sampler else source
     features, states = [], []
@@ -192,10 +206,31 @@ def walk(decoder: Decoder, y: Tensor, source: Tensor, sampler: Sampler | None = 
             if sampler.ends and token is not None:
                 following = following.masked_fill(token == END, END)
             x[:, position] = following
-            if sampler.ends and x.device.type == "cpu" and not following.any():
-                break  # a GPU would have to be waited for to know
+            if sampler.ends and looks(x) and not following.any():
+                break
         token = x[:, position]
     return Walk(x, features, states)
+
+
+def _scanned(decoder: Decoder, y: Tensor, uniform: Tensor, sampler: Sampler) -> Tensor:
+    """What :func:`walk` draws, (B, T), by a loop that an exported program holds as a loop: unrolled, its size and the
+    time to write it grow with T, to many minutes at fifty tokens.
+    """
+    state = tuple(torch.zeros_like(part) for part in decoder.begin(len(y)))
+    first = sampler(decoder, decoder.advance(None, 0, y, state), uniform[:, :1], 0)[:, 0]
+
+    def step(carry: tuple[Tensor, ...], given: tuple[Tensor, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
+        token, state, (position, u) = carry[0], tuple(part.clone() for part in carry[1:]), given
+        following = sampler(decoder, decoder.advance(token, position, y, state), u[:, None], 1)[:, 0]
+        if sampler.ends:
+            following = following.masked_fill(token == END, END)
+        return (following, *state), following.clone()
+
+    if uniform.shape[1] == 1:
+        return first[:, None]
+    positions = torch.arange(1, uniform.shape[1], device=y.device)[:, None]
+    _, rest = scan(step, (first, *state), (positions, uniform.T[1:].contiguous()))  # (T - 1, B)
+    return torch.cat([first[:, None], rest.T], 1)
 
 
 @torch.no_grad()

@@ -54,6 +54,7 @@ RANK = {
     "ganaug.paired": 4,
     "ganaug.commands.generate": 5,
     "ganaug.commands.evaluate": 5,
+    "ganaug.commands.export": 5,
     "ganaug.synthetic": 6,
     "ganaug.resample": 7,
     "ganaug.markup": 4,
