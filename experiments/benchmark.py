@@ -38,6 +38,7 @@ from benchmark_timegan import section_timegan, section_timegan_sampling, section
 from jsonargparse import auto_cli
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from tables import table
 from torch import nn
 
 from datamodules.schema import Batch, ImageSchema
@@ -372,8 +373,9 @@ def peak_memory(ours: bool, width: int, kernel_size: int, batch_size: int, threa
     pattern = None if ours else build(**options)  # the plain loop takes its shapes from one of ours
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+    else:
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     if pattern is None:
         fit(build(**options), batch, 2, "bf16-mixed")
     else:
@@ -420,18 +422,6 @@ def machine(threads: int) -> dict[str, Any]:
         "lightning": lightning.__version__,
         "load before": os.getloadavg()[0],
     }
-
-
-def cell(value: Any) -> str:
-    """Three digits, and no powers of ten."""
-    return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}") if isinstance(value, float) else str(value)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[cell(row.get(name, "")) for name in names] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [names, ["---"] * len(names), *cells])
 
 
 def quiet(threads: int) -> None:
