@@ -72,6 +72,11 @@ def build(size: int = 64, channels: int = 3, classes: int = 0, **options: Any) -
     return DCGAN(schema, latent_dim=LATENT, **options)
 
 
+def in_format(model: DCGAN) -> DCGAN:
+    """The model in the memory format that a Trainer would give it."""
+    return model.to(memory_format=torch.channels_last) if model.hparams.channels_last else model
+
+
 def random_batch(model: DCGAN, batch_size: int) -> Batch:
     """Noise that has the form of data."""
     s = model.schema
@@ -211,8 +216,7 @@ class BareLoop:
     """The arithmetic of ``DCGAN.adversarial_step`` in the settings used here, without Lightning and our hooks."""
 
     def __init__(self, model: DCGAN, batch: Batch, precision: str) -> None:
-        self.model = model.to(DEVICE)
-        model.setup("fit")
+        self.model = in_format(model).to(DEVICE)
         model.train()
         self.batch = batch
         self.autocast: dict[str, Any] = {"enabled": precision == "bf16-mixed", "dtype": torch.bfloat16}
@@ -336,8 +340,7 @@ def section_overhead(width: int, kernel_size: int, batch_size: int, pairs: int) 
 
 def section_sampling(width: int, kernel_size: int, seconds: float) -> list[dict[str, Any]]:
     """Pictures a second by batch size, from latents at hand."""
-    model = build(preset="paper", width=width, kernel_size=kernel_size).to(DEVICE).eval()
-    model.setup("predict")
+    model = in_format(build(preset="paper", width=width, kernel_size=kernel_size)).to(DEVICE).eval()
     rows = []
     for batch_size in (1, 4, 16, 64, 256, 1024):
         latent, y = model.latent(torch.arange(batch_size), 0), torch.zeros(batch_size, dtype=torch.long)

@@ -157,6 +157,7 @@ def main() -> int:
     given = parser.parse_args()
     out = given.out.absolute()
     if given.section:
+        sys.path.insert(0, str(ROOT))  # for a machine where the packages are not installed
         import gpu_sections
 
         out.mkdir(parents=True, exist_ok=True)

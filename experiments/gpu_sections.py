@@ -20,6 +20,7 @@ import torch
 # What is long to import is imported by the sections that need it.
 
 CUDA = torch.cuda.is_available()
+THREADS = 1  # beside a GPU one is enough, and on a CPU two sections run side by side
 NO_GPU = "not run: needs a GPU"
 HERE = Path(__file__).parent
 Row = dict[str, Any]
@@ -50,8 +51,7 @@ class Run:
 def run(name: str, out: Path, data: Path | None, tiny: bool, seconds: float) -> int:
     """Run a section and write its rows to ``<name>.jsonl``, the device first; the exit status."""
     warnings.filterwarnings("ignore")
-    if not CUDA:
-        torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     with (out / f"{name}.jsonl").open("w", buffering=1) as file:
         device = torch.cuda.get_device_name() if CUDA else "CPU"
         file.write(json.dumps({"device": device}) + "\n")
@@ -103,7 +103,7 @@ def makers(tiny: bool, phase: int) -> dict[str, tuple[Callable[[], Any], Callabl
     phases: dict[str, Any] = {"autoencoder_steps": phase, "supervisor_steps": phase}
     small: dict[str, dict[str, Any]] = {
         "DCGAN": {"width": 8},
-        "SeqGAN": {"hidden": 8, "embedding": 8, "filters": {1: 8, 2: 8}},
+        "SeqGAN": {"hidden": 8, "embedding": 8, "filters": {1: 8, 2: 8}, "rollouts": 1},
         "TimeGAN": {"hidden": 8},
     }
 
@@ -114,7 +114,7 @@ def makers(tiny: bool, phase: int) -> dict[str, tuple[Callable[[], Any], Callabl
     return {
         "DCGAN": (lambda: Digits(**few), model(DCGAN)),
         "SeqGAN": (lambda: Grammar(sentences=300 if tiny else 3000, **few), model(SeqGAN, **short)),
-        "TimeGAN": (lambda: Signals(series=140 if tiny else 1400, **few), model(TimeGAN, **phases)),
+        "TimeGAN": (lambda: Signals(**few | ({"series": 140, "length": 8} if tiny else {})), model(TimeGAN, **phases)),
     }
 
 
@@ -212,11 +212,11 @@ def waits(run: Run) -> Iterator[Row]:
 
     def note(message: Warning | str, *_: Any, **__: Any) -> None:
         if "called a synchronizing" in str(message):
-            lines = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in traceback.extract_stack()[:-1]]
             stack = traceback.extract_stack()[:-1]
-            own = [f for f in stack if "/ganaug/" in f.filename or "/datamodules/" in f.filename]
-            where = f"{Path(own[-1].filename).name}:{own[-1].lineno} {own[-1].name} … " if own else ""
-            places[where + lines[-1]] = places.get(where + lines[-1], 0) + 1
+            own = [frame for frame in stack if Path(frame.filename).parent.name in ("ganaug", "datamodules")]
+            lines = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in (*own[-1:], stack[-1])]
+            where = " … ".join(dict.fromkeys(lines))
+            places[where] = places.get(where, 0) + 1
 
     class Watch(Callback):
         """From the end of one batch to that of another: loader, transfer and hooks too."""
@@ -267,7 +267,7 @@ def speed(run: Run) -> Iterator[Row]:
     """Ratios by benchmark.py's own sections."""
     import benchmark as b
 
-    b.quiet(2)
+    b.quiet(THREADS)
     tiny = run.tiny
     width, kernel, size, pairs, seconds = (4, 4, 4, 1, 0.0) if tiny else (128, 5, 64, 20, 0.3)
     words: Row = {"words": 50, "length": 4, "rollouts": 2} if tiny else {}
@@ -276,7 +276,7 @@ def speed(run: Run) -> Iterator[Row]:
         "rollout": lambda: b.section_rollout(1 if tiny else 3, size, **words),
         "timegan": lambda: b.section_timegan(1 if tiny else 2, 4 if tiny else 128),
         "sampling": lambda: b.section_sampling(width, kernel, seconds),
-        "memory": lambda: b.section_memory(width, kernel, size, 2),
+        "memory": lambda: b.section_memory(width, kernel, size, THREADS),
     }
     for part, section in parts.items():
         try:
@@ -299,7 +299,7 @@ def profile(run: Run) -> Iterator[Row]:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
-    b.quiet(2)
+    b.quiet(THREADS)
     tiny, steps = run.tiny, 1 if run.tiny else 5
 
     def measured(step: Callable[[], Any]) -> list[Row]:
