@@ -274,7 +274,7 @@ def speed(run: Run) -> Iterator[Row]:
     parts: dict[str, Callable[[], list[Row]]] = {
         "step": lambda: b.section_step(width, kernel, size, pairs, compile=False),
         "rollout": lambda: b.section_rollout(1 if tiny else 3, size, **words),
-        "timegan": lambda: b.section_timegan(1 if tiny else 2, 4 if tiny else 128),
+        "timegan": lambda: b.section_timegan(1, 4, length=3) if tiny else b.section_timegan(2),
         "sampling": lambda: b.section_sampling(width, kernel, seconds),
         "memory": lambda: b.section_memory(width, kernel, size, THREADS),
     }
