@@ -223,7 +223,7 @@ class PlainTimeGAN:
 
 
 def section_timegan(pairs: int, batch_size: int = 128, length: int = LENGTH) -> Rows:
-    """The paper's networks at T 24, or another length, with 6 features: a step of each phase, the official arrangement against ours."""
+    """The paper's networks at T 24 with 6 features: a step of each phase, the official arrangement against ours."""
     table = waves(length)
     batches = on_device(table, batch_size)
     rows: Rows = []

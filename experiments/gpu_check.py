@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,10 +51,8 @@ def measure(name: str, command: list[str], seconds: float, out: Path) -> dict[st
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait()
     lines = figures.read_text().splitlines(keepends=True) if figures.exists() else []
     known = [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be half written

@@ -11,41 +11,14 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_run import CUDA, HERE, NO_GPU, THREADS, Row, Run, attempt
+from gpu_trainings import trainings
 
 # What is long to import is imported by the sections that need it.
-
-CUDA = torch.cuda.is_available()
-THREADS = 1  # beside a GPU one is enough, and on a CPU two sections run side by side
-NO_GPU = "not run: needs a GPU"
-HERE = Path(__file__).parent
-Row = dict[str, Any]
-
-
-@dataclass
-class Run:
-    """What a section is told.
-
-    Args:
-        out: folder for its files.
-        data: folder with data sets.
-        tiny: whether the smallest sizes will do.
-        end: on the monotonic clock, when it is killed.
-    """
-
-    out: Path
-    data: Path | None
-    tiny: bool
-    end: float
-
-    @property
-    def left(self) -> float:
-        """Seconds."""
-        return self.end - time.monotonic()
 
 
 def run(name: str, out: Path, data: Path | None, tiny: bool, seconds: float) -> int:
@@ -60,17 +33,6 @@ def run(name: str, out: Path, data: Path | None, tiny: bool, seconds: float) -> 
     return 0
 
 
-def attempt(row: Row, work: Callable[[], Row]) -> Row:
-    """The row with what the work gives, or with why it failed, so that the rows after it still come."""
-    begun = time.monotonic()
-    try:
-        row = row | work()
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        row = row | {"status": f"failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    return row | {"seconds": round(time.monotonic() - begun, 1)}
-
-
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
 
@@ -79,15 +41,22 @@ def tests(run: Run) -> Iterator[Row]:
     if not CUDA:
         yield {"status": NO_GPU}
         return
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rA", "--continue-on-collection-errors"]
-    done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(done.stdout, flush=True)
-    outcomes = re.findall(r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (.+)$", done.stdout, re.MULTILINE)
-    for outcome, test in outcomes:
-        status = {"PASSED": "ok", "SKIPPED": "not run"}.get(outcome, "failed")
-        yield {"test": test.split(" - ")[0], "status": status if status == "ok" else f"{status}: {test}"}
-    if done.returncode:
-        yield {"test": "pytest", "status": f"failed: exit status {done.returncode}, see tests.log"}
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-v", "--continue-on-collection-errors"]
+    reasons = []
+    pipe: Row = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=HERE.parent, **pipe) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if found := re.match(r"(\S+\.py::.+?) (PASSED|FAILED|ERROR|SKIPPED)\b", line):
+                status = {"PASSED": "ok", "SKIPPED": f"not run: {line.strip()}"}.get(found[2], "failed: see tests.log")
+                yield {"test": found[1], "status": status}
+            elif re.match(r"(FAILED|ERROR) ", line):  # of the summary
+                reasons.append(line.strip())
+    for reason in reasons:
+        yield {"test": "pytest", "status": f"failed: {reason}"}
+    if process.returncode and not reasons:
+        yield {"test": "pytest", "status": f"failed: exit status {process.returncode}, see tests.log"}
 
 
 # ---- models ----------------------------------------------------------------------------------------------------------
@@ -212,7 +181,7 @@ def waits(run: Run) -> Iterator[Row]:
 
     def note(message: Warning | str, *_: Any, **__: Any) -> None:
         if "called a synchronizing" in str(message):
-            stack = traceback.extract_stack()[:-1]
+            stack = [frame for frame in traceback.extract_stack()[:-1] if Path(frame.filename).name != "warnings.py"]
             own = [frame for frame in stack if Path(frame.filename).parent.name in ("ganaug", "datamodules")]
             lines = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in (*own[-1:], stack[-1])]
             where = " … ".join(dict.fromkeys(lines))
@@ -328,7 +297,9 @@ def profile(run: Run) -> Iterator[Row]:
         return measured(b.BareLoop(model, b.random_batch(model, 4 if tiny else 64), "bf16-mixed"))
 
     def seqgan() -> list[Row]:
-        words: Row = {"words": 50, "length": 4, "rollouts": 2} if tiny else {"words": 5000, "length": 20, "rollouts": 16}
+        words: Row = (
+            {"words": 50, "length": 4, "rollouts": 2} if tiny else {"words": 5000, "length": 20, "rollouts": 16}
+        )
         return measured(s.OurStep(batch_size=4 if tiny else 64, bf16=True, **words))
 
     def timegan() -> list[Row]:
@@ -345,73 +316,6 @@ def profile(run: Run) -> Iterator[Row]:
         except Exception as error:
             traceback.print_exc()
             yield {"part": name, "status": f"failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-
-
-# ---- trainings -------------------------------------------------------------------------------------------------------
-
-
-def trainings(run: Run) -> Iterator[Row]:
-    """Trainings whose scores are worth keeping, as long as the time lasts."""
-    from datamodules import Digits, ImageArrays
-    from ganaug.cli import main
-    from ganaug.evaluate import evaluate
-
-    def pictures(yaml: str, data: Any, source: list[str], seconds: float) -> Row:
-        folder = run.out / yaml
-        limits = ["--trainer.max_steps", "4", "--trainer.val_check_interval", "4", "--scores.steps", "2"]
-        if not run.tiny:
-            limits = ["--trainer.max_time", f"00:00:{int(seconds / 2) // 60:02d}:{int(seconds / 2) % 60:02d}"]
-            limits += ["--trainer.limit_val_batches", "0"]  # the scores come after it
-        main(
-            [
-                "fit", "--config", str(HERE / f"{yaml}.yaml"), *source, *limits, "--trainer.devices", "1",
-                "--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false",
-            ]  # fmt: skip
-        )
-        ckpt = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-        few: Row = {"n": 20, "classifier_steps": 2} if run.tiny else {}
-        result = evaluate(data, ckpt=ckpt, out=run.out / f"{yaml}.json", progress=False, **few)
-        flat = {"trained steps": torch.load(ckpt, weights_only=True)["global_step"]}
-        return flat | {name: value for name, value in result["scores"].items() if isinstance(value, float)}
-
-    if run.tiny:
-        small = ["--trainer.accelerator", "cpu", "--data.batch_size", "8"]
-        yield attempt({"data": "Digits"}, lambda: pictures("dcgan_digits", Digits(), small, 0))
-        return
-    sets = {"mnist": "mnist.npz", "cifar": "cifar10_4000.npz", "stocks": "stock_data.csv", "energy": "energy_data.csv"}
-    found = {name: next(run.data.rglob(file), None) if run.data else None for name, file in sets.items()}
-    longest = 0.0
-    for k, name in enumerate(order := ("mnist", "cifar", "stocks", "sines", "energy")):
-        path, file = found.get(name), sets.get(name)
-        row = {"data": name}
-        if file and path is None:
-            yield row | {"status": f"not run: no {file} in --data" if run.data else f"not run: no --data with {file}"}
-            continue
-        if run.left < max(30.0, 1.2 * longest):
-            yield row | {"status": f"not run: {run.left:.0f} s were left"}
-            continue
-        share = run.left / (len(order) - k)
-        if name in ("mnist", "cifar"):
-            assert path is not None
-            yaml = {"mnist": "dcgan_mnist", "cifar": "dcgan_cifar10_4000"}[name]
-            source = ["--data", "ImageArrays", "--data.path", str(path)]
-            yield attempt(row, lambda a=(yaml, ImageArrays(path), source, share): pictures(*a))
-        else:
-            begun = time.monotonic()
-            yield attempt(row, lambda name=name, path=path: series(run, name, path))
-            longest = max(longest, time.monotonic() - begun)
-
-
-def series(run: Run, name: str, path: Path | None, **options: Any) -> Row:
-    """A data set of TimeGAN's benchmark: the scores of one seed, preset ``scarce``, beside their floor."""
-    import timegan_paper
-
-    out = run.out / f"timegan_{name}.json"
-    files = {} if path is None else {name: path}
-    timegan_paper.paper(**files, sines=name == "sines", presets=["scarce"], seeds=[0], out=out, **options)
-    floor, ours = json.loads(out.read_text())
-    shown = ("discriminative", "predictive")
-    return {key: ours[key] for key in shown} | {f"{key} (floor)": floor[key] for key in shown}
 
 
 SECTIONS: dict[str, Callable[[Run], Iterator[Row]]] = {

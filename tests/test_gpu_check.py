@@ -14,7 +14,7 @@ sys.path.append(str(EXPERIMENTS))
 from gpu_check import SHARES, check, judged  # noqa: E402
 
 # What a section's process does, in the folder of the results.
-GOOD = "import pathlib; pathlib.Path('good.jsonl').write_text('{\"device\": \"none\"}\\n{\"figure\": 1.5}\\n')"
+GOOD = 'import pathlib; pathlib.Path(\'good.jsonl\').write_text(\'{"device": "none"}\\n{"figure": 1.5}\\n\')'
 RAISES = "raise ValueError('the figure | is missing')"
 HANGS = (
     "import pathlib, subprocess, sys, time; pathlib.Path('hangs.jsonl').write_text('{\"figure\": 2}\\n{\"half');"
@@ -68,7 +68,9 @@ def test_sections_that_fail_and_hang_are_named_and_the_others_run(
 
 def test_without_time_a_section_is_not_passed_over_in_silence(tmp_path: Path) -> None:
     assert not check({"late": 1.0}, lambda name, _: [sys.executable, "-c", ""], 0.1, tmp_path)
-    assert json.loads((tmp_path / "results.json").read_text())["sections"]["late"]["status"].startswith("failed: no time")
+    assert json.loads((tmp_path / "results.json").read_text())["sections"]["late"]["status"].startswith(
+        "failed: no time"
+    )
 
 
 def test_one_failed_row_fails_its_section() -> None:
