@@ -388,11 +388,13 @@ def peak_memory(ours: bool, width: int, kernel_size: int, batch_size: int, threa
     return torch.cuda.max_memory_allocated() if CUDA else resident("VmHWM") - before
 
 
-def section_memory(width: int, kernel_size: int, batch_size: int, threads: int) -> list[dict[str, Any]]:
-    """Peak memory of training, each side in a fresh process."""
+def section_memory(
+    width: int, kernel_size: int, batch_size: int, threads: int, start: Literal["spawn", "fork"] = "spawn"
+) -> list[dict[str, Any]]:
+    """Peak memory of training, each side in a fresh process; a forked one need not import, and sees no GPU."""
     rows: list[dict[str, Any]] = []
     for name, ours in (("plain loop", False), ("ours, bf16, channels_last", True)):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        with ProcessPoolExecutor(1, multiprocessing.get_context(start)) as fresh:
             peak = fresh.submit(peak_memory, ours, width, kernel_size, batch_size, threads).result() / 2**20
         rows.append({"": name, "peak [MiB]": peak, "share": peak / (rows[0]["peak [MiB]"] if rows else peak)})
     return rows

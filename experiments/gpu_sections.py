@@ -241,11 +241,12 @@ def speed(run: Run) -> Iterator[Row]:
     width, kernel, size, pairs, seconds = (4, 4, 4, 1, 0.0) if tiny else (128, 5, 64, 20, 0.3)
     words: Row = {"words": 50, "length": 4, "rollouts": 2} if tiny else {}
     parts: dict[str, Callable[[], list[Row]]] = {
+        # First: a process that has trained cannot fork.
+        "memory": lambda: b.section_memory(width, kernel, size, THREADS, "fork" if tiny and not CUDA else "spawn"),
         "step": lambda: b.section_step(width, kernel, size, pairs, compile=False),
         "rollout": lambda: b.section_rollout(1 if tiny else 3, size, **words),
         "timegan": lambda: b.section_timegan(1, 4, length=3) if tiny else b.section_timegan(2),
         "sampling": lambda: b.section_sampling(width, kernel, seconds),
-        "memory": lambda: b.section_memory(width, kernel, size, THREADS),
     }
     for part, section in parts.items():
         try:
