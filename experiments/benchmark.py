@@ -38,6 +38,7 @@ from benchmark_timegan import section_timegan, section_timegan_sampling, section
 from jsonargparse import auto_cli
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from tables import table
 from torch import nn
 
 from datamodules.schema import Batch, ImageSchema
@@ -69,6 +70,11 @@ def build(size: int = 64, channels: int = 3, classes: int = 0, **options: Any) -
     names = tuple(str(c) for c in range(classes))
     schema = ImageSchema(classes=names, height=size, width=size, channels=channels, image_size=size)
     return DCGAN(schema, latent_dim=LATENT, **options)
+
+
+def in_format(model: DCGAN) -> DCGAN:
+    """The model in the memory format that a Trainer would give it."""
+    return model.to(memory_format=torch.channels_last) if model.hparams.channels_last else model
 
 
 def random_batch(model: DCGAN, batch_size: int) -> Batch:
@@ -210,8 +216,7 @@ class BareLoop:
     """The arithmetic of ``DCGAN.adversarial_step`` in the settings used here, without Lightning and our hooks."""
 
     def __init__(self, model: DCGAN, batch: Batch, precision: str) -> None:
-        self.model = model.to(DEVICE)
-        model.setup("fit")
+        self.model = in_format(model).to(DEVICE)
         model.train()
         self.batch = batch
         self.autocast: dict[str, Any] = {"enabled": precision == "bf16-mixed", "dtype": torch.bfloat16}
@@ -335,8 +340,7 @@ def section_overhead(width: int, kernel_size: int, batch_size: int, pairs: int) 
 
 def section_sampling(width: int, kernel_size: int, seconds: float) -> list[dict[str, Any]]:
     """Pictures a second by batch size, from latents at hand."""
-    model = build(preset="paper", width=width, kernel_size=kernel_size).to(DEVICE).eval()
-    model.setup("predict")
+    model = in_format(build(preset="paper", width=width, kernel_size=kernel_size)).to(DEVICE).eval()
     rows = []
     for batch_size in (1, 4, 16, 64, 256, 1024):
         latent, y = model.latent(torch.arange(batch_size), 0), torch.zeros(batch_size, dtype=torch.long)
@@ -372,8 +376,9 @@ def peak_memory(ours: bool, width: int, kernel_size: int, batch_size: int, threa
     pattern = None if ours else build(**options)  # the plain loop takes its shapes from one of ours
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+    else:
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     if pattern is None:
         fit(build(**options), batch, 2, "bf16-mixed")
     else:
@@ -383,11 +388,13 @@ def peak_memory(ours: bool, width: int, kernel_size: int, batch_size: int, threa
     return torch.cuda.max_memory_allocated() if CUDA else resident("VmHWM") - before
 
 
-def section_memory(width: int, kernel_size: int, batch_size: int, threads: int) -> list[dict[str, Any]]:
-    """Peak memory of training, each side in a fresh process."""
+def section_memory(
+    width: int, kernel_size: int, batch_size: int, threads: int, start: Literal["spawn", "fork"] = "spawn"
+) -> list[dict[str, Any]]:
+    """Peak memory of training, each side in a fresh process; a forked one need not import, and sees no GPU."""
     rows: list[dict[str, Any]] = []
     for name, ours in (("plain loop", False), ("ours, bf16, channels_last", True)):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        with ProcessPoolExecutor(1, multiprocessing.get_context(start)) as fresh:
             peak = fresh.submit(peak_memory, ours, width, kernel_size, batch_size, threads).result() / 2**20
         rows.append({"": name, "peak [MiB]": peak, "share": peak / (rows[0]["peak [MiB]"] if rows else peak)})
     return rows
@@ -420,18 +427,6 @@ def machine(threads: int) -> dict[str, Any]:
         "lightning": lightning.__version__,
         "load before": os.getloadavg()[0],
     }
-
-
-def cell(value: Any) -> str:
-    """Three digits, and no powers of ten."""
-    return (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}") if isinstance(value, float) else str(value)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[cell(row.get(name, "")) for name in names] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [names, ["---"] * len(names), *cells])
 
 
 def quiet(threads: int) -> None:

@@ -222,9 +222,9 @@ class PlainTimeGAN:
 # ---- sections --------------------------------------------------------------------------------------------------------
 
 
-def section_timegan(pairs: int, batch_size: int = 128) -> Rows:
+def section_timegan(pairs: int, batch_size: int = 128, length: int = LENGTH) -> Rows:
     """The paper's networks at T 24 with 6 features: a step of each phase, the official arrangement against ours."""
-    table = waves()
+    table = waves(length)
     batches = on_device(table, batch_size)
     rows: Rows = []
     for name, phase, times, packed in (
@@ -233,7 +233,7 @@ def section_timegan(pairs: int, batch_size: int = 128) -> Rows:
         ("**joint round**", "joint", 3, True),
         ("… theirs not packed", "joint", 3, False),
     ):
-        model = build(d_threshold=THRESHOLD, **PHASES[phase])
+        model = build(length=length, d_threshold=THRESHOLD, **PHASES[phase])
         plain = getattr(PlainTimeGAN(model, batches, packed), phase)
         measured: list[tuple[float, float]] = []
 
