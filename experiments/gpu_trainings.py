@@ -16,7 +16,7 @@ def trainings(run: Run) -> Iterator[Row]:
     """Trainings whose scores are worth keeping, as long as the time lasts."""
     from datamodules import Digits, ImageArrays
     from ganaug.cli import main
-    from ganaug.evaluate import evaluate
+    from ganaug.commands.evaluate import evaluate
 
     def pictures(yaml: str, source: list[str], seconds: float, data: Any) -> Row:
         folder = run.out / yaml
