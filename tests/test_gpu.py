@@ -12,10 +12,11 @@ import torch
 from gan_contract import equal, trainer
 
 from datamodules import GANDataModule
+from datamodules.rows import stored_rows
 from ganaug.callbacks import Scores
 from ganaug.critic import Discriminator
 from ganaug.decoder import DECODERS
-from ganaug.downstream import fit_classifier, stored_rows
+from ganaug.downstream import fit_classifier
 from ganaug.rollout import values, walk
 
 pytestmark = [
