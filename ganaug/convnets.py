@@ -53,7 +53,8 @@ class SpectralNorm(parametrizations._SpectralNorm):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight over its largest singular value."""
-        with torch.autocast(weight.device.type, enabled=False):
+        # A model that is only laid out, on the meta device, has no autocast.
+        with torch.autocast("cpu" if weight.is_meta else weight.device.type, enabled=False):
             normalised: Tensor = super().forward(weight)
         return normalised
 

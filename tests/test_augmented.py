@@ -249,7 +249,8 @@ def test_ranks_share_an_epoch() -> None:
         data = ready(real, made, batch_size=8)
         progress = SimpleNamespace(total=SimpleNamespace(ready=0))
         loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=loop)
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=loop, strategy=strategy)
         ranks.append([i for batch in data.train_dataloader() for i in row_ids(batch)])
     assert [len(seen) for seen in ranks] == [40, 40]
     assert sorted(ranks[0] + ranks[1]) == sorted(row_ids(all_rows(data.train)))
