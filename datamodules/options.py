@@ -21,6 +21,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 UNIONS = (Union, types.UnionType)
 LARGEST = 2**16  # of widths, lengths and other sizes that something is made of
+RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
+    f"from 1 to {LARGEST:,}": lambda value: 1 <= value <= LARGEST,
+    "from 1 to 256": lambda value: 1 <= value <= 256,
+    "at least 1": lambda value: value >= 1,
+    "at least 0": lambda value: value >= 0,
+    "above 0": lambda value: value > 0,
+    "at least 0 and below 1": lambda value: 0 <= value < 1,
+}
 WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -29,6 +37,7 @@ WORDS: dict[Any, str] = {
     type(None): "null",
     Path: "a path",
     Any: "anything",
+    abc.Callable: "a class or function",
 }
 
 

@@ -45,7 +45,7 @@ class SeriesSource(ImageSource):
         if layout is None and "layout" in archive:
             layout = str(archive["layout"])  # type: ignore[assignment]
         if layout not in ("NTF", "NFT", None):
-            raise InputError(f"{archive.path}: layout must be NTF or NFT, not {layout}")
+            raise InputError(f"{archive.path}: layout must be NTF or NFT, not {layout!r}")
         values = {split: self._values(f"x{split}", layout) for split in self.splits}
         widths = {split: x.shape[2] for split, x in values.items()}
         if len(set(widths.values())) > 1:

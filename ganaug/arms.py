@@ -27,10 +27,12 @@ from ganaug.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.devices import device_of
 from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.filters import Figures, filter_samples
-from ganaug.gan import GAN, load, stream_seed
+from ganaug.gan import GAN
 from ganaug.leak import leak
 from ganaug.learners import Predict
+from ganaug.loading import load
 from ganaug.metrics.distance import memorisation, nearest
+from ganaug.randomness import stream_seed
 from ganaug.smote import smote
 from ganaug.study import BASE, Cell, Row, Study, key, quiet, stored_parts, trainings
 

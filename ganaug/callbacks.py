@@ -28,8 +28,9 @@ from ganaug.classifiers import CLASSIFIERS
 from ganaug.distributed import Question
 from ganaug.downstream import ClassifierFeatures, fit_features
 from ganaug.figures import add_figure
-from ganaug.gan import GAN, stream_seed
+from ganaug.gan import GAN
 from ganaug.metrics.distance import frechet_distance, kernel_distance
+from ganaug.randomness import stream_seed
 from ganaug.seriesplots import sample_figure
 from ganaug.signals import Stopped, queue_again, told
 

@@ -14,8 +14,9 @@ from ganaug.convnets import Discriminator, Generator, Norm
 from ganaug.devices import seeded
 from ganaug.diffaug import augment, parse_policy
 from ganaug.ema import EMA
-from ganaug.gan import GAN, draw_rows
+from ganaug.gan import GAN
 from ganaug.losses import LOSSES, LossName, gradient_penalty, r1_penalty
+from ganaug.randomness import draw_rows
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The paper's figure 1 and section 4; unconditional, as there.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 
 from datamodules.errors import InputError
 from datamodules.schema import Batch
 
+Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 SHARE = 8  # rows may fill one part in so many of a GPU's free memory
 
 

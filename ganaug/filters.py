@@ -17,8 +17,9 @@ from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.schema import Batch
 from ganaug.downstream import ClassifierFeatures
-from ganaug.gan import GAN, stream_seed
+from ganaug.gan import GAN
 from ganaug.metrics.distance import blocks_of, nearest, radii, squared_distances
+from ganaug.randomness import stream_seed
 
 Figures = dict[str, float | int]
 Verdict = tuple[Tensor, Figures]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import (
@@ -26,56 +23,19 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.options import LARGEST, Remembering, in_range, shown
+from datamodules.options import LARGEST, RANGES, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
-from ganaug.checkpoint import FORMAT as FORMAT
-from ganaug.checkpoint import AtomicCheckpointIO as AtomicCheckpointIO
-from ganaug.checkpoint import Unfit, match, plain
-from ganaug.checkpoint import read_checkpoint as read_checkpoint
-from ganaug.checkpoint import serialised as serialised
+from ganaug.checkpoint import FORMAT, Unfit, match, plain
 from ganaug.distributed import average, broadcast_buffers
-from ganaug.recipe import BEFORE, Recipe
+from ganaug.randomness import stream_seed
+from ganaug.recipe import BEFORE
 from ganaug.resume import check_gradients, check_progress, compare, take_optimizers
 
-Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
-RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
-    f"from 1 to {LARGEST:,}": lambda value: 1 <= value <= LARGEST,
-    "from 1 to 256": lambda value: 1 <= value <= 256,
-    "at least 1": lambda value: value >= 1,
-    "at least 0": lambda value: value >= 0,
-    "above 0": lambda value: value > 0,
-    "at least 0 and below 1": lambda value: 0 <= value < 1,
-}
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class DivergedError(RuntimeError):
     """Training left the finite numbers. The message is one line; the last good checkpoint is untouched."""
-
-
-def stream_seed(*key: int | str) -> int:
-    """A 63-bit seed from a key such as (seed, rank, step): the same everywhere, unrelated for different keys."""
-    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
-
-
-def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool = False) -> Tensor:
-    """Random float32 rows (B, …) of the given shape on the CPU, row i from (seed, indices[i]) alone.
-
-    Philox is a function of a counter under a key (Salmon et al. 2011), so a row costs the same wherever it stands.
-
-    Args:
-        indices: (B,) int64, at least 0.
-        uniform: on [0, 1) instead of standard normal.
-    """
-    out = np.empty((len(indices), *shape), dtype=np.float32)
-    philox = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64))
-    generator, start = np.random.Generator(philox), philox.state
-    draw = generator.random if uniform else generator.standard_normal
-    for row, index in zip(out, indices.tolist(), strict=True):
-        start["state"]["key"][1] = index  # five times as fast as a new generator for each row
-        philox.state = start
-        draw(dtype=np.float32, out=row)
-    return torch.from_numpy(out)
 
 
 class GAN(LightningModule, metaclass=Remembering):
@@ -101,8 +61,8 @@ class GAN(LightningModule, metaclass=Remembering):
     models: ClassVar[dict[str, type[GAN]]] = {}
     schema_kind: ClassVar[str]
     optimizer_names: ClassVar[tuple[str, ...]]
-    # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
     _arguments: dict[str, Any]
+    # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
     # Submodules that hold what has been seen of the data: no other run begins from them.
     of_data: ClassVar[tuple[str, ...]] = ()
@@ -440,32 +400,3 @@ class GAN(LightningModule, metaclass=Remembering):
         if self._changed:
             changes = ", ".join(f"{name} {old} -> {options[name]}" for name, old in self._changed.items())
             rank_zero_info(f"changed on resume: {changes}")
-
-
-def load(path: str | Path) -> GAN:
-    """The model of a checkpoint, on the CPU, ready to ``sample``.
-
-    Raises:
-        InputError: see :func:`read_checkpoint`; or the class is not one that has been imported.
-    """
-    checkpoint = read_checkpoint(path)
-    name = checkpoint["ganaug"]["model"]
-    if name not in GAN.models:
-        known = ", ".join(GAN.models)
-        raise InputError(f"{path} holds a {name}; known are {known}: import the module that defines it (--import)")
-    try:
-        schema = Schema.from_dict(checkpoint["ganaug"]["schema"])
-        if unsaved := checkpoint["ganaug"].get("unsaved"):
-            raise InputError(
-                f"a {name} with {', '.join(unsaved)}, which no checkpoint can hold: make it, and resume it"
-            )
-        arguments = checkpoint["ganaug"].get("arguments")
-        recipe = Recipe(GAN.models[name], schema, checkpoint["hyper_parameters"], arguments)
-        model: GAN = recipe.filled(checkpoint["state_dict"]).eval()
-        return model
-    except Unfit as error:
-        raise InputError(f"{path}: its weights do not fit its {name}: {error}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except TypeError as error:
-        raise InputError(f"{path}: its options are not those of {name}: {' '.join(str(error).split())}") from error

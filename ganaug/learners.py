@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class Module:
 
     def describe(self) -> dict[str, Any]:
         """Class and options, where they can be known."""
-        made, options = _made(self.make)
+        made, options = behind(self.make)
         return {"class": _path(made), **_plain(options)}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
@@ -202,6 +202,17 @@ class Estimator:
         return torch.where((answers.argmax(1) == chosen)[:, None], answers, sure)
 
 
+@runtime_checkable
+class Classifies(Protocol):
+    """A classifier as scikit-learn has them, from whatever library."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Learn labels ``y`` (N,) of rows ``X`` (N, d)."""
+
+    def predict(self, X: Any) -> Any:
+        """Labels (N,) of rows ``X`` (N, d)."""
+
+
 def inputs(schema: Schema, rows: Batch) -> Any:
     """What an estimator sees of N rows as they are stored: float32 (N, d), or N sentences."""
     x = schema.prepare(rows)["x"]
@@ -224,7 +235,7 @@ def as_learner(
     if classifier is None and schema.kind not in CLASSIFIERS:
         raise InputError(f"there is no classifier for {schema.kind} data yet: give your own")
     network = CLASSIFIERS.get(schema.kind)
-    made, options = (network, {}) if classifier is None else _made(classifier)
+    made, options = (network, {}) if classifier is None else behind(classifier)
     if network is not None and made is network:
         changes = network.usual if classical is None else named_once("classical", classical, network.changes)
         if "randaugment" in changes and isinstance(schema, ImageSchema) and schema.channels not in (1, 3):
@@ -236,7 +247,7 @@ def as_learner(
             raise InputError(f"{name} is an option of the classifier of the data's kind: set it in your own")
     if isinstance(classifier, BaseEstimator) and is_regressor(classifier):
         raise InputError(f"classifier: {type(classifier).__name__} is a regressor, which knows no classes")
-    if isinstance(classifier, BaseEstimator) or (hasattr(classifier, "fit") and hasattr(classifier, "predict")):
+    if isinstance(classifier, Classifies) and not isinstance(classifier, type):
         return Estimator(classifier)
     if callable(classifier) and not isinstance(classifier, LightningModule):
         return Module(classifier, accelerator)
@@ -246,7 +257,7 @@ def as_learner(
     )
 
 
-def _made(make: Any) -> tuple[Any, dict[str, Any]]:
+def behind(make: Any) -> tuple[Any, dict[str, Any]]:
     """The class or function behind what makes a module, and the options that it is given where they can be known."""
     parts = getattr(make, "args", ())
     made = next((part for part in parts if isinstance(part, type)), getattr(make, "func", make))

@@ -5,7 +5,8 @@ from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.dcgan import DCGAN
-from ganaug.gan import GAN, DivergedError, load
+from ganaug.gan import GAN, DivergedError
+from ganaug.loading import load
 from ganaug.resample import GANSampler
 from ganaug.seqgan import SeqGAN
 from ganaug.synthetic import SyntheticDataset

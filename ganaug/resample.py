@@ -26,8 +26,9 @@ from datamodules.series import SeriesModule, SeriesRows
 from datamodules.tokens import BLANK, TextSchema, build_vocabulary
 from ganaug.containers import as_array, decoded, extended, label_values, listed
 from ganaug.dcgan import DCGAN
-from ganaug.devices import device_of, seeded
-from ganaug.gan import GAN, Accelerator, load
+from ganaug.devices import Accelerator, device_of, seeded
+from ganaug.gan import GAN
+from ganaug.loading import load
 from ganaug.seqgan import SeqGAN
 from ganaug.synthetic import draw_samples, packed, unpacked
 from ganaug.timegan import TimeGAN

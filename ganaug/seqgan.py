@@ -20,8 +20,9 @@ from ganaug.critic import Discriminator
 from ganaug.decoder import DECODERS, Decoder
 from ganaug.devices import seeded
 from ganaug.ema import EMA
-from ganaug.gan import GAN, draw_rows
+from ganaug.gan import GAN
 from ganaug.losses import LOSSES
+from ganaug.randomness import draw_rows
 from ganaug.reinforce import Baseline, Reduction, Rescale, advantages, entropy, policy_loss
 from ganaug.rollout import Sampler, restrict, values, walk
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from datamodules.errors import InputError
 from datamodules.rows import joined
 from datamodules.schema import Batch, Schema
-from ganaug.gan import stream_seed
+from ganaug.randomness import stream_seed
 
 NEIGHBOURS = 5  # of its class, one of which a row is mixed with
 

@@ -17,7 +17,8 @@ from datamodules.errors import InputError
 from datamodules.rows import joined
 from datamodules.schema import Batch
 from ganaug.commands.generate import choose_labels
-from ganaug.gan import GAN, load
+from ganaug.gan import GAN
+from ganaug.loading import load
 from ganaug.recipe import Recipe
 
 

@@ -18,8 +18,9 @@ from datamodules.schema import Batch
 from ganaug.devices import seeded
 from ganaug.ema import EMA
 from ganaug.frames import Frames
-from ganaug.gan import GAN, draw_rows
+from ganaug.gan import GAN
 from ganaug.moments import autocorrelation_loss, change_loss, correlation_loss, mean, moment_loss, root, sliced_loss
+from ganaug.randomness import draw_rows
 from ganaug.recurrent import Cell, Recurrent
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,8 @@ from lightning.pytorch import Callback, Trainer
 
 from datamodules import GANDataModule, InputError
 from ganaug.checkpoint import FORMAT, AtomicCheckpointIO, read_checkpoint
-from ganaug.gan import GAN, DivergedError, load
+from ganaug.gan import GAN, DivergedError
+from ganaug.loading import load
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 

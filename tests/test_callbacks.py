@@ -22,7 +22,9 @@ from datamodules import GANDataModule, Table, TextSchema
 from datamodules.tokens import SPECIAL
 from ganaug.callbacks import LastCheckpoint, Previews, Scores, show_sentences
 from ganaug.checkpoint import read_checkpoint
-from ganaug.gan import GAN, draw_rows, load
+from ganaug.gan import GAN
+from ganaug.loading import load
+from ganaug.randomness import draw_rows
 
 
 class Letters(GANDataModule):

@@ -11,7 +11,7 @@ from ganaug import DCGAN
 from ganaug.convnets import Discriminator, Generator, stage_channels
 from ganaug.dcgan import PRESETS
 from ganaug.diffaug import POLICIES
-from ganaug.gan import draw_rows
+from ganaug.randomness import draw_rows
 
 torch.set_num_threads(1)
 

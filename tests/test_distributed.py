@@ -9,8 +9,8 @@ import ddp_equal
 import pytest
 import torch
 
+from ganaug.checkpoint import read_checkpoint
 from ganaug.cli import main
-from ganaug.gan import read_checkpoint
 
 HERE = Path(__file__).parent
 FIT = {
@@ -89,7 +89,7 @@ def test_the_command_line_with_two_devices(
 ) -> None:
     """As README says, with no strategy named; resumed, and refused to one process, which would not end the same."""
     words = [
-        "-m", "ganaug.cli", "fit", "--model", name, *FIT[name], "--name", "two", "--data.batch_size", "8",
+        "fit", "--model", name, *FIT[name], "--name", "two", "--data.batch_size", "8",
         "--trainer.accelerator", "cpu", "--trainer.val_check_interval", "3", "--scores.steps", "3",
         "--trainer.limit_val_batches", "1", "--ckpt_path", "last",
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def test_the_command_line_with_two_devices(
     words += [word for option in phases.get(name, ()) for word in (f"--model.{option}", "2")]
     ckpt = tmp_path / "lightning_logs" / "two" / "version_0" / "checkpoints" / "last.ckpt"
     for steps in (5, 7) if name == "DCGAN" else (5,):
-        done = start(*words, "--trainer.devices", 2, "--trainer.max_steps", steps, cwd=tmp_path)
+        done = start("-m", "ganaug.cli", *words, "--trainer.devices", 2, "--trainer.max_steps", steps, cwd=tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
         assert read_checkpoint(ckpt)["global_step"] == steps
     monkeypatch.chdir(tmp_path)

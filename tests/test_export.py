@@ -14,10 +14,10 @@ from gan_contract import trainer
 
 from datamodules import InputError
 from datamodules.schema import Schema
-from ganaug import export as module
 from ganaug.cli import main
-from ganaug.commands.export import export
-from ganaug.gan import GAN, load
+from ganaug.commands.export import Sample, export
+from ganaug.gan import GAN
+from ganaug.loading import load
 
 KINDS = {
     "dcgan": (test_dcgan.make, test_dcgan.Squares, {}),
@@ -97,13 +97,13 @@ def test_onnx_gives_the_samples(ckpt: Path, tmp_path: Path) -> None:
 
 @one
 def test_what_differs_is_not_written(ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = module.Sample.forward
+    sample = Sample.forward
 
     def darker(self, latent, labels):
         made = sample(self, latent, labels)
         return {**made, "x": torch.where(labels[:, None, None, None] == 1, made["x"] - 0.01, made["x"])}
 
-    monkeypatch.setattr(module.Sample, "forward", darker)
+    monkeypatch.setattr(Sample, "forward", darker)
     with pytest.raises(InputError, match="does not give the samples of this DCGAN"):
         export(ckpt, tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []
@@ -111,9 +111,7 @@ def test_what_differs_is_not_written(ckpt: Path, tmp_path: Path, monkeypatch: py
 
 @one
 def test_what_torch_cannot_export_is_one_line(ckpt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        module.Sample, "forward", lambda self, latent, labels: {"x": latent if labels.any() else -latent}
-    )
+    monkeypatch.setattr(Sample, "forward", lambda self, latent, labels: {"x": latent if labels.any() else -latent})
     with pytest.raises(InputError, match=r"DCGAN: sample cannot be written as \.pt2: ") as error:
         export(ckpt, tmp_path / "model.pt2")
     assert "\n" not in str(error.value)

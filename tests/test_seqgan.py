@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from datamodules import GANDataModule, InputError, Table, TextSchema
 from datamodules.tokens import END, SPECIAL, UNKNOWN
-from ganaug.gan import load
+from ganaug.loading import load
 from ganaug.reinforce import advantages, entropy
 from ganaug.rollout import Sampler, walk
 from ganaug.seqgan import SeqGAN

@@ -63,7 +63,7 @@ def test_the_layout_is_asked_for_and_may_lie_in_the_file(tmp_path):
     x = values(12, 5, 5)
     file = write(tmp_path / "a.npz", x=x)
     refused(lambda: SeriesArrays(file), f"{file}: x has shape (12, 5, 5)", "set layout to NTF", "NFT")
-    refused(lambda: SeriesArrays(file, layout="TNF"), "layout must be NTF or NFT, not 'TNF'")
+    refused(lambda: SeriesArrays(file, layout="TNF"), "layout must be NTF or NFT or null, not 'TNF'")
     for layout in ("NTF", "NFT"):
         wanted = x if layout == "NTF" else x.transpose(0, 2, 1)
         inside = write(tmp_path / "b.npz", x=x, layout=layout)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from datamodules import GANDataModule, InputError
 from datamodules.series import SeriesModule, SeriesRows
 from ganaug.frames import Frames
-from ganaug.gan import load
+from ganaug.loading import load
 from ganaug.moments import (
     _apart,
     _autocovariances,

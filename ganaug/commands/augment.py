@@ -26,7 +26,6 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
-from sklearn.base import BaseEstimator
 
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once
@@ -34,10 +33,11 @@ from datamodules.manifest import replacing
 from datamodules.options import checked, in_range
 from datamodules.schema import Schema
 from ganaug.arms import run_cell
+from ganaug.devices import Accelerator
 from ganaug.downstream import Precision
 from ganaug.filters import FILTERS
-from ganaug.gan import GAN, Accelerator, DivergedError
-from ganaug.learners import as_learner
+from ganaug.gan import GAN, DivergedError
+from ganaug.learners import Classifies, as_learner, behind
 from ganaug.outside import IMPORTED, import_modules
 from ganaug.paired import summarise, verdict
 from ganaug.recipe import Recipe
@@ -63,7 +63,7 @@ def augment(
     ratios: Sequence[float] = (1.0, 3.0),
     arms: Sequence[str] | None = None,
     filters: Sequence[str] = ("duplicates", "agreement"),
-    classifier: Callable[[Schema], LightningModule] | BaseEstimator | None = None,
+    classifier: Callable[[Schema], LightningModule] | Classifies | None = None,
     classifier_steps: int = 500,
     label_smoothing: float = 0.0,
     classical: Sequence[str] | None = None,
@@ -138,6 +138,8 @@ def augment(
         return {"cells": [one.name for one in cells]}
     if cell is not None and not 0 <= cell < len(cells):
         raise InputError(f"cell must be from 0 to {len(cells) - 1}, not {cell}: --list_cells shows them")
+    if (kind := getattr(behind(model)[0], "schema_kind", data.schema.kind)) != data.schema.kind:
+        raise InputError(f"model learns from {kind} data, data gives {data.schema.kind} data")
     template = model(data.schema)
     if not isinstance(template, GAN):
         raise InputError(f"model must make a GAN from a schema, not a {type(template).__name__}")

@@ -21,10 +21,11 @@ from datamodules.rows import chosen, joined, stored_rows
 from datamodules.samples import read_samples
 from datamodules.schema import Batch
 from ganaug.checkpoint import read_checkpoint
-from ganaug.devices import device_of
+from ganaug.devices import Accelerator, device_of
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.figures import add_figure, save_figure
-from ganaug.gan import GAN, Accelerator, load
+from ganaug.gan import GAN
+from ganaug.loading import load
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.seriesplots import compare_figure, sample_figure

@@ -29,8 +29,10 @@ from datamodules.sheet import contact_sheet
 from datamodules.store import write_images, write_series, write_texts
 from datamodules.tokens import TextSchema
 from ganaug.checkpoint import serialised
+from ganaug.devices import Accelerator
 from ganaug.figures import save_figure
-from ganaug.gan import GAN, Accelerator, load
+from ganaug.gan import GAN
+from ganaug.loading import load
 from ganaug.seriesplots import sample_figure
 
 Format = Literal["folder", "npz", "jsonl", "txt", "csv", "parquet"]

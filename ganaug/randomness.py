@@ -1,0 +1,34 @@
+"""Random numbers that are a function of a key, so that nothing that happens between two draws can change them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def stream_seed(*key: int | str) -> int:
+    """A 63-bit seed from a key such as (seed, rank, step): the same everywhere, unrelated for different keys."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool = False) -> Tensor:
+    """Random float32 rows (B, …) of the given shape on the CPU, row i from (seed, indices[i]) alone.
+
+    Philox is a function of a counter under a key (Salmon et al. 2011), so a row costs the same wherever it stands.
+
+    Args:
+        indices: (B,) int64, at least 0.
+        uniform: on [0, 1) instead of standard normal.
+    """
+    out = np.empty((len(indices), *shape), dtype=np.float32)
+    philox = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64))
+    generator, start = np.random.Generator(philox), philox.state
+    draw = generator.random if uniform else generator.standard_normal
+    for row, index in zip(out, indices.tolist(), strict=True):
+        start["state"]["key"][1] = index  # five times as fast as a new generator for each row
+        philox.state = start
+        draw(dtype=np.float32, out=row)
+    return torch.from_numpy(out)
