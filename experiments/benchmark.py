@@ -34,6 +34,7 @@ import lightning
 import torch
 from benchmark_devices import section_devices
 from benchmark_seqgan import section_cache, section_negatives, section_rollout, section_scaling
+from benchmark_start import section_start
 from benchmark_timegan import section_timegan, section_timegan_sampling, section_timegan_scaling
 from jsonargparse import auto_cli
 from lightning.pytorch import Callback, Trainer
@@ -49,7 +50,7 @@ Section = Literal[
     "step", "overhead", "sampling", "memory",
     "rollout", "cache", "negatives", "scaling",
     "timegan", "timegan_sampling", "timegan_scaling",
-    "devices",
+    "devices", "start",
 ]  # fmt: skip
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -486,6 +487,7 @@ def benchmark(
         "timegan_sampling": lambda: section_timegan_sampling(seconds),
         "timegan_scaling": lambda: section_timegan_scaling(pairs, batch_size or 128),
         "devices": lambda: section_devices(pairs),
+        "start": lambda: section_start(pairs),
     }
     for name in sections:
         of = f"width {width}, kernel {kernel_size}, " if name in ("step", "overhead", "sampling", "memory") else ""

@@ -1,21 +1,21 @@
-"""What watches a run: previews and scores in TensorBoard, and a checkpoint to go on from whatever happens."""
+"""What watches a run: previews and scores, and a checkpoint to go on from whatever happens."""
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from matplotlib.figure import Figure
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule, TextSchema
@@ -27,50 +27,40 @@ from datamodules.sheet import contact_sheet
 from ganaug.classifiers import CLASSIFIERS
 from ganaug.distributed import Question
 from ganaug.downstream import ClassifierFeatures, fit_features
-from ganaug.figures import add_figure
 from ganaug.gan import GAN
+from ganaug.loggers import Shown, show
 from ganaug.metrics.distance import frechet_distance, kernel_distance
 from ganaug.randomness import stream_seed
 from ganaug.seriesplots import sample_figure
 from ganaug.signals import Stopped, queue_again, told
 
 
-def show_pictures(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
+def picture(schema: Schema, batch: Batch) -> np.ndarray:
     """A contact sheet by class of the pictures of a batch."""
     assert isinstance(schema, ImageSchema)
-    sheet = contact_sheet(schema.decode(batch["x"]), batch["y"].cpu().numpy(), schema).convert("RGB")
-    pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).view(sheet.height, sheet.width, 3)
-    writer.add_image(tag, pixels, step, dataformats="HWC")
+    return np.asarray(contact_sheet(schema.decode(batch["x"]), batch["y"].cpu().numpy(), schema).convert("RGB"))
 
 
-def show_sentences(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
+def sentences(schema: Schema, batch: Batch) -> list[tuple[str, str]]:
     """A table by class of the sentences of a batch."""
     assert isinstance(schema, TextSchema)
     rows = zip(batch["y"].tolist(), schema.decode(batch["x"]), strict=True)
-    lines = [f"| {plain(schema.class_name(y))} | {plain(text)} |" for y, text in sorted(rows, key=lambda row: row[0])]
-    writer.add_text(tag, "\n".join(["| class | sentence |", "| --- | --- |", *lines]), step)
+    return [(schema.class_name(y), text) for y, text in sorted(rows, key=lambda row: row[0])]
 
 
-def plain(text: str) -> str:
-    """Text that Markdown leaves as it is: punctuation by its numbers, line breaks as spaces."""
-    return re.sub(r"[!-/:-@\[-`{-~]", lambda found: f"&#{ord(found[0])};", re.sub(r"[\r\n]+", " ", text))
-
-
-def show_series(writer: SummaryWriter, tag: str, schema: Schema, batch: Batch, step: int) -> None:
+def curves(schema: Schema, batch: Batch) -> Figure:
     """Curves by class of the series of a batch."""
     assert isinstance(schema, SeriesSchema)
-    add_figure(writer, tag, sample_figure(schema, batch), step)
+    return sample_figure(schema, batch)
 
 
-SHOW: dict[str, Callable[[SummaryWriter, str, Schema, Batch, int], None]] = {
-    "image": show_pictures,
-    "text": show_sentences,
-    "series": show_series,
-}
+SHOW: dict[str, Callable[[Schema, Batch], Shown]] = {"image": picture, "text": sentences, "series": curves}
 
 
 class Previews(Callback, metaclass=Remembering):
-    """Samples of the same latents by class every few steps, real ones and hyperparameters once, in TensorBoard.
+    """Samples of the same latents by class every few steps, real ones once, in each logger of the run.
+
+    Hyperparameters go to TensorBoard from here, too: Lightning's own way would write a score there that is none.
 
     Args:
         every_n_steps: training batches between two previews; 0 for none.
@@ -85,24 +75,28 @@ class Previews(Callback, metaclass=Remembering):
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Hyperparameters and the real grid, once."""
-        if (writer := self._writer(trainer)) and trainer.global_step == 0:
+        if trainer.global_step or not trainer.is_global_zero:
+            return
+        if writer := next((one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)), None):
             options = {k: v if isinstance(v, int | float | str) else str(v) for k, v in pl_module.hparams.items()}
             # Lightning's log_hyperparams wants a metric's value too, and draws it; this names where scores will be.
             scores = {"score/kernel_distance": 0.0, "score/frechet_distance": 0.0}
             for summary in hparams(options, scores):  # type: ignore[no-untyped-call]
-                writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
-            assert isinstance(trainer.datamodule, GANDataModule)  # type: ignore[attr-defined]
-            table = trainer.datamodule.train  # type: ignore[attr-defined]
+                writer._get_file_writer().add_summary(summary)
+        if trainer.loggers:
+            table = cast(Any, trainer).datamodule.train
             rows = [
                 row
                 for c in range(min(20, pl_module.schema.num_classes))
                 for row in torch.nonzero(table.fields["y"] == c).flatten()[: self._count(pl_module)].tolist()
             ]
-            SHOW[pl_module.schema.kind](writer, "real", pl_module.schema, table.__getitems__(rows), 0)
+            self._show(trainer, "real", pl_module, table.__getitems__(rows), 0)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:  # type: ignore[override]
         """The samples, every ``every_n_steps``."""
-        if not self.every_n_steps or trainer.global_step % self.every_n_steps or not (writer := self._writer(trainer)):
+        if not self.every_n_steps or trainer.global_step % self.every_n_steps:
+            return
+        if not trainer.is_global_zero or not trainer.loggers:
             return
         labels = torch.arange(min(20, pl_module.schema.num_classes)).repeat_interleave(self._count(pl_module))
         latent = pl_module.latent(torch.arange(len(labels)), stream_seed("preview", pl_module.seed))
@@ -110,15 +104,16 @@ class Previews(Callback, metaclass=Remembering):
             samples = pl_module.sample(latent, labels)
         if not pl_module.conditional:
             samples["y"] = torch.zeros_like(samples["y"])
-        SHOW[pl_module.schema.kind](writer, "samples", pl_module.schema, samples, trainer.global_step - 1)
+        self._show(trainer, "samples", pl_module, samples, trainer.global_step - 1)
 
     def _count(self, model: GAN) -> int:
         return self.per_class if model.schema.labelled else 64
 
     @staticmethod
-    def _writer(trainer: Trainer) -> SummaryWriter | None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        return loggers[0].experiment if loggers and trainer.is_global_zero else None
+    def _show(trainer: Trainer, tag: str, model: GAN, batch: Batch, step: int) -> None:
+        shown = SHOW[model.schema.kind](model.schema, batch)
+        for logger in trainer.loggers:
+            show(logger, tag, shown, step)
 
 
 class Scores(Callback, metaclass=Remembering):

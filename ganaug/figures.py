@@ -1,4 +1,4 @@
-"""matplotlib figures without the state of its pyplot: made, written as PNG, shown in TensorBoard."""
+"""matplotlib figures without the state of its pyplot: made, written as PNG, turned into pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.manifest import replacing
 
@@ -26,8 +25,10 @@ def save_figure(figure: Figure, picture: Path) -> None:
         figure.savefig(file, format="png", dpi=120)
 
 
-def add_figure(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
-    """Write a figure to TensorBoard."""
-    canvas: Any = figure.canvas  # of Agg, whose methods matplotlib gives no types
+def pixels(picture: np.ndarray | Figure) -> np.ndarray:
+    """A figure as a picture uint8 (H, W, 3); a picture as it is."""
+    if isinstance(picture, np.ndarray):
+        return picture
+    canvas: Any = picture.canvas  # of Agg, whose methods matplotlib gives no types
     canvas.draw()
-    writer.add_image(tag, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")
+    return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -37,22 +37,24 @@ class Named(NamedTuple):
     dimensions: dict[str, set[int]]
     after: int = 0
 
-    def places(self, size: int) -> tuple[list[int], list[int], int]:
-        """Of a dimension of so many places here: which of them are taken, from which there, of how many."""
+    def places(self, size: int) -> tuple[list[int], list[int], range, int]:
+        """Of a dimension of so many places here: those taken, from where there; the named ones there, of how many."""
         first = max(0, size - len(self.here) - self.after)
         index = {name: first + k for k, name in enumerate(self.there)}
         behind = size - first - len(self.here)
         pairs = [(k, k) for k in range(first)]
         pairs += [(first + k, index[name]) for k, name in enumerate(self.here) if name in index]
         pairs += [(first + len(self.here) + k, first + len(self.there) + k) for k in range(behind)]
-        return [a for a, _ in pairs], [b for _, b in pairs], first + len(self.there) + behind
+        named = range(first, first + len(self.there))
+        return [a for a, _ in pairs], [b for _, b in pairs], named, named.stop + behind
 
 
 def begin_from(model: GAN, path: str | Path) -> str:
     """Give a new model the weights of a checkpoint, as far as they fit it; in a line, what was taken and what not.
 
     Weights of the same name and shape are taken. Of those with a place for each class, or each word of the vocabulary,
-    the places of the same names are; what is new stays as it was drawn.
+    the places of the same names are; what is new begins at the mean of the checkpoint's, in the midst of what the other
+    weights have learnt to read, instead of far off where it would be drawn.
 
     Raises:
         InputError: the checkpoint cannot be read, is of another class of models, or has nothing that fits.
@@ -120,16 +122,22 @@ def put(mine: Tensor, theirs: Tensor, dimensions: list[tuple[int, Named]]) -> bo
     if mine.ndim != theirs.ndim or mine.dtype != theirs.dtype:
         return None
     places = {d: kind.places(mine.shape[d]) for d, kind in dimensions}
-    shape = [places[d][2] if d in places else size for d, size in enumerate(mine.shape)]
-    if list(theirs.shape) != shape or not all(here for here, _, _ in places.values()):
+    shape = [places[d][3] if d in places else size for d, size in enumerate(mine.shape)]
+    if list(theirs.shape) != shape:
         return None
     if not places:
         mine.copy_(theirs)
         return True
     if len(places) > 1:
         return None
-    ((d, (here, source, _)),) = places.items()
-    mine.index_copy_(d, torch.tensor(here), theirs.index_select(d, torch.tensor(source)))
+    ((d, (here, source, named, _)),) = places.items()
+    new = sorted(set(range(mine.shape[d])) - set(here))
+    if new and mine.is_floating_point():
+        mean = theirs.index_select(d, torch.tensor(named)).mean(d, keepdim=True)
+        mine.index_copy_(d, torch.tensor(new), mean.repeat_interleave(len(new), d))
+    mine.index_copy_(
+        d, torch.tensor(here, dtype=torch.int64), theirs.index_select(d, torch.tensor(source, dtype=torch.int64))
+    )
     return len(here) == mine.shape[d]
 
 

@@ -250,7 +250,8 @@ class GAN(LightningModule, metaclass=Remembering):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the phase that the step count says."""
         torch.manual_seed(stream_seed("train", self.seed, self.global_rank, self.step))
-        loop = self.trainer.fit_loop.epoch_loop.manual_optimization
+        loop = self.trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped = self.step  # loggers' axis, which is one too far after a run that had ended
         for optimizer in self.trainer.strategy._lightning_optimizers:  # each would count its own steps
             optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
             if self.trainer.world_size > 1:
@@ -262,8 +263,8 @@ class GAN(LightningModule, metaclass=Remembering):
             self.log_dict(losses, prog_bar=True)
             for name, its in zip(self.optimizer_names, self._optimizers(), strict=True):
                 self.log(f"lr/{name}", its.param_groups[0]["lr"])
-        loop.optim_step_progress.increment_ready()
-        loop.optim_step_progress.increment_completed()
+        loop.manual_optimization.optim_step_progress.increment_ready()
+        loop.manual_optimization.optim_step_progress.increment_completed()
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lightning's, without DDP's reducer."""

@@ -17,7 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -31,10 +31,12 @@ from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.finetune import begin_from
+from ganaug.loggers import set_aside
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
 
+ROOT = "lightning_logs"  # where runs have their folders
 VERBS: dict[str, Callable[..., Any]] = {
     "generate": generate,
     "evaluate": evaluate,
@@ -54,6 +56,14 @@ KNOWN = {
 
 class Parser(LightningArgumentParser):
     """Errors as one line."""
+
+    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
+        """A logger's folder may be left out."""
+        added = super().add_class_arguments(theclass, *args, **kwargs)
+        for action in self._actions if issubclass(theclass, Logger) else ():
+            if action.dest == "save_dir" and action.required:
+                action.required, action.default = False, ROOT
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """What is wrong, for :func:`main` to print; parsers inside a parser go on raising what that one expects."""
@@ -157,11 +167,24 @@ class CLI(LightningCLI):
         """A checkpoint's options do not silently replace those given: GAN.on_load_checkpoint compares them."""
 
     def before_instantiate_classes(self) -> None:
-        """Find the checkpoint that ``--ckpt_path last`` or ``best`` means."""
+        """Find the checkpoint that ``--ckpt_path last`` or ``best`` means; loggers without a folder get the run's."""
         config = self.config[self.subcommand]
         self.run_name = config.name or f"{_class(config.model)}_{_class(config.data)}".lower()
-        root = Path(config.trainer.default_root_dir or "lightning_logs") / self.run_name
+        root = Path(config.trainer.default_root_dir or ROOT) / self.run_name
         self.version: int | None = None
+        self._find(config, root)
+        given = config.trainer.logger
+        for logger in given if isinstance(given, list) else [given]:
+            if _class(logger) in ("CSVLogger", "TensorBoardLogger") and logger.init_args.save_dir == ROOT:
+                for name, value in (("save_dir", str(root.parent)), ("name", self.run_name), ("version", self.version)):
+                    logger.init_args[name] = value
+                if _class(logger) == "TensorBoardLogger":
+                    logger.init_args["default_hp_metric"] = False  # a score that is none
+                elif self.version is not None:
+                    set_aside(root / f"version_{self.version}" / "metrics.csv")
+
+    def _find(self, config: Any, root: Path) -> None:
+        """The checkpoint that is wanted, and the version of the run that it is of."""
         if (wanted := config.ckpt_path) not in ("last", "best"):
             if wanted == "hpc":
                 raise InputError("--ckpt_path hpc: give last, best or the path of a checkpoint")
@@ -193,11 +216,12 @@ class CLI(LightningCLI):
         every = config.get("val_check_interval")  # batches, a share of an epoch, or a time
         if isinstance(every, int | float) and every <= 0:
             raise InputError(f"--trainer.val_check_interval must be above 0, not {every}; limit_val_batches 0 is none")
-        if config.get("logger") in (None, True):
-            root = config.get("default_root_dir") or "lightning_logs"
-            kwargs["logger"] = TensorBoardLogger(
-                root, name=self.run_name, version=self.version, default_hp_metric=False
-            )
+        given = config.get("logger")
+        loggers = list(given) if isinstance(given, list | tuple) else [given] if isinstance(given, Logger) else []
+        if given is not False and not any(isinstance(one, CSVLogger | TensorBoardLogger) for one in loggers):
+            root = config.get("default_root_dir") or ROOT
+            own = TensorBoardLogger(root, name=self.run_name, version=self.version, default_hp_metric=False)
+            kwargs["logger"] = [own, *loggers]  # the first one's folder is the run's
         if config.get("enable_progress_bar") is not False:
             self.trainer_defaults["callbacks"] = [ProgressBar()]
         plugins = config.get("plugins") or []
@@ -238,7 +262,7 @@ class CLI(LightningCLI):
 
 
 def _class(config: Any) -> str:
-    return str(config.class_path).rsplit(".", 1)[-1]
+    return str(getattr(config, "class_path", "")).rsplit(".", 1)[-1]
 
 
 def _schema(data: GANDataModule) -> Any:
@@ -323,6 +347,12 @@ def run(arguments: Sequence[str]) -> None:
         if found := re.search(r"Not a valid subclass of (\w+)Schema\. Got value: (\w+)Schema\(", str(error)):
             wanted, given = (kind.lower() for kind in found.groups())
             raise InputError(f"--model learns from {wanted} data, --data gives {given} data") from error
-        if not isinstance(reason := deepest(error), InputError):
+        if isinstance(reason := deepest(error), InputError):
+            raise InputError(one_line(str(reason))) from error
+        # A value of several types, such as a logger whose package is missing: what each of them says.
+        types, _, reasons = str(error).partition("Errors:\n")
+        said = re.split(r"^  - ", reasons.partition("\nGiven value")[0], flags=re.MULTILINE)[1:]
+        said = [reason for reason in said if not reason.startswith("Expected a")]
+        if "Union subtypes" not in types or not said:
             raise
-        raise InputError(one_line(str(reason))) from error
+        raise InputError(one_line("; ".join(said))) from error

@@ -20,10 +20,11 @@ from torch import nn
 
 from datamodules import GANDataModule, Table, TextSchema
 from datamodules.tokens import SPECIAL
-from ganaug.callbacks import LastCheckpoint, Previews, Scores, show_sentences
+from ganaug.callbacks import LastCheckpoint, Previews, Scores, sentences
 from ganaug.checkpoint import read_checkpoint
 from ganaug.gan import GAN
 from ganaug.loading import load
+from ganaug.loggers import markdown
 from ganaug.randomness import draw_rows
 
 
@@ -208,10 +209,7 @@ def test_sentences_are_shown_as_they_are() -> None:
     alphabet = "".join(sorted(set(text)))
     schema = TextSchema(classes=("#1|2",), vocabulary=(*SPECIAL, *alphabet), max_length=60, tokenizer="char")
     x, _ = schema.pad([[2 + alphabet.index(letter) for letter in text]])
-    shown: list[str] = []
-    writer = SimpleNamespace(add_text=lambda tag, text, step: shown.append(text))
-    show_sentences(writer, "samples", schema, {"x": x, "y": torch.tensor([0])}, 0)
-    page = str(markdown_to_safe_html(shown[0]))
+    page = str(markdown_to_safe_html(markdown(sentences(schema, {"x": x, "y": torch.tensor([0])}))))
     cells = [part.split("</td>")[0] for part in page.split("<td>")[1:]]
     assert not any("<" in cell for cell in cells)
     assert [html.unescape(cell) for cell in cells] == ["#1|2", text.replace("\n", " ")]

@@ -53,14 +53,13 @@ def test_classes_are_matched_by_name_when_a_run_begins_from_another(tmp_path: Pa
     before, after, said = begun(make, Some((2, 0, 5)), Some((5, 7, 2, 0)), tmp_path)
     assert "the classes matched by name (1 new: 7)" in said
     assert "not taken" not in said
-    fresh = make(after.schema, seed=1)
     for name, weight in after.state_dict().items():
-        old, drawn = before.state_dict()[name], fresh.state_dict()[name]
+        old = before.state_dict()[name]
         if weight.shape == old.shape:
             assert torch.equal(weight, old), name
         else:
             assert torch.equal(weight[[0, 2, 3]], old[[2, 0, 1]]), name
-            assert torch.equal(weight[1], drawn[1]), name
+            torch.testing.assert_close(weight[1], old.mean(0), msg=lambda text, name=name: f"{name}: {text}")
     trainer(2).fit(after, Some((5, 7, 2, 0)))
     wider = DCGAN(after.schema, width=8, latent_dim=8)
     with pytest.raises(InputError, match="holds a DCGAN, this run trains a TimeGAN"):
@@ -95,7 +94,7 @@ def test_what_a_series_is_told_of_its_class_is_matched_by_name(tmp_path: Path) -
         mine, theirs = after.state_dict()[name], before.state_dict()[name]
         assert torch.equal(mine[:, :-2], theirs[:, :-2])
         assert torch.equal(mine[:, -1], theirs[:, -1])  # car
-        assert not torch.equal(mine[:, -2], theirs[:, -2])
+        torch.testing.assert_close(mine[:, -2], theirs[:, -2:].mean(1))
 
 
 @pytest.mark.slow

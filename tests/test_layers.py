@@ -31,6 +31,7 @@ RANK = {
     "ganaug.moments": 1,
     "ganaug.frames": 1,
     "ganaug.figures": 1,
+    "ganaug.loggers": 2,
     "ganaug.seriesplots": 2,
     "ganaug.randomness": 0,
     "ganaug.gan": 2,

@@ -16,6 +16,7 @@ from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from ganaug.callbacks import SHOW
 from ganaug.figures import save_figure
+from ganaug.loggers import write
 from ganaug.seriesplots import autocorrelation, compare_figure, sample_figure
 
 torch.set_num_threads(1)
@@ -180,7 +181,7 @@ def test_autocorrelation():
 def test_a_preview_in_tensorboard(tmp_path: Path):
     given = schema(("a", "b"))
     writer = SummaryWriter(str(tmp_path))
-    SHOW["series"](writer, "samples", given, rows(given, 8), 7)
+    write(writer, "samples", SHOW["series"](given, rows(given, 8)), 7)
     writer.close()
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0})
     events.Reload()

@@ -23,9 +23,10 @@ from datamodules.schema import Batch
 from ganaug.checkpoint import read_checkpoint
 from ganaug.devices import Accelerator, device_of
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
-from ganaug.figures import add_figure, save_figure
+from ganaug.figures import save_figure
 from ganaug.gan import GAN
 from ganaug.loading import load
+from ganaug.loggers import write
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.seriesplots import compare_figure, sample_figure
@@ -321,7 +322,7 @@ def show_figure(name: str, figure: Figure, out: Path | None, ckpt: Path | None) 
         save_figure(figure, out.with_name(f"{out.stem}_{name}.png"))
     if ckpt is not None and ckpt.parent.name == "checkpoints":
         with SummaryWriter(str(ckpt.parent.parent)) as writer:
-            add_figure(writer, name, figure, read_checkpoint(ckpt)["global_step"])
+            write(writer, name, figure, read_checkpoint(ckpt)["global_step"])
 
 
 def table(result: dict[str, Any]) -> str:
