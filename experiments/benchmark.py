@@ -457,7 +457,7 @@ def benchmark(
     vocabulary, length and rollouts. Of TimeGAN with the paper's networks: timegan, a step of each phase against the
     official arrangement; timegan_sampling, series a second; timegan_scaling, what a joint round costs by length,
     features and batch size. Of all three: devices, two processes of a thread each to one, and averaging gradients by
-    hand to DDP's reducer.
+    hand to DDP's reducer. Of the command line: start, help to an import of torch.
 
     Args:
         sections: which to run, e.g. [step,memory].

@@ -120,8 +120,9 @@ def autocorrelation(x: Tensor, length: Tensor, lags: int) -> Tensor:
     Returns:
         float64 (lags + 1, F) in [-1, 1], on the CPU: row k is lag k, row 0 is 1.
     """
-    counts = inside(x, length)
     longest = int(length.max())
+    x = x[:, :longest]  # sums are rounded otherwise where there is more behind
+    counts = inside(x, length)
     if not 0 <= lags < longest:
         raise InputError(f"no autocorrelation at lag {lags}: the longest series has {longest} steps")
     steps = length.to(x.device)[:, None]
