@@ -99,16 +99,16 @@ def test_what_a_series_is_told_of_its_class_is_matched_by_name(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_new_class_is_learnt_sooner_from_a_model_of_the_others(tmp_path: Path, capsys: Any) -> None:
-    everything, others_ = Digits(batch_size=32), Some(tuple(range(9)), batch_size=32)
+    everything, others_ = Digits(), Some(tuple(range(9)))
     everything.setup()
     judge = fit_features(everything.schema, stored_rows(everything.schema, everything.train), 0, steps=600)
-    first = DCGAN(others_.schema, width=16)
-    run = trainer(2000)
+    first = DCGAN(others_.schema, width=32)
+    run = trainer(3000)
     run.fit(first, others_)
     run.save_checkpoint(tmp_path / "nine.ckpt")
 
     def course(begin: bool) -> list[float]:
-        model, found = DCGAN(everything.schema, width=16, seed=1), []
+        model, found = DCGAN(everything.schema, width=32, seed=1), []
         if begin:
             begin_from(model, tmp_path / "nine.ckpt")
 
@@ -119,11 +119,11 @@ def test_a_new_class_is_learnt_sooner_from_a_model_of_the_others(tmp_path: Path,
                     batch = model.sample(model.latent(torch.arange(200), 5), y)
                     found.append(float((judge.predict(model.schema.stored(batch)) == 9).float().mean()))
 
-        trainer(1500, Watch()).fit(model, everything)
+        trainer(2500, Watch()).fit(model, everything)
         return found
 
     tuned, scratch = course(True), course(False)
     with capsys.disabled():
         print("\nclass fidelity of 9 every 100 steps\n tuned  ", tuned, "\n scratch", scratch)
-    reach = lambda course: next(k for k, share in enumerate(course) if share >= 0.7)  # noqa: E731
-    assert reach(tuned) < reach(scratch)
+    reach = lambda course: next((k for k, share in enumerate(course) if share >= 0.7), len(course))  # noqa: E731
+    assert reach(tuned) < reach(scratch) / 2
