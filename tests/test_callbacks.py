@@ -26,6 +26,7 @@ from ganaug.gan import GAN
 from ganaug.loading import load
 from ganaug.loggers import markdown
 from ganaug.randomness import draw_rows
+from ganaug.signals import told
 
 
 class Letters(GANDataModule):
@@ -249,6 +250,19 @@ def test_ctrl_c_saves_the_step_that_is_under_way(tmp_path: Path) -> None:
     assert end.value.code == 128 + signal.SIGINT
     assert read_checkpoint(LastCheckpoint.path(run))["global_step"] == 4
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class AfterTheLastBatch(Callback):
+    def on_train_end(self, *_) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_told_after_the_last_batch_a_run_ends_as_one_that_is_done(tmp_path: Path) -> None:
+    data = Squares(rows=30)
+    run = trainer(3, AfterTheLastBatch(), LastCheckpoint(), default_root_dir=tmp_path, enable_checkpointing=True)
+    with told.listen():  # as the command line does
+        run.fit(make(data), data)
+    assert read_checkpoint(LastCheckpoint.path(run))["global_step"] == 3
 
 
 @pytest.mark.parametrize("rows", [1, 0])
