@@ -11,7 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from datamodules.cells import DIGITS, rounded
+from datamodules.dates import written, zone_of
 from datamodules.errors import InputError
+from datamodules.options import in_range
 from datamodules.schema import Schema
 
 Scaler = Literal["min_max", "standard", "robust"]
@@ -33,17 +36,22 @@ class SeriesSchema(Schema):
         dtypes: of each, as numpy calls it; samples are written in it, integers as integers.
         offset, scale: of each: ``x = (value - offset) / scale``. Fitted on the training split alone, so that values of
             other splits may lie beyond those of its range.
+        decimals: of each, how many its values have; -1 for as many as there are. Empty for no such knowledge.
+        ranges: of each, the lowest and the highest value that samples may have; empty where there is no limit. A
+            constant column has one value for both.
         scaler: that they come from: ``min_max`` (training values in [0, 1]), ``standard`` (mean 0, deviation 1),
             ``robust`` (median 0, distance between quartiles 1).
         length: T, the longest series or the window.
         fixed: whether every series has T steps.
         time: name of the time column; without one, samples are written with a number, ``step``.
         start: first time of the source: a number, or a date in ISO format.
+        zone: of dates: a name such as ``Europe/Berlin``, an offset such as ``+05:30``, or empty where none is said.
+        time_format: how dates are written, as :func:`~datamodules.dates.written` has it.
         frequency: time from step to step: a number, or for dates an alias of pandas such as ``h`` or ``5min``.
         intervals: whether the first of the columns is the time since the step before (0 at the first), from which the
             time column is made: irregular sampling.
         static: names of the attributes that a series has one value of.
-        static_dtypes: of each.
+        static_dtypes, static_decimals: of each.
         static_offset, static_scale: of each that is a number: in [0, 1] in the training split.
         static_categories: of each: its values as text, or none where it is a number.
         id_column, label_column: their names in the source.
@@ -56,14 +64,19 @@ class SeriesSchema(Schema):
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     length: int
+    decimals: tuple[int, ...] = ()
+    ranges: tuple[tuple[float, ...], ...] = ()
     scaler: Scaler = "min_max"
     fixed: bool = True
     time: str = ""
     start: str = "0"
     frequency: str = "1"
+    zone: str = ""
+    time_format: str = ""
     intervals: bool = False
     static: tuple[str, ...] = ()
     static_dtypes: tuple[str, ...] = ()
+    static_decimals: tuple[int, ...] = ()
     static_offset: tuple[float, ...] = ()
     static_scale: tuple[float, ...] = ()
     static_categories: tuple[tuple[str, ...], ...] = ()
@@ -83,6 +96,15 @@ class SeriesSchema(Schema):
             for field in beside:
                 if (given := len(getattr(self, field))) != count:
                     raise InputError(f"series schema: {given} {field} beside {count} {names}")
+        for field, names in (("decimals", "columns"), ("ranges", "columns"), ("static_decimals", "static")):
+            given, count = len(getattr(self, field)), len(getattr(self, names))
+            if given not in (0, count):
+                raise InputError(f"series schema: {given} {field} beside {count} {names}")
+        for decimals in (*self.decimals, *self.static_decimals):
+            in_range("series schema: decimals", decimals, -1, DIGITS)
+        for limits in self.ranges:
+            if len(limits) not in (0, 2) or (limits and limits[0] > limits[1]):
+                raise InputError(f"series schema: {limits} is no range: the lowest value and the highest are needed")
         if not self.columns:
             raise InputError("series schema: there are no columns")
         if 0 in (*self.scale, *self.static_scale):
@@ -125,10 +147,12 @@ class SeriesSchema(Schema):
         return torch.from_numpy(np.where(inside[:, :, None], x, 0.0).astype(np.float32))
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """``x`` (N, T, F) to values float64 (N, T, F) in their own units; integer columns hold whole numbers."""
+        """``x`` (N, T, F) to values float64 (N, T, F) as the source has them: their units, decimals and ranges."""
         values: np.ndarray = x.detach().cpu().double().numpy() * np.array(self.scale) + np.array(self.offset)
         for column, dtype in enumerate(self.dtypes):
-            values[..., column] = _as(values[..., column], dtype)
+            own = rounded(values[..., column], self.decimals[column]) if self.decimals else values[..., column]
+            limits = self.ranges[column] if self.ranges else ()
+            values[..., column] = _as(np.clip(own, limits[0], limits[1]) if limits else own, dtype)
         return values
 
     def encode_static(self, values: Sequence[np.ndarray]) -> Tensor:
@@ -161,20 +185,26 @@ class SeriesSchema(Schema):
                 columns.append(named.astype(self.static_dtypes[k]) if numeric else named.astype(object))
             else:
                 value = part[:, 0] * self.static_scale[k] + self.static_offset[k]
+                value = rounded(value, self.static_decimals[k]) if self.static_decimals else value
                 columns.append(_as(value, self.static_dtypes[k]).astype(self.static_dtypes[k]))
         return columns
 
     # ---- numbers to a table ----
 
-    def times(self, steps: int) -> np.ndarray:
-        """The times of a series of so many steps, at the source's frequency from the source's start."""
+    def times(self, steps: int) -> np.ndarray | pd.DatetimeIndex:
+        """The times of a series of so many steps, at the source's frequency from its start, as it writes them."""
         try:
             interval = float(self.frequency)
         except ValueError:
-            dates: np.ndarray = pd.date_range(self.start, periods=steps, freq=self.frequency).to_numpy()
-            return dates
+            dates = pd.date_range(self._first(), periods=steps, freq=self.frequency)
+            return written(dates, self.time_format)
         times = float(self.start) + interval * np.arange(steps)
         return times.astype(np.int64) if np.array_equal(times, np.round(times)) else times
+
+    def _first(self) -> pd.Timestamp:
+        """The first date, in its zone; that of a ``start`` without an offset is its clock's there."""
+        start, zone = pd.Timestamp(self.start), zone_of(self.zone)
+        return start if zone is None else start.tz_localize(zone) if start.tz is None else start.tz_convert(zone)
 
     def frame(self, index: np.ndarray, batch: dict[str, Tensor]) -> pd.DataFrame:
         """Series as a table in long form: a row a step.
@@ -196,7 +226,9 @@ class SeriesSchema(Schema):
         if self.intervals:
             first, gaps = 1, np.where(inside, values[..., 0], 0.0)
             gaps[:, 0] = 0.0
-            passed = np.cumsum(np.maximum(gaps, 0.0), axis=1)[inside]
+            resolution = 10.0 ** -self.decimals[0] if self.decimals and self.decimals[0] >= 0 else 0.0
+            gaps[:, 1:] = np.where(inside[:, 1:], np.maximum(gaps[:, 1:], resolution), 0.0)
+            passed = np.cumsum(gaps, axis=1)[inside]
             table[self.time or "time"] = self._after(passed)
         elif self.time:
             table[self.time] = self.times(values.shape[1])[step]
@@ -211,13 +243,15 @@ class SeriesSchema(Schema):
             table[self.label_column] = np.array(self.classes, dtype=object)[batch["y"].cpu().numpy()][row]
         return pd.DataFrame(table)
 
-    def _after(self, passed: np.ndarray) -> np.ndarray:
-        """Times that lie so far after the start: for dates in seconds, to the millisecond."""
+    def _after(self, passed: np.ndarray) -> np.ndarray | pd.DatetimeIndex:
+        """Times that lie so far after the start, to the source's resolution: numbers, or of dates seconds."""
+        decimals = self.decimals[0] if self.decimals else -1
         try:
-            return float(self.start) + passed
+            return rounded(float(self.start) + passed, decimals)
         except ValueError:
-            dates = pd.Timestamp(self.start) + pd.to_timedelta(np.round(passed, 3), unit="s")
-            return np.asarray(dates)
+            passed = rounded(passed, decimals if decimals >= 0 else 3)
+            dates = self._first() + pd.to_timedelta(np.rint(passed * 1e6).astype(np.int64), unit="us")
+            return written(pd.DatetimeIndex(dates), self.time_format)
 
 
 def _as(values: np.ndarray, dtype: str) -> np.ndarray:

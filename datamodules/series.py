@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
@@ -46,17 +48,25 @@ class SeriesModule(GANDataModule):
     Args:
         scaler: of each column, fitted on the training rows: ``min_max`` to [0, 1]; ``standard`` to mean 0 and deviation
             1; ``robust`` to median 0 and 1 between the quartiles, for columns with outliers.
+        bounds: of columns by name, the lowest and the highest value that samples may have; or ``train``, for all
+            columns, what they are in the training rows.
         **options: of :class:`GANDataModule`.
 
     Raises:
-        InputError: there is no such scaler.
+        InputError: there is no such scaler or column, or a value lies beyond its bounds.
     """
 
     schema: SeriesSchema
 
-    def __init__(self, scaler: Scaler = "min_max", **options: Any) -> None:
+    def __init__(
+        self,
+        scaler: Scaler = "min_max",
+        bounds: Literal["train"] | Mapping[str, tuple[float, float]] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.scaler = scaler
+        self.bounds = bounds
 
     def describe(self, rows: SeriesRows, test: SeriesRows | None, columns: tuple[str, ...], **fields: Any) -> None:
         """Take the rows, and make the schema: split, then fit the scalers on the training rows.
@@ -89,12 +99,53 @@ class SeriesModule(GANDataModule):
         if len(empty):
             raise InputError(f"the column {columns[empty[0]]} has no value in the training split: leave it out")
         offset, scale = fit_scaler(values.reshape(-1, len(columns)), self.scaler)
-        self.schema = replace(self.schema, offset=offset, scale=scale)
+        ranges = self._ranges(columns, values)
+        self.schema = replace(self.schema, offset=offset, scale=scale, ranges=ranges)
+        self._warn_far_out(columns, values, offset, scale)
         numbers = [k for k, categories in enumerate(self.schema.static_categories) if not categories]
         static_offset, static_scale = [0.0] * len(self.schema.static), [1.0] * len(self.schema.static)
         for k in numbers:
             (static_offset[k],), (static_scale[k],) = fit_scaler(rows.static[k][train][:, None], "min_max")
         self.schema = replace(self.schema, static_offset=tuple(static_offset), static_scale=tuple(static_scale))
+
+    def _ranges(self, columns: tuple[str, ...], train: np.ndarray) -> tuple[tuple[float, ...], ...]:
+        """As in the schema, of training values (N, T, F): the bounds that were asked for, and those of constants."""
+        given = self.bounds if isinstance(self.bounds, Mapping) else {}
+        for name, (low, high) in given.items():
+            if name not in columns:
+                raise InputError(f"bounds: no column {name!r}: the columns are {', '.join(columns)}")
+            if low > high:
+                raise InputError(
+                    f"bounds: of {name} the lowest value is {low} and the highest {high}: the other way round"
+                )
+        ranges: list[tuple[float, ...]] = []
+        for k, name in enumerate(columns):
+            parts = [part.values[..., k][part.inside()] for part in (self._rows, self._test) if part is not None]
+            least, most = min(map(np.min, parts)), max(map(np.max, parts))
+            if name in given and (least < given[name][0] or most > given[name][1]):
+                beyond = least if least < given[name][0] else most
+                raise InputError(f"bounds: {name} has the value {beyond:g}, beyond {list(given[name])}: correct either")
+            if least == most:
+                ranges.append((float(least), float(most)))
+            elif self.bounds == "train":
+                ranges.append((float(np.nanmin(train[..., k])), float(np.nanmax(train[..., k]))))
+            else:
+                ranges.append(tuple(map(float, given.get(name, ()))))
+        return tuple(ranges)
+
+    def _warn_far_out(
+        self, columns: tuple[str, ...], train: np.ndarray, offset: tuple[float, ...], scale: tuple[float, ...]
+    ) -> None:
+        """Warn of a column in which a few values leave the others a hundredth of the range."""
+        for k, name in enumerate(columns) if self.scaler == "min_max" else ():
+            scaled = (train[..., k][np.isfinite(train[..., k])] - offset[k]) / scale[k]
+            low, high = np.quantile(scaled, [0.005, 0.995])
+            if len(scaled) >= 200 and 0 < high - low < 0.01:
+                far = float((1.0 if 1 - high > low else 0.0) * scale[k] + offset[k])
+                rank_zero_warn(
+                    f"{name}: {far:g} lies so far out that 99 % of the values share {100 * (high - low):.1g} % of the"
+                    " range: if it is no value, name it by missing_values; else set scaler to robust"
+                )
 
     def load(self) -> tuple[Table, Table | None]:
         """The rows as the model sees them."""

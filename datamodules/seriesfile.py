@@ -1,4 +1,4 @@
-"""Series from tables: .csv, .parquet, and folders that ``ganaug generate`` wrote; SeriesFile."""
+"""Series from tables: .csv, .tsv, .xlsx, .parquet, and folders that ``ganaug generate`` wrote; SeriesFile."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import stratified_split
+from datamodules.cells import Marks, Separator
 from datamodules.errors import InputError
 from datamodules.options import in_range
 from datamodules.scales import LONGEST
@@ -21,9 +22,10 @@ from datamodules.seriestable import SERIES_ID, Roles, SeriesTable, find
 class SeriesFile(SeriesModule):
     """Series from a table, or from a folder of samples.
 
-    ``.csv`` in UTF-8 with a header, or ``.parquet``. In ``long`` form a row is a step, and the steps of a series stand
-    in order of time; in ``wide`` form a row is a series, and its columns are the steps. Of a folder, ``samples.csv`` or
-    ``samples.parquet`` is read, whichever is found first, and ``manifest.json`` says which column is what.
+    ``.csv`` or ``.tsv`` with a header, the first sheet of ``.xlsx``, or ``.parquet``. In ``long`` form a row is a step,
+    and the steps of a series stand in order of time; in ``wide`` form a row is a series, and its columns are the steps.
+    Of a folder, ``samples.csv`` or ``samples.parquet`` is read, whichever is found first, and ``manifest.json`` says
+    which column is what. Samples are written as the source is: its decimals, zones, and styles of dates.
 
     Args:
         path: of the file or folder.
@@ -43,6 +45,12 @@ class SeriesFile(SeriesModule):
         missing: empty cells: ``raise`` refuses them; ``interpolate`` fills them in, linearly in time and at the ends of
             a series with the nearest value; ``mask`` does too, and batches say by ``observed`` what was there.
         irregular: learn the time between steps too, of dates in seconds.
+        separator: between the cells of text: ``,``, ``;``, a tab or ``|``. Like the next two found out, and said, where
+            it is left out and there is no doubt.
+        decimal: the mark before decimals, ``.`` or ``,``.
+        thousands: the mark between thousands, as in 1,250.50.
+        encoding: of a file of text, such as ``cp1252``; by default UTF-8.
+        missing_values: cells that hold no value besides empty ones and ``NA`` and its like, such as [-200, "?"].
         kwargs: the options of :class:`SeriesModule` and :class:`GANDataModule`.
 
     Raises:
@@ -64,9 +72,21 @@ class SeriesFile(SeriesModule):
         split: Literal["random", "id", "time"] = "random",
         missing: Missing = "raise",
         irregular: bool = False,
+        separator: Separator | None = None,
+        decimal: Literal[".", ","] | None = None,
+        thousands: str | None = None,
+        encoding: str | None = None,
+        missing_values: list[str | float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        marks = Marks(
+            separator=separator,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            missing=tuple(str(value) for value in missing_values or ()),
+        )
         in_range("window", window, 1, LONGEST)
         in_range("stride", stride, 1, LONGEST)
         check_missing(missing)
@@ -91,7 +111,7 @@ class SeriesFile(SeriesModule):
         if roles.irregular and roles.time is None:
             raise InputError(f"{file}: irregular learns the time between steps: name the times by time_column")
         self.split, self.window = split, window
-        source = SeriesTable(file, roles, missing)
+        source = SeriesTable(file, roles, missing, marks)
         if roles.classes and not source.classes:
             raise InputError(f"{file}: no column {roles.label}, and manifest.json has classes: label the rows")
         if window is None and len(source.names) == 1:
@@ -102,7 +122,7 @@ class SeriesFile(SeriesModule):
             label = source.label_column if source.classes else None
             columns = roles.values if roles.wide else source.columns[roles.irregular :]
             other = replace(roles, values=columns, label=label, classes=source.classes)
-            sources.append(SeriesTable(find(Path(test_path))[0], other, missing))
+            sources.append(SeriesTable(find(Path(test_path))[0], other, missing, marks))
             if source.classes and not sources[1].classes:
                 raise InputError(f"{test_path}: no labels, but {file} has them: label both or neither")
             test, _, _ = sources[1].cut(window, stride)
@@ -116,12 +136,16 @@ class SeriesFile(SeriesModule):
             source.columns,
             classes=source.classes,
             dtypes=tuple(kinds.get(name, kind) for name, kind in zip(source.columns, source.dtypes, strict=True)),
+            decimals=source.decimals,
             time=source.time,
             start=source.start,
             frequency=source.frequency,
+            zone=source.zone,
+            time_format=source.time_format,
             intervals=roles.irregular,
             id_column=roles.id or SERIES_ID,
             label_column=source.label_column,
+            static_decimals=source.static_decimals,
             **static_fields(roles.static, source.static_dtypes, [rows, *([test] if test is not None else [])]),
         )
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from datamodules.cells import Marks, decimals_of
+from datamodules.dates import Dates, zone_of
 from datamodules.errors import InputError
 from datamodules.manifest import read_manifest
 from datamodules.scales import STEP, SeriesSchema
@@ -68,26 +70,34 @@ class SeriesTable:
         path: of the file.
         roles: of its columns.
         missing: see :class:`SeriesFile`.
+        marks: how the cells are written.
 
     Attributes:
-        columns, dtypes: of the F measurements.
+        columns, dtypes, decimals: of the F measurements, as in the schema.
         values: float64 (R, F), a row a step.
         observed: bool (R, F), which of them were there; None where that is not asked.
         bounds: int64 (N + 1,): series i is the rows from ``bounds[i]`` to ``bounds[i + 1]``.
         names: of the N series.
         label: class ids (R,).
         classes: their names.
-        static, static_dtypes: an array (R,) for each attribute, and its type.
-        time, start, frequency: as in the schema.
+        static, static_dtypes, static_decimals: an array (R,) for each attribute, its type and its decimals.
+        time, start, frequency, zone, time_format: as in the schema.
+        breaks: steps, in order, before which others are missing.
 
     Raises:
         InputError: it cannot be read as this says.
     """
 
-    def __init__(self, path: Path, roles: Roles, missing: Missing = "raise") -> None:
-        words = {name for name in (roles.id, roles.label or LABEL) if name is not None}
+    def __init__(
+        self,
+        path: Path,
+        roles: Roles,
+        missing: Missing = "raise",
+        marks: Marks = Marks(),  # noqa: B008
+    ) -> None:
+        words = {name for name in (roles.id, roles.time, roles.label or LABEL, *roles.static) if name is not None}
         self.path, self.roles = path, roles
-        self.table = table = TableFile(path, words, {*roles.static, *filter(None, [roles.time])})
+        self.table = table = TableFile(path, words, marks)
         if roles.classes and roles.label not in table.names:
             self.roles = roles = replace(roles, label=None)  # samples need no labels
         for role in ("id", "time", "label"):
@@ -104,10 +114,10 @@ class SeriesTable:
             raise InputError(f"{path}: the column {twice[0]} is to be two things: name it once")
 
         self.order, self.bounds, self.names = self._series()
-        times, dates = self._times()
-        self._measure(measured, times, dates, missing)
+        times = self._times()
+        self._measure(measured, times, missing)
         self.label, self.classes = self._labels(label)
-        self.static, self.static_dtypes = self._attributes()
+        self.static, self.static_dtypes, self.static_decimals = self._attributes()
         self.label_column = label or LABEL
         taken = [roles.id or SERIES_ID, self.time or STEP, *([label] if label else []), *roles.static]
         clash = [name for name in self.columns if name in taken]
@@ -122,6 +132,12 @@ class SeriesTable:
         found = [name for name in rest if self.table.numeric(name)]
         if not found:
             raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
+        for name in rest:
+            if name not in found and (cell := self.table.like_numbers(name)) is not None:
+                raise InputError(
+                    f"{self.path}, column {name}: {cell!r} is a number with marks that are not read: set decimal or"
+                    " thousands, take the sign out, or leave the column out by value_columns"
+                )
         if len(found) < len(rest):
             rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(n for n in rest if n not in found)}")
         if "" in found or "Unnamed: 0" in found:
@@ -152,13 +168,16 @@ class SeriesTable:
 
     # ---- time ----
 
-    def _times(self) -> tuple[np.ndarray | None, bool]:
-        """Times (R,), rising within each series, and whether they are dates; sets what the schema says of time."""
-        self.time, self.start, self.frequency = "", "0", "1"
+    def _times(self) -> np.ndarray | None:
+        """Times (R,), rising within each series; sets what the schema says of time, and where steps are missing."""
+        self.time, self.start, self.frequency, self.zone, self.time_format = "", "0", "1", "", ""
+        self.dates: Dates | None = None
+        self.time_decimals = -1
+        self.breaks = np.empty(0, dtype=np.int64)
         if self.roles.time is None:
-            return None, False
-        times, dates = self.table.times(self.roles.time)
-        times = times[self.order]
+            return None
+        read, self.dates = self.table.times(self.roles.time)
+        times: np.ndarray = read[self.order]
         gaps = np.diff(times)
         within = np.ones(len(gaps), dtype=bool)
         within[self.bounds[1:-1] - 1] = False
@@ -169,11 +188,19 @@ class SeriesTable:
                 f"{self._place(row, self.roles.time)}: the time {'is that of' if gaps[row - 1] == 0 else 'lies before'}"
                 f" the step before: sort each series by time, a row for each"
             )
-        start = pd.Timestamp(int(times[0]), unit="us").isoformat() if dates else _plain(times[0])
+        if self.dates is not None:
+            self.zone, self.time_format = self.dates.zone, self.dates.format
+            if self.dates.said:
+                rank_zero_info(f"{self.path}, column {self.roles.time}: {self.dates.said}")
+            start = self._local(times[:1])[0].isoformat()
+            self.time_decimals = next((d for d in (0, 3) if not (times % 10 ** (6 - d)).any()), 6)
+        else:
+            start = repr(int(times[0]) if times[0].is_integer() else float(times[0]))
+            self.time_decimals = decimals_of(times)
         if self.roles.irregular:
             self.time, self.start = self.roles.time, start
-            return times, dates
-        frequency = _frequency(times, gaps[within], self.bounds, dates)
+            return times
+        frequency = self._frequency(times, gaps, within)
         if not frequency:
             rank_zero_info(
                 f"{self.path}: the steps of {self.roles.time} are not all equally long: samples number them; irregular"
@@ -181,13 +208,52 @@ class SeriesTable:
             )
         elif (self.roles.time, start, frequency) != (STEP, "0", "1"):  # which is how steps are numbered
             self.time, self.start, self.frequency = self.roles.time, start, frequency
-        return times, dates
+        return times
+
+    def _local(self, times: np.ndarray) -> pd.DatetimeIndex:
+        """Times (R,) as dates in their zone."""
+        dates = pd.DatetimeIndex(times.astype("datetime64[us]"))
+        zone = zone_of(self.zone)
+        return dates if zone is None else dates.tz_localize("UTC").tz_convert(zone)
+
+    def _frequency(self, times: np.ndarray, gaps: np.ndarray, within: np.ndarray) -> str:
+        """What the schema calls the time from step to step; empty where it is not the same everywhere.
+
+        Where most are the same and the others longer, steps are missing before these: ``breaks``.
+        """
+        if not within.any():
+            return ""
+        gap = float(np.median(gaps[within]))
+        noise = 0.0 if self.dates is not None else 1e-6 * gap + 4 * np.finfo(float).eps * float(np.abs(times).max())
+        longer = within & (gaps > gap + noise)
+        if (np.abs(gaps[within] - gap) <= noise).all():
+            return self._name(gap)
+        if self.dates is not None and (
+            calendar := _calendar([self._local(part) for part in np.split(times, self.bounds[1:-1])])
+        ):
+            return calendar
+        equal = within & ~longer
+        if longer.sum() * 10 > within.sum() or (np.abs(gaps[equal] - gap) > noise).any():
+            return ""
+        self.breaks = np.flatnonzero(longer) + 1
+        return self._name(gap)
+
+    def _name(self, gap: float) -> str:
+        """What the schema calls a time between two steps."""
+        if self.dates is None:
+            return _plain(gap)
+        name = str(pd.tseries.frequencies.to_offset(pd.Timedelta(int(gap), unit="us")).freqstr)
+        # A day of a calendar may have 23 hours, and one of these has 24.
+        return f"{int(gap) // 3_600_000_000}h" if "/" in self.zone and name.endswith("D") else name
 
     # ---- values ----
 
-    def _measure(self, names: list[str], times: np.ndarray | None, dates: bool, missing: Missing) -> None:
-        """Set ``columns``, ``dtypes``, ``values`` and ``observed``."""
+    def _measure(self, names: list[str], times: np.ndarray | None, missing: Missing) -> None:
+        """Set ``columns``, ``dtypes``, ``decimals``, ``values`` and ``observed``."""
         parts, kinds = zip(*map(self.table.numbers, names), strict=True)
+        decimals = tuple(
+            0 if kind[0] in "iub" else decimals_of(part, kind) for part, kind in zip(parts, kinds, strict=True)
+        )
         values = np.stack(parts, axis=1)[self.order]  # (R, F)
         self.observed = None
         if self.roles.wide:
@@ -198,19 +264,21 @@ class SeriesTable:
             place = lambda row, _: self._place(row, names[row % steps])  # noqa: E731
             self.columns: tuple[str, ...] = ("value",)
             self.dtypes: tuple[str, ...] = (str(np.result_type(*map(np.dtype, kinds))),)
+            self.decimals: tuple[int, ...] = (-1 if -1 in decimals else max(decimals),)
         else:
             place = lambda row, column: self._place(row, names[column])  # noqa: E731
-            self.columns, self.dtypes = tuple(names), kinds
+            self.columns, self.dtypes, self.decimals = tuple(names), kinds, decimals
         self.observed = fill(values, self.bounds, missing, place, times)
         constant = [name for name, column in zip(self.columns, values.T, strict=True) if (column == column[0]).all()]
         if constant:
             rank_zero_warn(f"{self.path}: constant, so that there is nothing to learn in them: {', '.join(constant)}")
         if self.roles.irregular:
             assert times is not None
-            gaps = np.diff(times, prepend=times[:1]) / (1e6 if dates else 1.0)
+            gaps = np.diff(times, prepend=times[:1]) / (1.0 if self.dates is None else 1e6)
             gaps[self.bounds[:-1]] = 0.0
             values = np.concatenate([gaps[:, None], values], axis=1)
             self.columns, self.dtypes = (INTERVAL, *self.columns), ("float64", *self.dtypes)
+            self.decimals = (self.time_decimals, *self.decimals)
             if self.observed is not None:
                 self.observed = np.concatenate([np.ones((len(gaps), 1), dtype=bool), self.observed], axis=1)
             if INTERVAL in names:
@@ -234,17 +302,19 @@ class SeriesTable:
             ids, classes = np.array([known[name] for name in classes])[ids], self.roles.classes
         return ids[self.order], classes
 
-    def _attributes(self) -> tuple[list[np.ndarray], tuple[str, ...]]:
-        """Attributes (R,), constant within each series, and their types."""
-        columns, dtypes = [], []
+    def _attributes(self) -> tuple[list[np.ndarray], tuple[str, ...], tuple[int, ...]]:
+        """Attributes (R,), constant within each series, their types and their decimals."""
+        columns, dtypes, decimals = [], [], []
         for name in self.roles.static:
-            if pd.api.types.is_numeric_dtype(self.table.frame[name]):
+            if self.table.counts(name):
                 column, dtype = self.table.numbers(name)
                 gap = np.flatnonzero(np.isnan(column))
                 if len(gap):
                     raise InputError(f"{self.table.place(int(gap[0]), name)}: the cell is empty: fill it in")
+                decimals.append(decimals_of(column, dtype))
             else:
                 column, dtype = self.table.words(name), "object"
+                decimals.append(-1)
             column = column[self.order]
             changed = self._change(column)
             if changed is not None:
@@ -254,7 +324,7 @@ class SeriesTable:
                 )
             columns.append(column)
             dtypes.append(dtype)
-        return columns, tuple(dtypes)
+        return columns, tuple(dtypes), tuple(decimals)
 
     def _change(self, column: np.ndarray) -> int | None:
         """The first row that differs from the one before it in the same series."""
@@ -280,6 +350,11 @@ class SeriesTable:
         lengths = np.diff(self.bounds)
         if window is None:
             start, length, series = self.bounds[:-1], lengths, np.arange(len(lengths))
+            if len(self.breaks):
+                rank_zero_warn(
+                    f"{self._place(int(self.breaks[0]), self.time)}: steps are missing before this one, and at"
+                    f" {len(self.breaks) - 1} other places: series go on over them as if none were"
+                )
         else:
             short = np.flatnonzero(lengths < window)
             if len(short):
@@ -290,6 +365,7 @@ class SeriesTable:
                 )
             starts = [np.arange(a, b - window + 1, stride) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
             start, series = np.concatenate(starts), np.repeat(np.arange(len(starts)), [len(part) for part in starts])
+            start, series = self._whole(start, series, window)
             length = np.full(len(start), window)
         changes = np.concatenate([[0], np.cumsum(self.label[1:] != self.label[:-1])])
         steady = changes[start + length - 1] == changes[start]
@@ -325,6 +401,24 @@ class SeriesTable:
         )
         return rows, start, self.series_of[series]
 
+    def _whole(self, start: np.ndarray, series: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """The windows that reach over no missing steps."""
+        if not len(self.breaks):
+            return start, series
+        before, after = (np.searchsorted(self.breaks, at, side="right") for at in (start, start + window - 1))
+        whole = before == after
+        if not whole.any():
+            raise InputError(
+                f"{self.path}: steps are missing at {len(self.breaks)} places, and no window of {window} lies between"
+                " them: choose a smaller one"
+            )
+        rank_zero_info(
+            f"{self._place(int(self.breaks[0]), self.time)}: steps are missing before this one"
+            + (f" and at {len(self.breaks) - 1} other places" if len(self.breaks) > 1 else "")
+            + f": {(~whole).sum()} of {len(whole)} windows would reach over such a gap: left out"
+        )
+        return start[whole], series[whole]
+
 
 def find(path: Path) -> tuple[Path, SeriesSchema | None]:
     """The table that is meant: of a folder ``samples.csv`` or ``samples.parquet``; and what the manifest says of it.
@@ -351,18 +445,9 @@ def _plain(number: float) -> str:
     return repr(int(number)) if float(number).is_integer() else f"{number:.12g}"
 
 
-def _frequency(times: np.ndarray, gaps: np.ndarray, bounds: np.ndarray, dates: bool) -> str:
-    """What the schema calls the time from step to step, the same everywhere to rounding; empty where it is not."""
-    if not len(gaps):
-        return ""
-    if not dates:
-        gap = float(np.median(gaps))
-        noise = 1e-6 * gap + 4 * np.finfo(float).eps * float(np.abs(times).max())
-        return _plain(gap) if np.abs(gaps - gap).max() <= noise else ""
-    if (gaps == gaps[0]).all():
-        return str(pd.tseries.frequencies.to_offset(pd.Timedelta(int(gaps[0]), unit="us")).freqstr)
-    series = [pd.DatetimeIndex(part.astype("datetime64[us]")) for part in np.split(times, bounds[1:-1])]
+def _calendar(series: list[pd.DatetimeIndex]) -> str:
+    """What pandas calls steps of a calendar, such as months, the same in all series; empty where they are none."""
     longest = max(series, key=len)
-    alias = pd.infer_freq(longest) if len(longest) > 2 else None  # such as months
+    alias = pd.infer_freq(longest) if len(longest) > 2 else None
     same = alias and all(part.equals(pd.date_range(part[0], periods=len(part), freq=alias)) for part in series)
     return str(alias) if same else ""

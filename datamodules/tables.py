@@ -1,22 +1,25 @@
-"""Tables from .csv and .parquet: columns of numbers, words and times, and where in the file each cell stands."""
+"""Tables from .csv, .tsv, .xlsx and .parquet: columns of numbers, words and times, and where each cell stands."""
 
 from __future__ import annotations
 
 import csv
 import io
-import warnings
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from lightning.pytorch.utilities import rank_zero_info
 
+from datamodules.cells import ZERO_IN_FRONT, Marks, decorated, text_of
+from datamodules.dates import Dates, read_dates, whole_dates
 from datamodules.errors import InputError
 from datamodules.schema import label_ids
-from datamodules.textsource import is_whole, reason_of, text_of
+from datamodules.textsource import is_whole, reason_of
 
-ENDINGS = (".csv", ".parquet")
+ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number
 
 
@@ -24,9 +27,9 @@ class TableFile:
     """A table, whose cells can be named to whoever has to put them right.
 
     Args:
-        path: a ``.csv`` in UTF-8 with a header, or a ``.parquet``.
-        words: columns of a ``.csv`` that are read letter by letter, so that ``007`` and ``NA`` stay what they are.
-        named: columns besides in which ``NA`` and its like stand for themselves.
+        path: a ``.csv`` or ``.tsv`` with a header, the first sheet of an ``.xlsx``, or a ``.parquet``.
+        words: columns that are read letter by letter, so that ``007`` and ``NA`` stay what they are.
+        marks: how its cells are written, where it is text.
 
     Attributes:
         frame: the table.
@@ -36,17 +39,19 @@ class TableFile:
         InputError: it cannot be read.
     """
 
-    def __init__(self, path: Path, words: Collection[str] = (), named: Collection[str] = ()) -> None:
-        self.path = path
+    def __init__(self, path: Path, words: Collection[str] = (), marks: Marks = Marks()) -> None:  # noqa: B008
+        self.path, self.marks = path, marks
         if not path.exists():
             raise InputError(f"no file {path}: check the path")
-        read = {".csv": self._csv, ".parquet": self._parquet}.get(path.suffix.lower())
+        read = {".csv": self._csv, ".tsv": self._csv, ".xlsx": self._xlsx, ".parquet": self._parquet}.get(
+            path.suffix.lower()
+        )
         if read is None:
             raise InputError(
                 f"{path}: {path.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
         self._lines: list[int] = []  # of each row of a .csv
-        self.frame = read(set(words), set(words) | set(named))
+        self.frame = read(set(words))
         self.names = [str(name) for name in self.frame.columns]
         twice = [name for name in self.names if self.names.count(name) > 1]
         if twice:
@@ -55,28 +60,54 @@ class TableFile:
         if not len(self.frame):
             raise InputError(f"{path}: no rows in it, only the names of {len(self.names)} columns")
 
-    def _csv(self, words: set[str], named: set[str]) -> pd.DataFrame:
-        content = text_of(self.path)
+    def _csv(self, words: set[str]) -> pd.DataFrame:
+        content = text_of(self.path, self.marks.encoding)
+        self.marks, said = self.marks.found(self.path, content)
         names = self._check(content)
-        options: dict[str, Any] = {
-            "na_values": {name: [""] if name in named else list(EMPTY) for name in names},
-            "keep_default_na": False,
-            "dtype": {name: str for name in names if name in words},
-            "low_memory": False,  # guess the type of a column from all of it
-        }
-        try:
-            frame = pd.read_csv(io.StringIO(content), header=0, names=names, index_col=False, **options)
-        except (ValueError, OverflowError) as error:
-            raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
+        frame = self._read(content, names, words)
         if len(frame) != len(self._lines):
             raise InputError(
                 f"{self.path}: {len(self._lines)} rows, of which pandas reads {len(frame)}: check the quotes"
             )
+        whole = [name for name in names if name not in words and pd.api.types.is_integer_dtype(frame[name])]
+        if zeros := [name for name in whole if self._zeros_in_front(content, names, name)]:
+            frame[zeros] = self._read(content, names, set(zeros), only=set(zeros))[zeros]
+            said.append(f"numbers with zeros in front are names: {', '.join(zeros)}")
+        if said:
+            rank_zero_info(f"{self.path}: {'; '.join(said)}")
         return frame
+
+    def _read(self, content: str, names: list[str], words: set[str], only: set[str] | None = None) -> pd.DataFrame:
+        empty = [*EMPTY, *self.marks.missing]
+        options: dict[str, Any] = {
+            "sep": self.marks.separator,
+            "decimal": self.marks.decimal,
+            "thousands": self.marks.thousands,
+            "na_values": {name: ["", *self.marks.missing] if name in words else empty for name in names},
+            "keep_default_na": False,
+            "dtype": {name: str for name in names if name in words},
+            "dtype_backend": "numpy_nullable",  # whole numbers stay whole beside empty cells
+            # The number that the digits mean, to the last bit, as pandas 3 reads by itself.
+            **({"float_precision": "round_trip"} if pd.__version__ < "3" else {}),
+            "low_memory": False,  # guess the type of a column from all of it
+            "usecols": None if only is None else sorted(only, key=names.index),
+        }
+        try:
+            return pd.read_csv(io.StringIO(content), header=0, names=names, index_col=False, **options)
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
+
+    def _zeros_in_front(self, content: str, names: list[str], name: str) -> bool:
+        if not re.search(
+            rf"(^|[\n\"{re.escape(self.marks.separator or ',')}])[+-]?0\d", content
+        ):  # quick, for most files
+            return False
+        cells = self._read(content, names, {name}, only={name})[name].dropna()
+        return any(ZERO_IN_FRONT.fullmatch(cell.strip()) for cell in cells.unique())
 
     def _check(self, content: str) -> list[str]:
         """The header; each row has as many fields, and its line is noted: pandas fills up short rows in silence."""
-        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=self.marks.separator or ",")
         names: list[str] = []
         line = 1
         try:
@@ -92,7 +123,7 @@ class TableFile:
                 elif len(fields) != len(names):
                     raise InputError(
                         f"{self.path}:{first}: {len(fields)} fields, where the header names {len(names)}: an empty cell"
-                        " needs its comma, and quotes go around what holds one"
+                        " needs what separates it from the next, and quotes go around one that holds such a mark"
                     )
                 else:
                     self._lines.append(first)
@@ -104,7 +135,7 @@ class TableFile:
             raise InputError(f"{self.path}: the file is empty: a header and a row a step are needed")
         return names
 
-    def _parquet(self, words: set[str], named: set[str]) -> pd.DataFrame:
+    def _parquet(self, words: set[str]) -> pd.DataFrame:
         try:
             frame = pd.read_parquet(self.path)
         except ImportError:
@@ -113,7 +144,27 @@ class TableFile:
             raise InputError(
                 f"{self.path}: not a .parquet that can be read ({reason_of(error)[:120]}): write it anew"
             ) from None
-        return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+        return self._without(frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index())
+
+    def _xlsx(self, words: set[str]) -> pd.DataFrame:
+        try:
+            sheets = pd.read_excel(self.path, sheet_name=None, dtype=dict.fromkeys(words, str))
+        except ImportError:
+            raise InputError(
+                f"{self.path}: .xlsx needs openpyxl: pip install 'ganaug[excel]', or save a .csv"
+            ) from None
+        except Exception as error:  # openpyxl's are of many kinds
+            raise InputError(f"{self.path}: not an .xlsx that can be read ({reason_of(error)[:120]})") from None
+        name, frame = next(iter(sheets.items()))
+        if len(sheets) > 1:
+            rank_zero_info(f"{self.path}: of its {len(sheets)} sheets the first is read, {name}")
+        return self._without(frame)
+
+    def _without(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table without the cells that hold no value by ``missing``."""
+        for name in frame.columns if self.marks.missing else ():
+            frame[name] = frame[name].mask(frame[name].astype(str).isin(self.marks.missing))
+        return frame
 
     # ---- places ----
 
@@ -142,6 +193,15 @@ class TableFile:
             return False
         return bool(pd.to_numeric(data, errors="coerce").notna().sum() * 2 > data.notna().sum())
 
+    def counts(self, column: str) -> bool:
+        """Whether all cells of a column are numbers, and none has a zero in front, as codes have."""
+        data = self.frame[column]
+        if not _wordy(data):
+            return bool(pd.api.types.is_numeric_dtype(data))
+        cells = data.dropna().astype(str).str.strip()
+        numbers = pd.to_numeric(cells, errors="coerce").notna().all()
+        return bool(len(cells) and numbers and not any(map(ZERO_IN_FRONT.fullmatch, cells.unique())))
+
     def numbers(self, column: str, exact: bool = True) -> tuple[np.ndarray, str]:
         """A column of numbers: float64 (R,), NaN where a cell is empty, and the name of its type.
 
@@ -162,7 +222,7 @@ class TableFile:
         if exact and kind.kind in "iuO":
             large = np.abs(values) > 2.0**53
             self._refuse(column, large, "is too large to keep all digits: leave the column out, or name it id_column")
-        return values, "float64" if kind.kind == "O" or (kind.kind != "f" and np.isnan(values).any()) else str(kind)
+        return values, "float64" if kind.kind == "O" else str(kind)
 
     def words(self, column: str, empty: bool = False) -> np.ndarray:
         """A column of names: str (R,); whole numbers as such; an empty cell is one only where that is said.
@@ -179,10 +239,8 @@ class TableFile:
             data = data.astype("int64")
         return np.asarray(data.astype(object).map(str).to_numpy(dtype=object))
 
-    def times(self, column: str) -> tuple[np.ndarray, bool]:
-        """A column of times: numbers float64 (R,), or dates as microseconds since 1970, int64 (R,); and whether dates.
-
-        Dates with a time zone are taken to UTC.
+    def times(self, column: str) -> tuple[np.ndarray, Dates | None]:
+        """A column of times: numbers float64 (R,), or dates as microseconds since 1970, int64 (R,), and what these are.
 
         Raises:
             InputError: a cell is empty, or no time.
@@ -190,23 +248,27 @@ class TableFile:
         data = self.frame[column]
         self._refuse(column, data.isna().to_numpy(), "is empty: every step needs its time")
         if self.numeric(column):
-            return self.numbers(column, exact=False)[0], False
-        if _wordy(data):
-            parsed = pd.to_datetime(data, errors="coerce", utc=True, format="ISO8601")
-            if parsed.isna().any():  # another way to write dates, the same for all
-                others = [pd.to_datetime(data, errors="coerce", utc=True, format=layout) for layout in _layouts(data)]
-                whole = [other for other in others if other.notna().all()]
-                if len(whole) > 1 and (differs := (whole[0] != whole[1]).to_numpy()).any():
-                    self._refuse(column, differs, "may have the day or the month first: write dates as 2024-12-31")
-                parsed = max([parsed, *others], key=lambda dates: int(dates.notna().sum()))
-            self._refuse(column, parsed.isna().to_numpy(), "is neither a number nor a date like the others")
-            data = parsed
+            numbers = self.numbers(column, exact=False)[0]
+            dates = whole_dates(numbers)
+            return (numbers, None) if dates is None else (dates.times, dates)
         if not pd.api.types.is_datetime64_any_dtype(data):
-            data = pd.to_datetime(data, errors="coerce", utc=True)  # such as days without time
-            self._refuse(column, data.isna().to_numpy(), "is neither a number nor a date")
-        if data.dt.tz is not None:
+            if not _wordy(data) or not isinstance(data.iloc[0], str):  # such as days without time
+                parsed = pd.to_datetime(data, errors="coerce")
+                self._refuse(column, parsed.isna().to_numpy(), "is neither a number nor a date")
+                data = parsed
+            else:
+                dates = read_dates(data, lambda wrong, why: self._refuse(column, wrong, why))
+                return dates.times, dates
+        zone = "" if data.dt.tz is None else str(data.dt.tz)
+        if zone:
             data = data.dt.tz_convert("UTC").dt.tz_localize(None)
-        return data.to_numpy().astype("datetime64[us]").astype(np.int64), True
+        times = data.to_numpy().astype("datetime64[us]").astype(np.int64)
+        return times, Dates(times, zone=zone.removeprefix("UTC") if zone[3:4] in ("+", "-") else zone)
+
+    def like_numbers(self, column: str) -> str | None:
+        """A cell of a column of words that are numbers but for a sign, such as a percent sign; None of others."""
+        data = self.frame[column].dropna()
+        return decorated([str(cell).strip() for cell in data.unique()[:1000]]) if _wordy(data) and len(data) else None
 
     def _refuse(self, column: str, wrong: np.ndarray, why: str) -> None:
         """Refuse the first cell that is wrong (R,)."""
@@ -214,14 +276,6 @@ class TableFile:
             row = int(wrong.argmax())
             cell = self.frame[column].iloc[row]
             raise InputError(f"{self.place(row, column)}: {'the cell' if pd.isna(cell) else repr(str(cell))} {why}")
-
-
-def _layouts(dates: pd.Series) -> list[str]:
-    """How the first date may be written: with the day first, with the month first."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a day that comes first where it cannot
-        guesses = [pd.tseries.api.guess_datetime_format(str(dates.iloc[0]), dayfirst=first) for first in (True, False)]
-    return [layout for layout in dict.fromkeys(guesses) if layout is not None]
 
 
 def class_ids(words: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -253,7 +253,7 @@ def test_attributes_come_back(tmp_path):
         (pd.date_range("2020-01-01", periods=12, freq="MS"), "2020-01-01T00:00:00", "MS"),
         (pd.date_range("2020-01-03", periods=12, freq="B"), "2020-01-03T00:00:00", "B"),
         (pd.date_range("2020-01-13", periods=12, freq="D").strftime("%d/%m/%Y"), "2020-01-13T00:00:00", "24h"),
-        (pd.date_range("2020-01-13", periods=12, freq="h", tz="Asia/Tokyo"), "2020-01-12T15:00:00", "h"),
+        (pd.date_range("2020-01-13", periods=12, freq="h", tz="Asia/Tokyo"), "2020-01-13T00:00:00+09:00", "h"),
     ],
 )
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -267,8 +267,7 @@ def test_samples_go_on_at_the_frequency_of_the_source(tmp_path, times, start, fr
     if frequency in ("1", "0.1", "0.25"):
         np.testing.assert_allclose(written, times, rtol=1e-12)
     else:
-        wanted = pd.to_datetime(times, utc=True, dayfirst=True).tz_localize(None)
-        assert pd.DatetimeIndex(written).tolist() == wanted.tolist()
+        assert pd.Series(written).astype(str).tolist() == pd.Series(times).astype(str).tolist()  # as they came
 
 
 def test_irregular_times_become_steps_or_are_learned(tmp_path, caplog):
@@ -368,11 +367,11 @@ def test_a_test_file_is_matched(tmp_path):
 
 
 def test_missing_values_are_filled_linearly_and_at_the_ends_by_the_nearest(tmp_path):
-    content = "s,t,v,n\na,0,,1\na,1,1,2\na,2,NA,\na,4,4,4\nb,0,5,5\nb,1,6,6\nb,2,7,7\nb,3,,8\n"
+    content = "s,t,v,n\na,0,,1\na,1,1,2\na,2,NA,\na,4,4,5\nb,0,5,5\nb,1,6,6\nb,2,7,7\nb,3,,8\n"
     file = write(tmp_path / "a.csv", content)
     options = {"id_column": "s", "time_column": "t"}
     refused(lambda: SeriesFile(file, **options), f"{file}:2, column v: no value", "missing to interpolate or mask")
-    wanted = [[[1, 1], [1, 2], [2, 2 + 2 / 3], [4, 4]], [[5, 5], [6, 6], [7, 7], [7, 8]]]
+    wanted = [[[1, 1], [1, 2], [2, 3], [4, 5]], [[5, 5], [6, 6], [7, 7], [7, 8]]]
     module = SeriesFile(file, missing="interpolate", **options)
     np.testing.assert_allclose(decoded(module), wanted, atol=1e-6)
     assert "observed" not in module.load()[0].fields
@@ -486,7 +485,7 @@ def test_parquet_that_cannot_be_read(tmp_path, monkeypatch):
     refused(lambda: SeriesFile(write(tmp_path / "d.parquet", b""), window=5), "not a .parquet")
     days = write(tmp_path / "e.parquet", pd.DataFrame({"v": pd.date_range("2020", periods=9)}))
     refused(lambda: SeriesFile(days, window=5, value_columns=["v"]), "the column v holds datetime64")
-    refused(lambda: SeriesFile(write(tmp_path / "a.xls", "x"), window=5), ".xls is none of .csv, .parquet")
+    refused(lambda: SeriesFile(write(tmp_path / "a.xls", "x"), window=5), ".xls is none of .csv, .tsv, .xlsx, .parquet")
     refused(lambda: SeriesFile(tmp_path / "none.csv", window=5), "no file")
 
     def without(name, *rest, **options):

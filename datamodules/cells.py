@@ -1,0 +1,201 @@
+"""How a file writes its cells: what separates them, what numbers look like, and how many decimals they have."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from datamodules.errors import InputError
+
+Separator = Literal[",", ";", "\t", "|"]
+SEPARATORS: dict[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+LOOKED_AT = 2000  # rows by which marks are found out
+DIGITS = 12  # most decimals that are taken for a column's own; float64 has hardly more
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+GROUPED_WITH_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
+GROUPED_WITH_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")
+COMMA = re.compile(r"[+-]?\d+,\d+")
+POINT = re.compile(r"[+-]?\d*\.\d+")
+DECORATED = re.compile(r"[^\w\s.+-]?\s?[+-]?\d[\d.,'\u00a0\u202f ]*\s?[^\w\s]{0,2}")  # such as 3.5% or $ 1 250
+ZERO_IN_FRONT = re.compile(r"[+-]?0\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """How a table writes its cells; None for what is to be found out.
+
+    Args:
+        separator: between cells.
+        decimal, thousands: marks in numbers.
+        encoding: of the file; by default UTF-8, or UTF-16 where the file begins with its mark.
+        missing: cells besides the empty one that hold no value, as they are written.
+    """
+
+    separator: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse marks that cannot be.
+
+        Raises:
+            InputError: naming the option.
+        """
+        marks = {"separator": SEPARATORS, "decimal": (".", ","), "thousands": (",", ".", "'", " ", "_")}
+        for name, known in marks.items():
+            if (given := getattr(self, name)) is not None and given not in known:
+                raise InputError(f"{name} must be one of {' '.join(map(repr, known))}, not {given!r}")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise InputError(f"decimal and thousands are both {self.decimal!r}")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise InputError(f"encoding: Python knows no {self.encoding!r}; try utf-8, cp1252 or latin-1") from None
+
+    def found(self, path: Path, content: str) -> tuple[Marks, list[str]]:
+        """All marks, those that were left out found out; and what was found, for a line.
+
+        Raises:
+            InputError: there is doubt, with the cell that may be read in two ways.
+        """
+        said: list[str] = []
+        separator = self.separator
+        if separator is None:
+            separator = "\t" if path.suffix.lower() == ".tsv" else _separator(path, content)
+            if separator != {".tsv": "\t"}.get(path.suffix.lower(), ","):
+                said.append(f"cells are separated by {SEPARATORS[separator]}")
+        marks = replace(self, separator=separator)
+        if self.decimal is None and self.thousands is None:
+            decimal, thousands, cell = _numbers(path, content, separator)
+            marks = replace(marks, decimal=decimal, thousands=thousands)
+            if cell:
+                grouped = f", with {thousands!r} between thousands" if thousands else ""
+                said.append(f"numbers like {cell!r} have a decimal {'comma' if decimal == ',' else 'point'}{grouped}")
+        decimal = marks.decimal or ("," if marks.thousands == "." else ".")
+        return replace(marks, decimal=decimal), said
+
+
+def text_of(path: Path, encoding: str | None = None) -> str:
+    """What a file holds, without a byte order mark.
+
+    Args:
+        encoding: by default UTF-8, or UTF-16 where the file begins with its mark.
+
+    Raises:
+        InputError: it cannot be read, or not in this encoding.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    name = encoding or ("utf-16" if wide else "utf-8")
+    try:
+        return content.decode(name).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: not {name.upper()}, at byte {error.start} of the file (0x{content[error.start]:02x}): save"
+            " the file in UTF-8, or name its encoding (encoding cp1252, for example)"
+        ) from None
+
+
+def _rows(content: str, separator: str) -> Iterator[list[str]]:
+    """The first rows that have cells."""
+    head = content[:4_000_000].splitlines(keepends=True)
+    return islice((row for row in csv.reader(head, delimiter=separator) if row), LOOKED_AT)
+
+
+def _separator(path: Path, content: str) -> str:
+    """The mark by which every row has as many cells as the header, and more than one; a comma where none is."""
+    fits = []
+    for mark in SEPARATORS:
+        counts = {len(row) for row in _rows(content, mark)}
+        if len(counts) == 1 and counts != {1}:
+            fits.append(mark)
+    if len(fits) > 1:
+        line = content.split("\n", 1)[0].strip()
+        raise InputError(
+            f"{path}:1: {line[:80]!r} may be separated by {' or by '.join(SEPARATORS[mark] for mark in fits)}: set"
+            " separator"
+        )
+    return fits[0] if fits else ","
+
+
+def _numbers(path: Path, content: str, separator: str) -> tuple[str, str | None, str]:
+    """The marks for decimals and for thousands, and a cell that says so where they are not the usual ones."""
+    if "," not in content or (separator == "," and '"' not in content):
+        return ".", None, ""
+    cells = {cell.strip() for row in islice(_rows(content, separator), 1, None) for cell in row}
+    cells = {cell for cell in cells if cell[:1] in "+-0123456789." and cell[:1]}
+
+    def first(form: re.Pattern[str]) -> str:
+        return next(filter(form.fullmatch, sorted(cells)), "")
+
+    if cell := first(GROUPED_WITH_POINT):
+        return ".", ",", cell
+    if cell := first(GROUPED_WITH_COMMA):
+        return ",", ".", cell
+    commas = [cell for cell in sorted(cells) if COMMA.fullmatch(cell) and not GROUPED.fullmatch(cell)]
+    if commas and (point := first(POINT)):
+        raise InputError(f"{path}: {commas[0]!r} and {point!r}: which mark has the decimals? set decimal")
+    if commas:
+        return ",", None, commas[0]
+    if cell := first(GROUPED):
+        raise InputError(
+            f"{path}: {cell!r} may be {cell.replace(',', '')} or {cell.replace(',', '.', 1)}: set thousands to ',' or"
+            " decimal to ','"
+        )
+    return ".", None, ""
+
+
+def decorated(cells: Sequence[str]) -> str | None:
+    """A cell that is a number but for a sign, such as a percent sign, where most cells are so."""
+    found = [cell for cell in cells if DECORATED.fullmatch(cell)]
+    return found[0] if len(found) * 2 > len(cells) else None
+
+
+def decimals_of(values: np.ndarray, dtype: str = "float64") -> int:
+    """The least number of decimals that all numbers have; -1 where it is more than can be told.
+
+    Args:
+        values: float64 (R,); what is not finite does not count.
+        dtype: that they came in: digits beyond those of float32 are none of the source's.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return -1
+    if np.dtype(dtype).kind != "f":
+        return 0
+    single = np.dtype(dtype) == np.float32
+    limit = 2.0 ** (24 if single else 53) / max(1.0, float(np.abs(values).max()))
+    for decimals in range(DIGITS + 1):
+        scale = 10.0**decimals
+        if scale > limit:
+            break
+        if all(_equal(np.rint(part * scale) / scale, part, single) for part in (values[:64], values)):
+            return decimals
+    return -1
+
+
+def _equal(a: np.ndarray, b: np.ndarray, single: bool) -> bool:
+    return bool((a.astype(np.float32) == b.astype(np.float32)).all() if single else (a == b).all())
+
+
+def rounded(values: np.ndarray, decimals: int) -> np.ndarray:
+    """Values with so many decimals, each the number that its digits mean; as they are where there are -1."""
+    if decimals < 0:
+        return values
+    whole: np.ndarray = np.rint(values * 10.0**decimals) / 10.0**decimals
+    return whole
