@@ -197,5 +197,5 @@ def rounded(values: np.ndarray, decimals: int) -> np.ndarray:
     """Values with so many decimals, each the number that its digits mean; as they are where there are -1."""
     if decimals < 0:
         return values
-    whole: np.ndarray = np.rint(values * 10.0**decimals) / 10.0**decimals
+    whole: np.ndarray = np.rint(values * 10.0**decimals) / 10.0**decimals + 0.0  # of -0.0, 0.0
     return whole

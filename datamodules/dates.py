@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,15 @@ import pandas as pd
 OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 # Dates written as whole numbers, by their digits.
 WHOLE = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+DAYS = (
+    "%m.%d.%Y", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y",
+    "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d. %B %Y", "%b %d %Y", "%b %d, %Y", "%B %d, %Y",
+    "%b %Y", "%a %d %b %Y", "%a, %d %b %Y",
+)  # fmt: skip
+HOURS = (
+    "", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", " %I %p",
+    ", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p",
+)  # fmt: skip
 STYLES = "2024-12-31 23:59:00, 31.12.2024 23:59, 12/31/2024 11:59 PM, 31 Dec 2024, 20241231"
 # Zones that a file with such offsets most likely means; any other is found, too.
 USUAL = (
@@ -93,10 +101,9 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None]) -> D
     offsets = _offsets(text)
     bare = text.str.replace(OFFSET, "", regex=True) if offsets is not None else text
     parsed = pd.to_datetime(bare, errors="coerce", format="ISO8601")
-    format = _guess(bare, dayfirst=False) if parsed.notna().all() else ""
+    format = pd.tseries.api.guess_datetime_format(str(bare.iloc[0])) or "" if parsed.notna().all() else ""
     if parsed.isna().any():  # another way to write dates, the same for all
-        layouts = list(dict.fromkeys(filter(None, (_guess(bare, dayfirst=first) for first in (True, False)))))
-        others = [(layout, pd.to_datetime(bare, errors="coerce", format=layout)) for layout in layouts]
+        others = [(one, pd.to_datetime(bare, errors="coerce", format=one)) for one in _styles(str(bare.iloc[0]))]
         whole = [one for one in others if one[1].notna().all()]
         if len(whole) > 1 and (differs := (whole[0][1] != whole[1][1]).to_numpy()).any():
             refuse(differs, "may have the day or the month first: write dates as 2024-12-31")
@@ -120,10 +127,16 @@ def _microseconds(dates: pd.Series) -> np.ndarray:
     return np.asarray(dates.to_numpy().astype("datetime64[us]").astype(np.int64))
 
 
-def _guess(cells: pd.Series, dayfirst: bool) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a day that comes first where it cannot
-        return pd.tseries.api.guess_datetime_format(str(cells.iloc[0]), dayfirst=dayfirst) or ""
+def _styles(cell: str) -> list[str]:
+    """The formats in which a cell is a date."""
+    found = []
+    for one in (date + time for date in DAYS for time in HOURS):
+        try:
+            datetime.strptime(cell, one)
+        except ValueError:
+            continue
+        found.append(one)
+    return found
 
 
 def _style(format: str, dates: pd.Series, cells: pd.Series) -> str:

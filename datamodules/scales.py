@@ -247,7 +247,8 @@ class SeriesSchema(Schema):
         """Times that lie so far after the start, to the source's resolution: numbers, or of dates seconds."""
         decimals = self.decimals[0] if self.decimals else -1
         try:
-            return rounded(float(self.start) + passed, decimals)
+            times = rounded(float(self.start) + passed, decimals)
+            return times.astype(np.int64) if decimals == 0 else times
         except ValueError:
             passed = rounded(passed, decimals if decimals >= 0 else 3)
             dates = self._first() + pd.to_timedelta(np.rint(passed * 1e6).astype(np.int64), unit="us")

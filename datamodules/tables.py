@@ -51,6 +51,7 @@ class TableFile:
                 f"{path}: {path.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
         self._lines: list[int] = []  # of each row of a .csv
+        self._codes: list[str] = []  # columns of whole numbers with zeros in front
         self.frame = read(set(words))
         self.names = [str(name) for name in self.frame.columns]
         twice = [name for name in self.names if self.names.count(name) > 1]
@@ -70,7 +71,8 @@ class TableFile:
                 f"{self.path}: {len(self._lines)} rows, of which pandas reads {len(frame)}: check the quotes"
             )
         whole = [name for name in names if name not in words and pd.api.types.is_integer_dtype(frame[name])]
-        if zeros := [name for name in whole if self._zeros_in_front(content, names, name)]:
+        self._codes = zeros = [name for name in whole if self._zeros_in_front(content, names, name)]
+        if zeros:
             frame[zeros] = self._read(content, names, set(zeros), only=set(zeros))[zeros]
             said.append(f"numbers with zeros in front are names: {', '.join(zeros)}")
         if said:
@@ -187,11 +189,21 @@ class TableFile:
     def numeric(self, column: str) -> bool:
         """Whether a column holds numbers: by its type, or as more than half of its words are some."""
         data = self.frame[column]
+        if column in self._codes:
+            return False
         if pd.api.types.is_numeric_dtype(data):
             return not pd.api.types.is_complex_dtype(data)
         if not _wordy(data):
             return False
-        return bool(pd.to_numeric(data, errors="coerce").notna().sum() * 2 > data.notna().sum())
+        return bool(self._parsed(data).notna().sum() * 2 > data.notna().sum())
+
+    def _parsed(self, words: pd.Series) -> pd.Series:
+        """Words as numbers, by the table's marks; empty where they are none."""
+        if self.marks.thousands:
+            words = words.str.replace(self.marks.thousands, "", regex=False)
+        if self.marks.decimal == ",":
+            words = words.str.replace(",", ".", regex=False)
+        return pd.to_numeric(words, errors="coerce")
 
     def counts(self, column: str) -> bool:
         """Whether all cells of a column are numbers, and none has a zero in front, as codes have."""
@@ -199,7 +211,7 @@ class TableFile:
         if not _wordy(data):
             return bool(pd.api.types.is_numeric_dtype(data))
         cells = data.dropna().astype(str).str.strip()
-        numbers = pd.to_numeric(cells, errors="coerce").notna().all()
+        numbers = self._parsed(cells).notna().all()
         return bool(len(cells) and numbers and not any(map(ZERO_IN_FRONT.fullmatch, cells.unique())))
 
     def numbers(self, column: str, exact: bool = True) -> tuple[np.ndarray, str]:
@@ -210,10 +222,12 @@ class TableFile:
                 float64 loses digits of it.
         """
         data = self.frame[column]
+        if column in self._codes:
+            self._refuse(column, data.str.match(ZERO_IN_FRONT).fillna(False).to_numpy(), "is a code, not a measurement")
         if not pd.api.types.is_numeric_dtype(data) or pd.api.types.is_complex_dtype(data):
             if not _wordy(data):
                 raise InputError(f"{self.path}: the column {column} holds {data.dtype}, and numbers are needed")
-            parsed = pd.to_numeric(data, errors="coerce")
+            parsed = self._parsed(data)
             self._refuse(column, (parsed.isna() & data.notna()).to_numpy(), "is no number")
             data = parsed
         values: np.ndarray = data.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -268,6 +282,8 @@ class TableFile:
     def like_numbers(self, column: str) -> str | None:
         """A cell of a column of words that are numbers but for a sign, such as a percent sign; None of others."""
         data = self.frame[column].dropna()
+        if column in self._codes:
+            return None
         return decorated([str(cell).strip() for cell in data.unique()[:1000]]) if _wordy(data) and len(data) else None
 
     def _refuse(self, column: str, wrong: np.ndarray, why: str) -> None:
