@@ -16,8 +16,8 @@ OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
 WHOLE = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 DAYS = (
     "%m.%d.%Y", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y",
-    "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d. %B %Y", "%b %d %Y", "%b %d, %Y", "%B %d, %Y",
-    "%b %Y", "%a %d %b %Y", "%a, %d %b %Y",
+    "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d. %B %Y", "%b %d %Y", "%b %d, %Y",
+    "%B %d, %Y", "%b %Y", "%a %d %b %Y", "%a, %d %b %Y",
 )  # fmt: skip
 HOURS = (
     "", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", " %I %p",

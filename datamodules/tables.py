@@ -100,9 +100,8 @@ class TableFile:
             raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
 
     def _zeros_in_front(self, content: str, names: list[str], name: str) -> bool:
-        if not re.search(
-            rf"(^|[\n\"{re.escape(self.marks.separator or ',')}])[+-]?0\d", content
-        ):  # quick, for most files
+        begins = re.escape(f'\n"+-{self.marks.separator}')
+        if not re.search(rf"0(?<=[{begins}]0)\d", content):  # quick, for most files
             return False
         cells = self._read(content, names, {name}, only={name})[name].dropna()
         return any(ZERO_IN_FRONT.fullmatch(cell.strip()) for cell in cells.unique())
@@ -205,9 +204,9 @@ class TableFile:
             words = words.str.replace(",", ".", regex=False)
         return pd.to_numeric(words, errors="coerce")
 
-    def counts(self, column: str) -> bool:
-        """Whether all cells of a column are numbers, and none has a zero in front, as codes have."""
-        data = self.frame[column]
+    def counts(self, column: str, first: int | None = None) -> bool:
+        """Whether all cells of a column, or the first, are numbers, and none has a zero in front, as codes have."""
+        data = self.frame[column].iloc[:first]
         if not _wordy(data):
             return bool(pd.api.types.is_numeric_dtype(data))
         cells = data.dropna().astype(str).str.strip()
@@ -261,7 +260,7 @@ class TableFile:
         """
         data = self.frame[column]
         self._refuse(column, data.isna().to_numpy(), "is empty: every step needs its time")
-        if self.numeric(column):
+        if self.counts(column, 1):  # the rest must be as the first
             numbers = self.numbers(column, exact=False)[0]
             dates = whole_dates(numbers)
             return (numbers, None) if dates is None else (dates.times, dates)
