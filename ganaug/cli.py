@@ -15,18 +15,19 @@ from datamodules.errors import InputError
 from ganaug.outside import import_modules, taken_out
 from ganaug.signals import Stopped, told
 
-SUBCOMMANDS = ("fit", "generate", "evaluate", "augment", "export", "validate", "test", "predict")
+SUBCOMMANDS = ("inspect", "fit", "generate", "evaluate", "augment", "export", "validate", "test", "predict")
 GOES_ON = ("generate", "augment")  # where it was, by the same command; fit says so itself, as far as it has saved
 
 WRITING = (  # what keeps a file from being written
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
 )  # fmt: skip
 
-HELP = """usage: ganaug {fit,generate,evaluate,augment,export,validate,test,predict} …
+HELP = """usage: ganaug {inspect,fit,generate,evaluate,augment,export,validate,test,predict} …
 
 GANs for data augmentation: train on a little data, write labelled synthetic samples, measure them, and
 find out whether they help.
 
+  inspect    what was read?             ganaug inspect --data ImageFolder --data.path photos
   fit        train a model              ganaug fit --config experiments/dcgan_digits.yaml
              go on after a stop         … the same command and --ckpt_path last
              without a file             ganaug fit --model DCGAN --data MNIST --trainer.max_steps 20000

@@ -58,6 +58,17 @@ def escaped(value: Any) -> str:
     return html.escape("–" if value is None else str(value))
 
 
+def page(title: str, parts: Iterable[Html]) -> Html:
+    """A page that stands alone."""
+    return Html(
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body>\n</html>\n"
+    )
+
+
 def table_of(head: Sequence[str], body: Iterable[Sequence[Any]]) -> Html:
     """A table; cells that hold numbers stand to the right."""
     top = tag("thead", tag("tr", *(tag("th", item, scope="col") for item in head))) if head else ""

@@ -15,7 +15,7 @@ import torch
 from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
@@ -30,6 +30,8 @@ from ganaug.commands.augment import augment
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
+from ganaug.commands.inspect import inspect as inspect_data
+from ganaug.facts import as_table, facts
 from ganaug.finetune import begin_from
 from ganaug.loggers import set_aside
 
@@ -42,6 +44,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate,
     "augment": augment,
     "export": export,
+    "inspect": inspect_data,
 }
 
 KNOWN = {
@@ -104,6 +107,16 @@ class ProgressBar(RichProgressBar):
         if steps < 0 or self.trainer.max_epochs != -1:
             return super()._get_train_description(current_epoch)
         return f"From step {self.trainer.global_step} of {steps}"
+
+
+class Facts(Callback):
+    """Says what was read, before training begins."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Once, and not again by a run that goes on."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.is_global_zero and not trainer.global_step and isinstance(data, GANDataModule):
+            print(as_table(facts(data)))
 
 
 class SaveConfig(SaveConfigCallback):
@@ -222,8 +235,8 @@ class CLI(LightningCLI):
             root = config.get("default_root_dir") or ROOT
             own = TensorBoardLogger(root, name=self.run_name, version=self.version, default_hp_metric=False)
             kwargs["logger"] = [own, *loggers]  # the first one's folder is the run's
-        if config.get("enable_progress_bar") is not False:
-            self.trainer_defaults["callbacks"] = [ProgressBar()]
+        bar = [] if config.get("enable_progress_bar") is False else [ProgressBar()]
+        self.trainer_defaults["callbacks"] = [Facts(), *bar]
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         try:

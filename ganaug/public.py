@@ -4,6 +4,7 @@ from ganaug.commands.augment import augment
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
+from ganaug.commands.inspect import inspect
 from ganaug.dcgan import DCGAN
 from ganaug.gan import GAN, DivergedError
 from ganaug.loading import load
@@ -24,5 +25,6 @@ __all__ = [
     "evaluate",
     "export",
     "generate",
+    "inspect",
     "load",
 ]

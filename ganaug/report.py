@@ -12,7 +12,7 @@ import matplotlib
 
 from datamodules.manifest import make_folder, replacing
 from ganaug.gallery import gallery_of
-from ganaug.markup import STYLE, Html, escaped, folded, plotted, table_of, tag
+from ganaug.markup import Html, escaped, folded, page, plotted, table_of, tag
 from ganaug.paired import METRICS, PAIRS, Row, difference, found, name, points, verdict
 from ganaug.studyplots import PLOTS, bars, curves, difference_figure, in_order, ratio_figure, score_figure
 
@@ -81,16 +81,9 @@ def write_report(
             _making(facts),
             _everything(rows, cells),
         ]
-    page = Html(
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Do GAN samples help?</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
-    )
     path = out / "report.html"
     with replacing(path) as file:
-        file.write(page.encode("utf-8", "replace"))
+        file.write(page("Do GAN samples help?", parts).encode("utf-8", "replace"))
     return path
 
 

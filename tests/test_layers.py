@@ -58,6 +58,8 @@ RANK = {
     "ganaug.commands.generate": 5,
     "ganaug.commands.evaluate": 5,
     "ganaug.commands.export": 5,
+    "ganaug.commands.inspect": 5,
+    "ganaug.facts": 0,
     "ganaug.synthetic": 6,
     "ganaug.resample": 7,
     "ganaug.markup": 4,

@@ -1,0 +1,94 @@
+"""``ganaug inspect``: what was read of a source, before anything is trained on it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from datamodules import GANDataModule
+from datamodules.manifest import make_folder, replacing
+from datamodules.options import checked
+from datamodules.schema import Schema
+from datamodules.sheet import as_image
+from ganaug.callbacks import SHOW
+from ganaug.facts import as_table, duplicates, facts
+from ganaug.figures import blank_figure, pixels
+from ganaug.loggers import Shown
+from ganaug.markup import Html, data_uri, page, plotted, table_of, tag
+
+EXAMPLES = 10  # of each class
+
+
+@checked
+def inspect(data: GANDataModule, out: Path | None = None) -> dict[str, str]:
+    """Say what was read of a source: rows, classes, types, ranges, times, copies; nothing is trained.
+
+    Args:
+        data: the source and its options.
+        out: file of a page (.html) with the same table, class counts and examples.
+
+    Returns:
+        The table: what, and what is said of it.
+
+    Raises:
+        InputError: the source cannot be read as its options say.
+    """
+    data.prepare_data()
+    data.setup()
+    found = [("source", _source(data)), *facts(data), *duplicates(data)]
+    print(as_table(found))
+    if out is not None:
+        make_folder(Path(out).parent)
+        with replacing(Path(out)) as file:
+            file.write(_page(data, found).encode("utf-8", "replace"))
+        print(f"page      {out}")
+    names = [what for what, _ in found]
+    first = {k: next(i for i in range(k, -1, -1) if names[i]) for k in range(len(found))}
+    table: dict[str, str] = {}
+    for k, (_, text) in enumerate(found):  # lines that go on belong to the one above
+        what = names[first[k]]
+        table[what] = f"{table[what]}; {text}" if what in table else text
+    return table
+
+
+def _source(data: GANDataModule) -> str:
+    where = getattr(data, "path", None) or data._arguments.get("path")
+    return type(data).__name__ + (f" {where}" if where is not None else "")
+
+
+def _page(data: GANDataModule, found: list[tuple[str, str]]) -> Html:
+    schema = data.schema
+    y = data.train.fields["y"]
+    parts = [tag("h1", f"What was read: {_source(data)}"), table_of((), found)]
+    if schema.labelled:
+        counts = np.bincount(y.numpy(), minlength=schema.num_classes)
+        figure = blank_figure(8, min(12.0, 0.8 + 0.28 * len(counts)))
+        axes = figure.subplots()
+        axes.barh([schema.class_name(c) for c in range(len(counts))], counts, color="#0072b2")
+        axes.invert_yaxis()
+        axes.set_xlabel("training rows")
+        figure.set_layout_engine("tight")
+        parts += [tag("h2", "Classes"), plotted(figure, "training rows of each class")]
+    rows = [
+        row for c in range(min(20, schema.num_classes)) for row in torch.nonzero(y == c).flatten()[:EXAMPLES].tolist()
+    ]
+    shown = SHOW[schema.kind](schema, data.train.__getitems__(rows))
+    parts += [
+        tag("h2", "Examples"),
+        tag("p", f"The first {EXAMPLES} training rows of each class."),
+        _shown(schema, shown),
+    ]
+    return page(f"What was read: {_source(data)}", parts)
+
+
+def _shown(schema: Schema, shown: Shown) -> Html:
+    if isinstance(shown, list | tuple):
+        return table_of(("class", "sentence") if schema.labelled else ("", "sentence"), shown)
+    buffer = io.BytesIO()
+    image: Image.Image = as_image(pixels(shown))  # type: ignore[arg-type]
+    image.save(buffer, "png")
+    return tag("img", class_="plot", alt="examples", src=data_uri(buffer.getvalue(), "png"))

@@ -1,0 +1,85 @@
+"""What is said of a source before anything is trained on it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from datamodules import Digits, Grammar, ImageArrays, SeriesFile, Signals, TextFile
+from ganaug.cli import main
+from ganaug.commands.inspect import inspect
+
+
+def test_pictures() -> None:
+    said = inspect(Digits())
+    assert said["source"] == "Digits"
+    assert said["rows"] == "train 1,295, val 143, test 359"
+    assert said["classes"].startswith("10, training rows each: 0 128, 1 131")
+    assert said["pictures"] == "8×8, grey, seen by the networks as 16×16 (resize)"
+    assert said["values"] == "0 to 255 of 255, mean 78, 17 levels"
+    assert said["copies"].startswith("none")
+
+
+def test_copies_between_splits_are_counted(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    x[1] = x[0]
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(40) % 2, x_test=x[:5], y_test=np.arange(5) % 2)
+    said = inspect(ImageArrays(tmp_path / "a.npz", val_fraction=0.0))
+    assert said["copies"] == "1 of the training rows are copies of others; 5 of 5 test rows are training rows too"
+
+
+def test_sentences(tmp_path: Path) -> None:
+    said = inspect(Grammar(sentences=600))
+    assert said["lengths"].startswith("4 to ")
+    assert said["vocabulary"].endswith("unknown tokens: train 0 %, val 0 %, test 0 %")
+    (tmp_path / "a.txt").write_text("\n".join(f"word{k} again and again" for k in range(100)))
+    said = inspect(TextFile(tmp_path / "a.txt"))
+    assert said["classes"] == "none"
+    assert "val 25 %" in said["vocabulary"]
+
+
+def test_series(tmp_path: Path) -> None:
+    assert inspect(Signals(series=70, length=8))["time"] == "time: from 0, every 0.5"
+    table = pd.DataFrame(
+        {
+            "id": np.repeat(np.arange(20), 6), "when": np.tile(pd.date_range("2024-01-01", periods=6, freq="h"), 20),
+            "pulse": np.arange(120) % 90 + 40, "ph": np.round(7 + np.arange(120) / 500, 2),
+            "town": np.repeat(list("ab") * 10, 6),
+        }
+    )  # fmt: skip
+    table.loc[3::10, "ph"] = np.nan
+    table.to_csv(tmp_path / "a.csv", index=False)
+    said = inspect(
+        SeriesFile(tmp_path / "a.csv", id_column="id", time_column="when", static_columns=["town"], missing="mask")
+    )
+    assert said["series"] == "6 steps each, scaled by min_max"
+    assert said["time"] == "when: from 2024-01-01T00:00:00, every h"
+    pulse, ph = said["columns"].split("; ")
+    assert pulse.startswith("pulse: whole numbers, 40 to ")
+    assert ph.startswith("ph: numbers with 2 decimals, 7 to 7.2")
+    assert ph.endswith("% missing")
+    assert said["attributes"] == "town: one of 2: a, b"
+
+
+@pytest.mark.parametrize("source", ["Digits", "Grammar", "Signals"])
+def test_the_command_line_and_the_page(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["inspect", "--data", source, "--out", "pages/a.html"])
+    printed = capsys.readouterr().out
+    page = Path("pages/a.html").read_text()
+    for line in printed.splitlines()[:4]:
+        assert line.split(maxsplit=1)[1].replace("<", "&lt;") in page
+    assert ("<img" in page) == (source != "Grammar") or "data:image/svg" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_training_says_it_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", "--model", "DCGAN", "--model.width", "4", "--data", "Digits", "--trainer.fast_dev_run", "true"]
+    main([*words, "--trainer.accelerator", "cpu"])
+    assert "rows      train 1,295, val 143, test 359" in capsys.readouterr().out
