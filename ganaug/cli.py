@@ -54,6 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         with told.listen():
             arguments, modules = taken_out(arguments)
+            name = " ".join(["ganaug", *arguments[:1]])
             if not arguments and modules:
                 raise InputError("--import: and then? ganaug --help lists the subcommands")
             if not arguments or arguments[0] in ("-h", "--help"):
