@@ -13,6 +13,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
+from datamodules.labels import is_whole as is_whole
 from datamodules.manifest import folder_names, read_manifest
 from datamodules.schema import label_ids
 from datamodules.tokens import TextSchema
@@ -223,14 +224,6 @@ def _lines(content: str) -> list[str]:
     """Lines by any of the three line ends; unlike ``splitlines``, by no other character."""
     lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
-
-
-def is_whole(name: str) -> bool:
-    """Whether a label is a whole number as it is usually written."""
-    try:
-        return len(name) < 19 and str(int(name)) == name
-    except ValueError:
-        return False
 
 
 def _kind(value: Any) -> str:

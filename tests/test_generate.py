@@ -175,7 +175,7 @@ def test_other_files_are_never_touched(ckpt: Path, tmp_path: Path) -> None:
     [
         ({"n": 1, "per_class": 1}, "not both"),
         ({"n": 0}, "at least 1"),
-        ({"labels": "left,up"}, "unknown label 'up': the classes are left, right"),
+        ({"labels": "left,up"}, "unknown label 'up': the classes are 'left', 'right'"),
         ({"labels": "left,0"}, "each label once"),
         ({"seed": -1}, "seed"),
         ({"batch_size": 0}, "batch_size"),

@@ -1,0 +1,48 @@
+"""Labels as people write them: what counts as a number, as the same name, and how they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+
+def is_whole(name: str) -> bool:
+    """Whether a label is a whole number as it is usually written."""
+    try:
+        return len(name) < 19 and str(int(name)) == name
+    except ValueError:
+        return False
+
+
+def is_number(name: str) -> bool:
+    """Whether a name looks like a number, such as 01, 2.5 or 1e3."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return any(letter.isdigit() for letter in name)  # nan and inf are words
+
+
+def called(label: Any) -> str | None:
+    """The name that a label, text or a whole number, means; None of anything else."""
+    if isinstance(label, str):
+        return label
+    return str(int(label)) if isinstance(label, Integral) and not isinstance(label, bool) else None
+
+
+def quoted(names: Sequence[str], most: int = 20) -> str:
+    """Names in quotes, which show spaces at their ends."""
+    return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")
+
+
+def stripped(names: Sequence[str], where: object) -> list[str]:
+    """Labels without the white space around them, which nobody sees; says how many had some."""
+    bare = [name.strip() for name in names]
+    changed = [name for name, short in zip(names, bare, strict=True) if name != short]
+    if changed:
+        shown = quoted(list(dict.fromkeys(changed)), 3)
+        rank_zero_info(f"{where}: labels with spaces around them, taken without: {len(changed)}, such as {shown}")
+    return bare
