@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
+
+from datamodules.errors import InputError
 
 
 def is_whole(name: str) -> bool:
@@ -38,11 +40,31 @@ def quoted(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")
 
 
-def stripped(names: Sequence[str], where: object) -> list[str]:
-    """Labels without the white space around them, which nobody sees; says how many had some."""
-    bare = [name.strip() for name in names]
+def stripped(
+    names: Iterable[str], where: object, place: Callable[[int], str], known: Collection[str] = ()
+) -> list[str]:
+    """Labels without the white space around them, which nobody sees; says how many had some.
+
+    Args:
+        names: of the rows.
+        where: what holds them, for what is said.
+        place: of a row, for what is refused.
+        known: names that stay as they are.
+
+    Raises:
+        InputError: a label is nothing but white space.
+    """
+    names = list(names)
+    bare = [name if name in known else name.strip() for name in names]
     changed = [name for name, short in zip(names, bare, strict=True) if name != short]
     if changed:
+        if "" in bare and "" not in known:
+            raise InputError(f"{place(bare.index(''))}: the label is empty: label the row or remove it")
         shown = quoted(list(dict.fromkeys(changed)), 3)
-        rank_zero_info(f"{where}: labels with spaces around them, taken without: {len(changed)}, such as {shown}")
+        rank_zero_info(f"{where}: {len(changed)} labels have spaces around them, and are taken without: {shown}")
     return bare
+
+
+def unknown(name: str, whose: object, known: Sequence[str]) -> str:
+    """What to say of a class that there is not."""
+    return f"the class {name!r} is not among those of {whose}" + (f", {quoted(known)}" if known else "")

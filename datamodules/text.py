@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
+from datamodules.labels import unknown
 from datamodules.options import LARGEST, in_range
 from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
@@ -125,9 +126,9 @@ class TextFile(GANDataModule):
 
 def _match_classes(train: TextSource, test: TextSource) -> None:
     """Give the test sentences the class ids of the training sentences."""
-    unknown = [name for name in test.classes if name not in train.classes]
-    if unknown:
-        raise InputError(f"{test.path}: the class {unknown[0]} is not among those of {train.path}")
+    others = [name for name in test.classes if name not in train.classes]
+    if others:
+        raise InputError(f"{test.path}: {unknown(others[0], train.path, train.classes)}")
     if train.classes and not test.classes:
         raise InputError(f"{test.path}: no labels, but {train.path} has them: label both or neither")
     if train.classes:

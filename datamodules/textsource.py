@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
 from datamodules.labels import is_whole as is_whole
+from datamodules.labels import stripped, unknown
 from datamodules.manifest import folder_names, read_manifest
 from datamodules.schema import label_ids
 from datamodules.tokens import TextSchema
@@ -150,13 +151,17 @@ class TextSource:
     def _csv(self, file: Path, content: str) -> Iterator[Row]:
         reader = csv.reader(io.StringIO(content, newline=""), strict=True)
         columns: list[str] = []
+        header: list[str] = []
+        again: list[str] = []
         line = 1
         try:
             for fields in reader:
                 place, line = f"{file}:{line}", reader.line_num + 1
                 if not columns:
-                    columns = [name.strip() for name in fields]
+                    header, columns = fields, [name.strip() for name in fields]
                     self._check(place, columns)
+                elif fields == header and len(header) > 1:  # of one column, it may be a sentence
+                    again.append(place)
                 elif not fields:
                     yield Row("", None, place)
                 elif len(fields) != len(columns):
@@ -169,6 +174,8 @@ class TextSource:
                     yield Row(values[self.text_column], values.get(self.label_column), place)
         except csv.Error as error:
             raise InputError(f"{file}:{line}: no CSV ({reason_of(error)}): check the quotes from there on") from None
+        if again:
+            rank_zero_info(f"{file}: the header is there again {len(again)} times, first {again[0]}: left out")
 
     def _check(self, place: str, columns: list[str]) -> None:
         names = f"the columns are {', '.join(columns) or '(none)'}"
@@ -193,12 +200,12 @@ class TextSource:
         for row in rows:
             if row.label is None or (row.label == "" and "" not in self.classes):
                 raise self._unlabelled(row.place)
-        names = [str(row.label) for row in rows]
+        names = stripped([str(row.label) for row in rows], self.path, lambda row: rows[row].place, self.classes)
         if self.classes:
             known = {name: i for i, name in enumerate(self.classes)}
             for name, row in zip(names, rows, strict=True):
                 if name not in known:
-                    raise InputError(f"{row.place}: the class {name} is not among those of manifest.json")
+                    raise InputError(f"{row.place}: {unknown(name, 'manifest.json', self.classes)}")
             return np.array([known[name] for name in names], dtype=np.int64)
         ids, self.classes = label_ids([int(name) for name in names] if all(map(is_whole, names)) else names)
         return ids

@@ -152,6 +152,39 @@ def test_numbers_keep_their_order(tmp_path, ending, labels, classes):
     assert TextFile(file).schema.classes == classes
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_spaces_around_labels_make_no_classes(tmp_path, ending, caplog):
+    names = ["open", "open ", "closed", "\u00a0closed"]
+    rows = [{"text": f"ticket {i}", "label": names[i % 4]} for i in range(20)]
+    file = write(tmp_path / f"a.{ending}", rows)
+    with caplog.at_level("INFO"):
+        source = TextSource(file)
+    assert source.classes == ("closed", "open")
+    assert source.y.tolist() == [1, 1, 0, 0] * 5
+    assert caplog.text.count("labels have spaces") == 1
+    assert f"{file}: 10 labels have spaces around them, and are taken without: 'open ', '\\xa0closed'" in caplog.text
+    numbers = write(tmp_path / f"b.{ending}", [{"text": "a", "label": label} for label in ("10", " 9", "9 ")])
+    assert TextSource(numbers).classes == ("9", "10")
+    refused(
+        lambda: TextSource(write(tmp_path / f"c.{ending}", [*rows, {"text": "a", "label": "  "}])), "label is empty"
+    )
+
+
+def test_classes_of_a_manifest_keep_their_spaces(tmp_path):
+    write(tmp_path / "samples.jsonl", [{"text": "a", "label": label} for label in ("open", "open ", " open")])
+    write_manifest(tmp_path, {"schema": {"kind": "text", "classes": ["open ", "open"]}})
+    assert TextSource(tmp_path).y.tolist() == [1, 0, 1]
+
+
+def test_headers_of_files_that_were_joined_are_no_rows(tmp_path, caplog):
+    file = write(tmp_path / "a.csv", "text,label\na,x\ntext,label\ntext,y\nlabel,x\ntext,label\n")
+    with caplog.at_level("INFO"):
+        source = TextSource(file)
+    assert (source.texts, source.classes) == (["a", "text", "label"], ("x", "y"))
+    assert f"{file}: the header is there again 2 times, first {file}:3: left out" in caplog.text
+    assert TextSource(write(tmp_path / "b.csv", "text\na\ntext\n")).texts == ["a", "text"]  # a sentence
+
+
 def test_whole_floats_are_whole_numbers(tmp_path):
     rows = [{"text": "a", "label": label} for label in (2.0, 1.0, 2, 1)]
     assert TextFile(write(tmp_path / "a.jsonl", rows)).schema.classes == ("1", "2")
@@ -279,7 +312,9 @@ def test_a_folder_is_read_by_its_manifest(tmp_path):
     assert module.schema.classes == ("zeta", "none", "alpha")
     assert module.load()[0].fields["y"].tolist() == [0, 2, 0, 2]
     write_manifest(tmp_path, {"schema": {"kind": "text", "classes": ["zeta"]}})
-    refused(lambda: TextFile(tmp_path), "samples.jsonl:2", "alpha is not among those of manifest.json")
+    refused(
+        lambda: TextFile(tmp_path), "samples.jsonl:2", "the class 'alpha' is not among those of manifest.json, 'zeta'"
+    )
 
 
 def test_a_file_for_each_class(tmp_path):
@@ -354,9 +389,12 @@ def test_test_files_must_have_the_same_classes(tmp_path):
     plain = write(tmp_path / "plain.txt", "a\nb\n")
     train = write(tmp_path / "a.jsonl", labelled(9))
     other = write(tmp_path / "b.jsonl", [{"text": "a", "label": "other"}])
-    refused(lambda: TextFile(train, other), f"{other}: the class other is not among those of {train}")
+    refused(
+        lambda: TextFile(train, other),
+        f"{other}: the class 'other' is not among those of {train}, 'order', 'question', '猫'",
+    )
     refused(lambda: TextFile(train, plain), f"{plain}: no labels")
-    refused(lambda: TextFile(plain, other), f"{other}: the class other is not among those of {plain}")
+    refused(lambda: TextFile(plain, other), f"{other}: the class 'other' is not among those of {plain}")
 
 
 def test_the_tokenizers_library_is_only_needed_for_pieces(tmp_path, monkeypatch):
