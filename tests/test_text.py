@@ -1,5 +1,6 @@
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -119,6 +120,58 @@ def test_columns_that_are_not_used_are_named(tmp_path, caplog):
         other = write(tmp_path / "b.csv", "text,Label\na b,x\nb a,y\n")
         assert TextFile(other).schema.classes == ()
     assert "left out: Label; there are no labels, unless label_column names them" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize(("separator", "name"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs")])
+def test_what_separates_the_columns_is_found_out_and_said(tmp_path, ending, separator, name, caplog):
+    lines = [("label", "text"), ("x", "a, b; c"), ("y", 'say "no"'), ("x", "3;4")]
+    file = tmp_path / f"a.{ending}"
+    with file.open("w", newline="") as opened:
+        csv.writer(opened, delimiter=separator).writerows(lines)
+    with caplog.at_level("INFO"):
+        source = TextSource(file)
+    assert source.texts == [text for _, text in lines[1:]]
+    assert source.classes == ("x", "y")
+    usual = {"csv": ",", "tsv": "\t"}[ending] == separator
+    assert (f"{file}: the columns are separated by {name}, and are read so" in caplog.text) is not usual
+
+
+def test_encodings(tmp_path):
+    for encoding in ("cp1252", "utf-16", "utf-8", "latin-1"):
+        file = write(tmp_path / "a.csv", "text,label\ncafé,x\nnaïve,y\n".encode(encoding))
+        assert texts(TextFile(file, file, encoding=encoding, **ALL)) == ["café", "naïve"]
+    with pytest.warns(UserWarning, match="a.txt: read as cp1252, and could be UTF-8"):
+        TextSource(write(tmp_path / "a.txt", "café\n"), encoding="cp1252")
+
+
+def test_languages_without_spaces_are_told_of_the_tokenizer_char(tmp_path, caplog):
+    hint = "have no space in them, and the tokenizer word takes what no space divides for a word: use tokenizer char"
+    file = write(tmp_path / "a.txt", "今天天气很好，我们去公园\n他喜欢吃苹果和香蕉\na b\n" * 4)
+    with caplog.at_level("INFO"):
+        TextFile(file)
+        assert f"{file}: 8 of 12 sentences {hint}" in caplog.text
+        caplog.clear()
+        TextFile(file, tokenizer="char")
+        TextFile(write(tmp_path / "b.txt", "हिन्दी में\nजी\nएक दो\n" * 4))
+    assert hint not in caplog.text
+
+
+def test_what_a_very_long_sentence_costs_is_said(tmp_path):
+    lines = ["a b c d e", "a b c"] * 100
+    odd = write(tmp_path / "a.txt", "\n".join([*lines, "a " * 50]))
+    with pytest.warns(
+        UserWarning, match=r"a\.txt:201: the longest sentence has 50 tokens, 99 % have at most 5"
+    ) as caught:
+        module = TextFile(odd)
+    assert "about 10 times the work: max_length 5 leaves out 1 of 201 sentences" in str(caught[0].message)
+    assert module.schema.max_length == 51
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TextFile(write(tmp_path / "b.txt", "\n".join([*lines, "a " * 20])))  # four times as long
+        TextFile(write(tmp_path / "c.txt", "\n".join(["a " * 400] * 20)))  # like most
+        with pytest.raises(UserWarning, match="max_length 250 leaves out 1 of 301"):
+            TextFile(write(tmp_path / "d.txt", "\n".join([*["a " * 250] * 300, "a " * 400])))
 
 
 def test_line_breaks_within_a_field_become_spaces(tmp_path):
@@ -338,10 +391,23 @@ def test_a_file_for_each_class(tmp_path):
         ("a.csv", "", {}, ["a.csv: no sentences"]),
         ("a.csv", "text,label\n", {}, ["a.csv: no sentences"]),
         ("a.txt", "\n\n", {"skip_empty": True}, ["a.txt: no sentences"]),
-        ("a.docx", "x", {}, ["a.docx: .docx is none of .jsonl, .csv, .txt"]),
+        ("a.docx", "x", {}, ["a.docx: .docx is none of .jsonl, .csv, .tsv, .txt"]),
         ("a", "x", {}, ["a: no ending is none of"]),
-        ("a.txt", b"good\nb\xe9d\n", {}, ["a.txt:2: not UTF-8, at byte 6", "0xe9", "save the file in UTF-8"]),
-        ("a.jsonl", "a b".encode("utf-16"), {}, ["a.jsonl:1: not UTF-8, at byte 0"]),
+        (
+            "a.txt",
+            b"good\nb\xe9d\n",
+            {},
+            [
+                "a.txt:2: not UTF-8, at byte 6",
+                "0xe9",
+                "save the file in UTF-8, or name its encoding, such as encoding cp1252",
+            ],
+        ),
+        ("a.jsonl", "a b".encode("utf-16"), {}, ["a.jsonl:1: not UTF-8, at byte 0", "such as encoding utf-16"]),
+        ("a.txt", "a\n", {"encoding": "klingon"}, ["encoding: there is no 'klingon'; usual are utf-8"]),
+        ("a.txt", "a\n", {"encoding": "hex"}, ["encoding: there is no 'hex'"]),
+        ("a.txt", b"a\n\x81\n", {"encoding": "cp1252"}, ["a.txt:2: not CP1252, at byte 2"]),
+        ("a.txt", b"abc", {"encoding": "utf-16"}, ["a.txt:1: not UTF-16"]),
         ("a.jsonl", '{"text": "a"}\n{"text": \n', {}, ["a.jsonl:2: no JSON"]),
         ("a.jsonl", "[" * 100_000, {}, ["a.jsonl:1: no JSON"]),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', {}, ["a.jsonl:2: a list", "an object"]),
@@ -358,6 +424,10 @@ def test_a_file_for_each_class(tmp_path):
         ("a.txt", "a\n", {"label_column": "x"}, ["a.txt: a .txt has no columns"]),
         ("a.csv", "text,text\na,b\n", {}, ["a.csv:1: the column text is there twice"]),
         ("a.csv", 'text,label\n"a\nb",x\nc,d,x\n', {}, ["a.csv:4: 3 fields, where the header names 2", "quotes"]),
+        ("a.csv", "text,label\na;x\n", {}, ["a.csv:2: 1 fields", "semicolons separate the row's, commas the header's"]),
+        ("a.csv", "text;label\na;b;x\n", {}, ["a.csv:2: 3 fields", "put quotes around texts that hold semicolons"]),
+        ("a.csv", "body;label\na;x\n", {}, ["a.csv:1: no column text: the columns are body, label;"]),
+        ("a.csv", "text;x\ttext\na;x\ta\n", {}, ["a.csv:1: no column text"]),
         ("a.csv", 'text,label\na,x\n"b,x\nc,x\n', {}, ["a.csv:3: no CSV", "check the quotes"]),
         ("a.csv", 'text,label\n"a"b,x\n', {}, ["a.csv:2: no CSV"]),
         ("a.csv", "text,label\na,x\nb,\n", {}, ["a.csv:3: label is empty"]),
