@@ -191,7 +191,7 @@ def _report_longest(sources: list[TextSource], counts: list[list[int]]) -> None:
     usual, longest = int(np.percentile(every, 99, method="higher")), int(every.max())
     if longest > MUCH * usual or (longest > LONG and longest > 1.5 * usual):
         places = [place for source in sources for place in source.places]
-        rank_zero_warn(
+        rank_zero_info(
             f"{places[int(every.argmax())]}: the longest sentence has {longest} tokens, 99 % have at most {usual};"
             f" every batch is padded to it, about {longest / usual:.0f} times the work: max_length {usual} leaves out"
             f" {np.count_nonzero(every > usual)} of {len(every)} sentences"

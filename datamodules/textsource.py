@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
 from datamodules.labels import is_whole as is_whole
@@ -157,18 +157,21 @@ class TextSource:
 
     def _table(self, file: Path, content: str) -> Iterator[Row]:
         separator = self._separator(file, content)
-        reader = csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=separator)
+        options: dict[str, Any] = {"strict": True, "delimiter": separator}
+        if separator == "\t" and (stray := _stray_quote(content)):
+            rank_zero_info(f"{file}:{stray}: a quote that does not enclose a whole text: all are taken for letters")
+            options["quoting"] = csv.QUOTE_NONE
+        reader = csv.reader(io.StringIO(content, newline=""), **options)
         columns: list[str] = []
-        header: list[str] = []
-        again: list[str] = []
+        again: list[str] = []  # places of the header in files that were joined; of one column, it may be a sentence
         line = 1
         try:
             for fields in reader:
                 place, line = f"{file}:{line}", reader.line_num + 1
                 if not columns:
-                    header, columns = fields, [name.strip() for name in fields]
+                    columns = [name.strip() for name in fields]
                     self._check(place, columns)
-                elif fields == header and len(header) > 1:  # of one column, it may be a sentence
+                elif len(columns) > 1 and [name.strip("\ufeff ") for name in fields] == columns:
                     again.append(place)
                 elif not fields:
                     yield Row("", None, place)
@@ -250,7 +253,7 @@ def text_of(file: Path, encoding: str | None = None) -> str:
             " save the file in UTF-8" + (f", or name its encoding, such as encoding {likely}" if encoding else "")
         ) from None
     if codec != "utf-8" and not content.isascii() and _is_utf8(content):
-        rank_zero_warn(f"{file}: read as {codec}, and could be UTF-8: leave encoding out if letters look wrong")
+        rank_zero_info(f"{file}: read as {codec}, and could be UTF-8: leave encoding out if letters look wrong")
     return text
 
 
@@ -273,6 +276,18 @@ def _is_utf8(content: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _stray_quote(content: str) -> int:
+    """The line of the first quote, in columns separated by tabs, that does not enclose a whole text; 0 for none."""
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True, delimiter="\t")
+    line = 1
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error:
+        return line
+    return 0
 
 
 def _fields(content: str, separator: str) -> list[str]:

@@ -1,6 +1,5 @@
 import csv
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -137,12 +136,27 @@ def test_what_separates_the_columns_is_found_out_and_said(tmp_path, ending, sepa
     assert (f"{file}: the columns are separated by {name}, and are read so" in caplog.text) is not usual
 
 
-def test_encodings(tmp_path):
+def test_encodings(tmp_path, caplog):
     for encoding in ("cp1252", "utf-16", "utf-8", "latin-1"):
         file = write(tmp_path / "a.csv", "text,label\ncafé,x\nnaïve,y\n".encode(encoding))
         assert texts(TextFile(file, file, encoding=encoding, **ALL)) == ["café", "naïve"]
-    with pytest.warns(UserWarning, match="a.txt: read as cp1252, and could be UTF-8"):
+    with caplog.at_level("INFO"):
+        TextSource(write(tmp_path / "a.txt", "cafe\n"), encoding="cp1252")
+        assert "could be UTF-8" not in caplog.text
         TextSource(write(tmp_path / "a.txt", "café\n"), encoding="cp1252")
+    assert "a.txt: read as cp1252, and could be UTF-8: leave encoding out if letters look wrong" in caplog.text
+
+
+def test_quotes_between_tabs(tmp_path, caplog):
+    whole = write(tmp_path / "a.tsv", 'text\tlabel\n"a\tb"\tx\n"say ""no"""\ty\n')
+    with caplog.at_level("INFO"):
+        assert TextSource(whole).texts == ["a\tb", 'say "no"']
+        assert "a quote that" not in caplog.text
+        stray = write(tmp_path / "b.tsv", 'text\tlabel\na\tx\n"no" she said\ty\n5" long\tx\n"open\ty\n')
+        source = TextSource(stray)
+    assert source.texts == ["a", '"no" she said', '5" long', '"open']
+    assert source.classes == ("x", "y")
+    assert f"{stray}:3: a quote that does not enclose a whole text: all are taken for letters" in caplog.text
 
 
 def test_languages_without_spaces_are_told_of_the_tokenizer_char(tmp_path, caplog):
@@ -157,21 +171,22 @@ def test_languages_without_spaces_are_told_of_the_tokenizer_char(tmp_path, caplo
     assert hint not in caplog.text
 
 
-def test_what_a_very_long_sentence_costs_is_said(tmp_path):
-    lines = ["a b c d e", "a b c"] * 100
-    odd = write(tmp_path / "a.txt", "\n".join([*lines, "a " * 50]))
-    with pytest.warns(
-        UserWarning, match=r"a\.txt:201: the longest sentence has 50 tokens, 99 % have at most 5"
-    ) as caught:
-        module = TextFile(odd)
-    assert "about 10 times the work: max_length 5 leaves out 1 of 201 sentences" in str(caught[0].message)
-    assert module.schema.max_length == 51
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        TextFile(write(tmp_path / "b.txt", "\n".join([*lines, "a " * 20])))  # four times as long
-        TextFile(write(tmp_path / "c.txt", "\n".join(["a " * 400] * 20)))  # like most
-        with pytest.raises(UserWarning, match="max_length 250 leaves out 1 of 301"):
-            TextFile(write(tmp_path / "d.txt", "\n".join([*["a " * 250] * 300, "a " * 400])))
+def test_what_a_very_long_sentence_costs_is_said(tmp_path, caplog):
+    def said(*lines: str) -> str:
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            module = TextFile(write(tmp_path / "a.txt", "\n".join(lines)))
+        assert module.schema.max_length == max(len(line.split()) for line in lines) + 1
+        return caplog.text
+
+    usual = ["a b c d e", "a b c"] * 100
+    costs = f"{tmp_path / 'a.txt'}:201: the longest sentence has 50 tokens, 99 % have at most 5; every batch is padded"
+    text = said(*usual, "a " * 50)
+    assert costs in text
+    assert "about 10 times the work: max_length 5 leaves out 1 of 201 sentences" in text
+    assert "longest" not in said(*usual, "a " * 20)  # four times as long
+    assert "longest" not in said(*["a " * 400] * 20)  # like most
+    assert "max_length 250 leaves out 1 of 301" in said(*["a " * 250] * 300, "a " * 400)
 
 
 def test_line_breaks_within_a_field_become_spaces(tmp_path):
@@ -230,7 +245,7 @@ def test_classes_of_a_manifest_keep_their_spaces(tmp_path):
 
 
 def test_headers_of_files_that_were_joined_are_no_rows(tmp_path, caplog):
-    file = write(tmp_path / "a.csv", "text,label\na,x\ntext,label\ntext,y\nlabel,x\ntext,label\n")
+    file = write(tmp_path / "a.csv", "text,label\na,x\n\ufefftext, label\ntext,y\nlabel,x\ntext,label\n")
     with caplog.at_level("INFO"):
         source = TextSource(file)
     assert (source.texts, source.classes) == (["a", "text", "label"], ("x", "y"))
