@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from datamodules import InputError
+from datamodules import ImageSchema, InputError
 from ganaug.cli import main
+from ganaug.commands.generate import choose_labels
 from ganaug.parsing import Parser, parsed
 
 TRICKY = ["01", "010", "no", "1.0", "1_0", "1:30", "2024-01-01", "~", "null", "true", "Yes", "0x1F", "1e3", ".5", "+1"]
@@ -137,6 +139,17 @@ def test_generate_draws_the_class_that_was_named_or_none(capsys: pytest.CaptureF
         name = labels.strip("[]")
         assert f"unknown label {name!r}: the classes are '01', '02', '03'" in capsys.readouterr().err
     assert not Path("refused").exists()
+
+
+def test_a_name_may_hold_a_comma() -> None:
+    schema = ImageSchema(height=8, width=8, channels=1, image_size=8, classes=("a", "a,b", "b"))
+    model: Any = SimpleNamespace(schema=schema, conditional=True)
+    assert choose_labels(model, "a,b") == [1]
+    assert choose_labels(model, "b, a") == [2, 0]
+    assert choose_labels(model, ["a,b", "a"]) == [1, 0]
+    for nothing in ("", []):
+        with pytest.raises(InputError, match="label"):
+            choose_labels(model, nothing)
 
 
 def test_a_study_makes_rare_the_class_that_was_named(capsys: pytest.CaptureFixture[str]) -> None:
