@@ -252,7 +252,7 @@ def text_of(file: Path, encoding: str | None = None) -> str:
             f"{file}:{line}: not {codec.upper()}, at byte {start} of the file (0x{content[start]:02x}):"
             " save the file in UTF-8" + (f", or name its encoding, such as encoding {likely}" if encoding else "")
         ) from None
-    if codec != "utf-8" and not content.isascii() and _is_utf8(content):
+    if not codec.startswith("utf-8") and not content.isascii() and _is_utf8(content):
         rank_zero_info(f"{file}: read as {codec}, and could be UTF-8: leave encoding out if letters look wrong")
     return text
 

@@ -142,6 +142,7 @@ def test_encodings(tmp_path, caplog):
         assert texts(TextFile(file, file, encoding=encoding, **ALL)) == ["café", "naïve"]
     with caplog.at_level("INFO"):
         TextSource(write(tmp_path / "a.txt", "cafe\n"), encoding="cp1252")
+        TextSource(write(tmp_path / "a.txt", "\ufeffcafé\n"), encoding="utf-8-sig")
         assert "could be UTF-8" not in caplog.text
         TextSource(write(tmp_path / "a.txt", "café\n"), encoding="cp1252")
     assert "a.txt: read as cp1252, and could be UTF-8: leave encoding out if letters look wrong" in caplog.text
