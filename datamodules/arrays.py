@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.images import ImageModule
+from datamodules.labels import stripped
 from datamodules.schema import label_ids
 
 
@@ -204,6 +206,9 @@ class ImageSource:
                 y = y.astype(np.int64)
             elif dtype.kind not in "iubU":
                 raise InputError(f"{path}: {name} is {dtype}: labels are whole numbers or strings")
+            if y.dtype.kind == "U":
+                where = f"{path}: {name}"
+                y = np.array(stripped(y.tolist(), where, partial("{}, row {}".format, where)))
             labels[split] = y
         if "classes" in self.archive:
             return self._named(labels, names)

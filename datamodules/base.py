@@ -152,8 +152,9 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         val_fraction: share of the training rows held out for validation, class by class.
         test_fraction: share held out for testing, where the source has no test split of its own.
         per_class: keep this many training rows of each class (few-shot). Validation and test are left whole.
-        imbalance: class (name or number) to the share of its training rows that is kept, above 0 and at most 1;
-            ``{3: 0.1}`` makes class 3 rare. Validation and test are left whole.
+        imbalance: class to the share of its training rows that is kept, above 0 and at most 1; ``{3: 0.1}`` makes the
+            class called 3 rare. Where no name is like a number, 3 is the fourth class. Validation and test are left
+            whole.
         balance: show every class equally often in training: of rare ones each row comes more than once in a pass.
         steps_per_epoch: batches in what Lightning calls an epoch; by default one pass over the training rows.
         num_workers: processes that prepare batches. 0 is fastest for data in memory.
@@ -249,7 +250,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
 
     def _chosen(self, y: np.ndarray) -> np.ndarray:
         """Rows kept by ``per_class`` and ``imbalance``, in the order of the source."""
-        share = {self.schema.class_id(label): value for label, value in self.imbalance.items()}
+        ids = self.schema.class_ids("imbalance", self.imbalance)
+        share = dict(zip(ids, self.imbalance.values(), strict=True))
         for class_id, value in share.items():
             if not 0 < value <= 1:
                 raise InputError(

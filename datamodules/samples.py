@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.labels import unknown
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.store import read_images, read_series, read_texts
@@ -71,7 +72,7 @@ def _ids(path: Path, schema: Schema, y: np.ndarray | None, classes: tuple[str, .
     """The data's ids of class ids that belong to other names; 0 where either has no classes."""
     if y is None or not schema.labelled:
         return torch.zeros(count, dtype=torch.long)
-    unknown = [name for name in classes if name not in schema.classes]
-    if unknown:
-        raise InputError(f"{path}: the class {unknown[0]} is not among those of the data")
+    others = [name for name in classes if name not in schema.classes]
+    if others:
+        raise InputError(f"{path}: {unknown(others[0], 'the data', schema.classes)}")
     return torch.tensor([schema.classes.index(name) for name in classes])[torch.from_numpy(y)]

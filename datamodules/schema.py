@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.labels import called, is_number, is_whole, quoted
 from datamodules.options import LARGEST, bound, check, hints, in_range, shown
 
 Batch = dict[str, Tensor]
@@ -69,21 +71,38 @@ class Schema:
         return bool(self.classes)
 
     def class_id(self, label: str | int) -> int:
-        """The class id of a label, given by name or, where no class has that name, by number.
+        """The class id of a label: a name; or, where no class has a name like a number, the number of a class.
 
         Raises:
             InputError: no such class.
         """
-        if str(label) in self.classes:
-            return self.classes.index(str(label))
-        try:
-            number = int(label) if int(label) == float(label) else -1
-        except (TypeError, ValueError, OverflowError):
-            number = -1
-        if 0 <= number < len(self.classes):
-            return number
-        known = ", ".join(self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
-        raise InputError(f"unknown label {label!r}: " + (f"the classes are {known}" if known else "there are none"))
+        name = called(label)
+        if name in self.classes:
+            return self.classes.index(name)
+        # Among the classes 1, 5 and 9 a 2 is a mistake, and not the third.
+        if name is not None and is_whole(name) and not any(map(is_number, self.classes)):
+            number = int(name)
+            if 0 <= number < len(self.classes):
+                return number
+        known = f"the classes are {quoted(self.classes)}" if self.classes else "there are none"
+        raise InputError(f"unknown label {label!r}: {known}")
+
+    def class_ids(self, what: str, labels: Iterable[str | int]) -> list[int]:
+        """The class ids of the labels of an option, ``what``; says where a number was taken.
+
+        Raises:
+            InputError: no such class, or one that is there twice.
+        """
+        given: dict[int, str | int] = {}
+        for label in labels:
+            number = self.class_id(label)
+            name = self.classes[number]
+            if number in given:
+                raise InputError(f"{what}: {given[number]!r} and {label!r} are the same class: give each label once")
+            if str(label) != name:
+                rank_zero_info(f"{what}: no class is called {label!r}: taken as a number, which is the class {name!r}")
+            given[number] = label
+        return list(given)
 
     def class_name(self, class_id: int) -> str:
         """The name of a class id; ``"all"`` where there are no classes."""

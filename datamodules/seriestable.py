@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from datamodules.cells import Marks, decimals_of
 from datamodules.dates import Dates, zone_of
 from datamodules.errors import InputError
+from datamodules.labels import stripped, unknown
 from datamodules.manifest import read_manifest
 from datamodules.scales import STEP, SeriesSchema
 from datamodules.schema import Schema
@@ -290,6 +291,9 @@ class SeriesTable:
         if column is None:
             return np.zeros(len(self.values), dtype=np.int64), ()
         words = self.table.words(column, empty="" in self.roles.classes)
+        words = np.array(
+            stripped(words, self.path, lambda row: self.table.place(row, column), self.roles.classes), object
+        )
         ids, classes = class_ids(words)
         if self.roles.classes:
             known = {name: i for i, name in enumerate(self.roles.classes)}
@@ -297,7 +301,7 @@ class SeriesTable:
                 if name not in known:
                     row = int((ids == k).argmax())
                     raise InputError(
-                        f"{self.table.place(row, column)}: the class {name} is not among those of the data"
+                        f"{self.table.place(row, column)}: {unknown(name, 'the data', self.roles.classes)}"
                     )
             ids, classes = np.array([known[name] for name in classes])[ids], self.roles.classes
         return ids[self.order], classes

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 from datamodules.arrays import ImageSource
 from datamodules.errors import InputError
 from datamodules.folder import MODES, PictureFolder, cropped_side, read_picture
+from datamodules.labels import unknown
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema
@@ -341,7 +342,7 @@ def _known(schema: SeriesSchema, y: np.ndarray, classes: tuple[str, ...], path: 
     """The data's ids of class ids that belong to other names."""
     if not classes or not schema.labelled:
         return torch.zeros(len(y), dtype=torch.long)
-    unknown = [name for name in classes if name not in schema.classes]
-    if unknown:
-        raise InputError(f"{path}: the class {unknown[0]} is not among those of the data")
+    others = [name for name in classes if name not in schema.classes]
+    if others:
+        raise InputError(f"{path}: {unknown(others[0], 'the data', schema.classes)}")
     return torch.tensor([schema.class_id(name) for name in classes])[torch.from_numpy(y)]

@@ -12,11 +12,13 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
+from datamodules.labels import unknown
 from datamodules.options import LARGEST, in_range
 from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
 
 LEAST_BPE = 258  # bytes and the two special tokens
+MUCH, LONG = 4, 300  # times as long as most, and tokens, from which a sentence is worth a word
 
 
 class TextFile(GANDataModule):
@@ -24,12 +26,13 @@ class TextFile(GANDataModule):
 
     - ``.txt``: a sentence a line, no labels.
     - ``.jsonl``: a JSON object a line.
-    - ``.csv``: with a header; quotes around what holds commas, quotes or line breaks.
+    - ``.csv``, ``.tsv``: with a header; quotes around what holds commas or tabs, quotes or line breaks. Columns that
+      semicolons separate are read, and that is said.
     - a folder: ``samples.jsonl``, ``samples.csv`` or ``samples.txt``, whichever is found first, or a ``.txt`` for each
       class, named after it. Its ``manifest.json`` gives the classes their names and order.
 
-    All in UTF-8, with any line ends. Runs of white space become one space. The vocabulary is that of the training rows;
-    what validation and test rows have beyond it is unknown, and counted.
+    All in UTF-8, unless ``encoding`` says otherwise, with any line ends. Runs of white space become one space. The
+    vocabulary is that of the training rows; what validation and test rows have beyond it is unknown, and counted.
 
     Args:
         path: of the file or folder.
@@ -44,6 +47,7 @@ class TextFile(GANDataModule):
         max_length: sentences of more tokens are left out, and counted. By default that of the longest.
         lowercase: put all in lower case.
         skip_empty: leave out empty lines and sentences, and count them, instead of refusing them.
+        encoding: of the files, such as ``cp1252`` or ``utf-16``.
         kwargs: the options of :class:`GANDataModule`.
 
     Raises:
@@ -64,6 +68,7 @@ class TextFile(GANDataModule):
         max_length: int | None = None,
         lowercase: bool = False,
         skip_empty: bool = False,
+        encoding: str = "utf-8",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,7 +77,7 @@ class TextFile(GANDataModule):
         if tokenizer == "bpe":
             in_range("vocabulary_size", vocabulary_size, LEAST_BPE, 10**6)
         self._sources = [
-            TextSource(file, text_column, label_column, "skip" if skip_empty else "raise")
+            TextSource(file, text_column, label_column, "skip" if skip_empty else "raise", encoding)
             for file in (path, test_path)
             if file is not None
         ]
@@ -98,6 +103,10 @@ class TextFile(GANDataModule):
         longest = max_length or max(len(ids) for rows in self._ids for ids in rows)
         self.schema = replace(self.schema, max_length=longest + 1)
         _report_single(first)
+        if tokenizer == "word":
+            _report_unspaced(first)
+        if max_length is None:
+            _report_longest(self._sources, [list(map(len, rows)) for rows in self._ids])
         for source, rows in zip(self._sources, self._ids, strict=True):
             _report_unknown(source, rows)
 
@@ -125,9 +134,9 @@ class TextFile(GANDataModule):
 
 def _match_classes(train: TextSource, test: TextSource) -> None:
     """Give the test sentences the class ids of the training sentences."""
-    unknown = [name for name in test.classes if name not in train.classes]
-    if unknown:
-        raise InputError(f"{test.path}: the class {unknown[0]} is not among those of {train.path}")
+    others = [name for name in test.classes if name not in train.classes]
+    if others:
+        raise InputError(f"{test.path}: {unknown(others[0], train.path, train.classes)}")
     if train.classes and not test.classes:
         raise InputError(f"{test.path}: no labels, but {train.path} has them: label both or neither")
     if train.classes:
@@ -163,6 +172,29 @@ def _report_single(source: TextSource) -> None:
         rank_zero_warn(
             f"labels with a single sentence, which cannot be both trained on and held out to test: {', '.join(named)}"
             + (f" and {len(single) - 5} more" if len(single) > 5 else "")
+        )
+
+
+def _report_unspaced(source: TextSource) -> None:
+    """Hint at ``char`` where lines have no spaces to tell words by, as in Chinese, Japanese and Thai."""
+    whole = sum(len(text.split()) == 1 for text in source.texts)
+    if whole * 2 > len(source.texts):
+        rank_zero_info(
+            f"{source.path}: {whole} of {len(source.texts)} sentences have no space in them, and the tokenizer word"
+            " takes what no space divides for a word: use tokenizer char"
+        )
+
+
+def _report_longest(sources: list[TextSource], counts: list[list[int]]) -> None:
+    """Say what it costs where a few sentences are much longer than the rest."""
+    every = np.concatenate(counts)
+    usual, longest = int(np.percentile(every, 99, method="higher")), int(every.max())
+    if longest > MUCH * usual or (longest > LONG and longest > 1.5 * usual):
+        places = [place for source in sources for place in source.places]
+        rank_zero_info(
+            f"{places[int(every.argmax())]}: the longest sentence has {longest} tokens, 99 % have at most {usual};"
+            f" every batch is padded to it, about {longest / usual:.0f} times the work: max_length {usual} leaves out"
+            f" {np.count_nonzero(every > usual)} of {len(every)} sentences"
         )
 
 

@@ -1,7 +1,8 @@
-"""Files of sentences, read line by line and checked: .txt, .jsonl, .csv, and folders that ``ganaug generate`` wrote."""
+"""Files of sentences, read line by line and checked: .txt, .jsonl, .csv, .tsv; and folders of samples."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -13,11 +14,14 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
+from datamodules.labels import is_whole as is_whole
+from datamodules.labels import stripped, unknown
 from datamodules.manifest import folder_names, read_manifest
 from datamodules.schema import label_ids
 from datamodules.tokens import TextSchema
 
-ENDINGS = (".jsonl", ".csv", ".txt")
+ENDINGS = (".jsonl", ".csv", ".tsv", ".txt")
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 TEXT, LABEL = "text", "label"
 
 
@@ -36,8 +40,9 @@ class TextSource:
 
     Args:
         path: of the file or folder.
-        text_column, label_column: of a ``.jsonl`` or ``.csv``.
+        text_column, label_column: of a ``.jsonl``, ``.csv`` or ``.tsv``.
         empty: ``raise`` refuses a sentence without a letter, ``skip`` counts it and goes on, ``keep`` takes it.
+        encoding: of the file, as Python calls it.
 
     Attributes:
         texts: as they stand in the file.
@@ -55,7 +60,9 @@ class TextSource:
         text_column: str = TEXT,
         label_column: str = LABEL,
         empty: Literal["raise", "skip", "keep"] = "raise",
+        encoding: str = "utf-8",
     ) -> None:
+        self.encoding = encoding
         self.path, self.text_column, self.label_column = Path(path), text_column, label_column
         self.classes: tuple[str, ...] = ()
         if self.path.is_dir():
@@ -101,12 +108,14 @@ class TextSource:
         return [row._replace(label=names[file.stem]) for file in files for row in self._file(file)]
 
     def _file(self, file: Path) -> Iterator[Row]:
-        read = {".txt": self._txt, ".jsonl": self._jsonl, ".csv": self._csv}.get(file.suffix.lower())
+        read = {".txt": self._txt, ".jsonl": self._jsonl, ".csv": self._table, ".tsv": self._table}.get(
+            file.suffix.lower()
+        )
         if read is None:
             raise InputError(
                 f"{file}: {file.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
-        return read(file, text_of(file))
+        return read(file, text_of(file, self.encoding))
 
     def _txt(self, file: Path, content: str) -> Iterator[Row]:
         if (self.text_column, self.label_column) != (TEXT, LABEL):
@@ -146,9 +155,15 @@ class TextSource:
                 raise InputError(f"{place}: has {self.label_column}, and rows before it have none: label all or none")
             yield Row(sentence, label, place)
 
-    def _csv(self, file: Path, content: str) -> Iterator[Row]:
-        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    def _table(self, file: Path, content: str) -> Iterator[Row]:
+        separator = self._separator(file, content)
+        options: dict[str, Any] = {"strict": True, "delimiter": separator}
+        if separator == "\t" and (stray := _stray_quote(content)):
+            rank_zero_info(f"{file}:{stray}: a quote that does not enclose a whole text: all are taken for letters")
+            options["quoting"] = csv.QUOTE_NONE
+        reader = csv.reader(io.StringIO(content, newline=""), **options)
         columns: list[str] = []
+        again: list[str] = []  # places of the header in files that were joined; of one column, it may be a sentence
         line = 1
         try:
             for fields in reader:
@@ -156,18 +171,35 @@ class TextSource:
                 if not columns:
                     columns = [name.strip() for name in fields]
                     self._check(place, columns)
+                elif len(columns) > 1 and [name.strip("\ufeff ") for name in fields] == columns:
+                    again.append(place)
                 elif not fields:
                     yield Row("", None, place)
                 elif len(fields) != len(columns):
-                    raise InputError(
-                        f"{place}: {len(fields)} fields, where the header names {len(columns)}: put quotes around"
-                        " texts that hold commas"
-                    )
+                    why = f"put quotes around texts that hold {SEPARATORS[separator]}"
+                    for other, name in SEPARATORS.items():
+                        if len(_fields(separator.join(fields), other)) == len(columns) > 1:
+                            why = f"{name} separate the row's, {SEPARATORS[separator]} the header's: use one of them"
+                    raise InputError(f"{place}: {len(fields)} fields, where the header names {len(columns)}: {why}")
                 else:
                     values = dict(zip(columns, fields, strict=True))
                     yield Row(values[self.text_column], values.get(self.label_column), place)
         except csv.Error as error:
             raise InputError(f"{file}:{line}: no CSV ({reason_of(error)}): check the quotes from there on") from None
+        if again:
+            rank_zero_info(f"{file}: the header is there again {len(again)} times, first {again[0]}: left out")
+
+    def _separator(self, file: Path, content: str) -> str:
+        """What separates the columns: that of the ending, unless only another one gives the text column."""
+        usual = "\t" if file.suffix.lower() == ".tsv" else ","
+        if self.text_column in _fields(content, usual):
+            return usual
+        named = [other for other in SEPARATORS if self.text_column in _fields(content, other)]
+        if len(named) == 1:
+            rank_zero_info(f"{file}: the columns are separated by {SEPARATORS[named[0]]}, and are read so")
+            return named[0]
+        several = [other for other in SEPARATORS if len(_fields(content, other)) > 1]
+        return several[0] if len(several) == 1 else usual  # only to list the columns that there are
 
     def _check(self, place: str, columns: list[str]) -> None:
         names = f"the columns are {', '.join(columns) or '(none)'}"
@@ -192,45 +224,84 @@ class TextSource:
         for row in rows:
             if row.label is None or (row.label == "" and "" not in self.classes):
                 raise self._unlabelled(row.place)
-        names = [str(row.label) for row in rows]
+        names = stripped([str(row.label) for row in rows], self.path, lambda row: rows[row].place, self.classes)
         if self.classes:
             known = {name: i for i, name in enumerate(self.classes)}
             for name, row in zip(names, rows, strict=True):
                 if name not in known:
-                    raise InputError(f"{row.place}: the class {name} is not among those of manifest.json")
+                    raise InputError(f"{row.place}: {unknown(name, 'manifest.json', self.classes)}")
             return np.array([known[name] for name in names], dtype=np.int64)
         ids, self.classes = label_ids([int(name) for name in names] if all(map(is_whole, names)) else names)
         return ids
 
 
-def text_of(file: Path) -> str:
-    """What a file holds, without a byte order mark."""
+def text_of(file: Path, encoding: str | None = None) -> str:
+    """What a file holds, without a byte order mark; in UTF-8, unless an option ``encoding`` says otherwise."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
+    codec = codec_of(encoding or "utf-8")
     try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        text = content.decode(codec).removeprefix("\ufeff")
+    except UnicodeError as error:
+        start = getattr(error, "start", 0)
+        line = content.count(b"\n", 0, start) + 1
+        likely = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252"
         raise InputError(
-            f"{file}:{line}: not UTF-8, at byte {error.start} of the file (0x{content[error.start]:02x}):"
-            " save the file in UTF-8"
+            f"{file}:{line}: not {codec.upper()}, at byte {start} of the file (0x{content[start]:02x}):"
+            " save the file in UTF-8" + (f", or name its encoding, such as encoding {likely}" if encoding else "")
         ) from None
+    if not codec.startswith("utf-8") and not content.isascii() and _is_utf8(content):
+        rank_zero_info(f"{file}: read as {codec}, and could be UTF-8: leave encoding out if letters look wrong")
+    return text
+
+
+def codec_of(encoding: str) -> str:
+    """Python's own name of an encoding.
+
+    Raises:
+        InputError: it knows none of this name, for text.
+    """
+    try:
+        "".encode(encoding)
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError):  # of no encoding; of one with a zero byte in its name
+        raise InputError(f"encoding: there is no {encoding!r}; usual are utf-8, utf-16, cp1252 and gb18030") from None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _stray_quote(content: str) -> int:
+    """The line of the first quote, in columns separated by tabs, that does not enclose a whole text; 0 for none."""
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True, delimiter="\t")
+    line = 1
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error:
+        return line
+    return 0
+
+
+def _fields(content: str, separator: str) -> list[str]:
+    """The first row of a table; empty where there is none."""
+    try:
+        return [name.strip() for name in next(csv.reader(io.StringIO(content, newline=""), delimiter=separator), [])]
+    except csv.Error:
+        return []
 
 
 def _lines(content: str) -> list[str]:
     """Lines by any of the three line ends; unlike ``splitlines``, by no other character."""
     lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
-
-
-def is_whole(name: str) -> bool:
-    """Whether a label is a whole number as it is usually written."""
-    try:
-        return len(name) < 19 and str(int(name)) == name
-    except ValueError:
-        return False
 
 
 def _kind(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ END, UNKNOWN = 0, 1  # ids, where sentences end by themselves
 SPECIAL = ("", "\ufffd")  # how the two are written
 BLANK: dict[str, Any] = {"vocabulary": (*SPECIAL, " "), "max_length": 1}  # until the sentences have been read
 # A token carries the space before it, as in GPT-2: so "wheel." and "wheel ." come back as they were.
-WORD = re.compile(r" ?(?:\w+(?:['’\-]\w+|(?<=\d)[.,]\d+)*|[^\w\s])")
+WORD = r" ?(?:{word}(?:['’\-]{word}|(?<=\d)[.,]\d+{marks})*|[^\w\s]{marks})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class TextSchema(Schema):
         text = self.normalise(text)
         if self.tokenizer == "bpe":
             return [int(i) for i in _library(self.bpe).encode(text).ids]
-        tokens = split(text, self.tokenizer)
+        tokens = split(text, self.tokenizer, marks=not _marks_alone(self.vocabulary))
         index = _index(self.vocabulary)
         if self.ends:
             return [index.get(token, UNKNOWN) for token in tokens]
@@ -132,9 +133,29 @@ class TextSchema(Schema):
         return [text.removeprefix(" ") if self.tokenizer == "word" else text for text in texts]
 
 
-def split(text: str, tokenizer: Tokenizer) -> list[str]:
-    """The tokens of a normalised text."""
-    return WORD.findall(f" {text}") if tokenizer == "word" else list(text)
+def split(text: str, tokenizer: Tokenizer, marks: bool = True) -> list[str]:
+    """The tokens of a normalised text; ``marks`` says whether combining marks belong to their word."""
+    return _pattern(marks).findall(f" {text}") if tokenizer == "word" else list(text)
+
+
+@functools.cache
+def _pattern(marks: bool) -> re.Pattern[str]:
+    r"""What a token of ``word`` is. To ``re``, vowel signs and accents that follow a letter are no part of ``\w``."""
+    if not marks:
+        return re.compile(WORD.format(word=r"\w+", marks=""))
+    signs = "".join(c for c in map(chr, (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))) if _is_mark(c))
+    joined = rf"\w[\w{signs}]*(?:[\u200c\u200d]+[\w{signs}]+)*"  # joiners, within words of Persian and Hindi
+    return re.compile(WORD.format(word=joined, marks=f"[{signs}]*"))
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.category(letter).startswith("M")
+
+
+@functools.lru_cache(maxsize=8)
+def _marks_alone(vocabulary: tuple[str, ...]) -> bool:
+    """Whether a vocabulary is of the time when combining marks were tokens of their own, which they no longer are."""
+    return any(_is_mark(token[0]) for token in vocabulary if token)
 
 
 def build_vocabulary(texts: Sequence[str], tokenizer: Tokenizer, min_count: int, size: int) -> tuple[list[str], str]:

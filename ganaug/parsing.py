@@ -34,9 +34,11 @@ from ganaug.commands.inspect import inspect as inspect_data
 from ganaug.facts import as_table, facts
 from ganaug.finetune import begin_from
 from ganaug.loggers import set_aside
+from ganaug.typed import read_as_typed, settled
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
 set_parsing_settings(subclasses_enabled=[Schema])
+read_as_typed()
 
 ROOT = "lightning_logs"  # where runs have their folders
 VERBS: dict[str, Callable[..., Any]] = {
@@ -287,7 +289,7 @@ def _schema(data: GANDataModule) -> Any:
 def parsed(parser: LightningArgumentParser, args: Any) -> Any:
     """What the arguments say."""
     try:
-        return parser.parse_args(args)
+        return settled(parser.parse_args(args))
     except UnicodeDecodeError as error:
         raise InputError(f"--config: not a YAML file in UTF-8 ({one_line(str(error))})") from None
 

@@ -129,7 +129,7 @@ def plan(
             raise InputError(f"{name} must be at least {least}, not {min(numbers)}")
     shares: dict[str, dict[str, float]] = {}
     for rare in imbalance if imbalance is not None else [data.imbalance]:
-        by_id = {schema.class_id(label): float(share) for label, share in rare.items()}
+        by_id = dict(zip(schema.class_ids("imbalance", rare), map(float, rare.values()), strict=True))
         named = {schema.class_name(c): by_id[c] for c in sorted(by_id)}
         shares[",".join(f"{name}:{share:g}" for name, share in named.items())] = named
     sizes = sorted(per_class) if per_class is not None else [data.per_class]

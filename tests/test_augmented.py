@@ -370,7 +370,9 @@ def test_files_that_are_not_like_the_data(tmp_path: Path) -> None:
     real = digits()
     made = {"index": torch.arange(30), **all_rows(samples(real, [3] * 10))}
     write_images(replace(real.schema, classes=tuple("abcdefghij")), [made], tmp_path / "named", "npz")
-    assert message(real, tmp_path / "named").endswith("the class a is not among those of the data")
+    assert message(real, tmp_path / "named").endswith(
+        "the class 'a' is not among those of the data, " + ", ".join(f"'{c}'" for c in range(10))
+    )
     write_images(replace(real.schema, height=16, width=16), [made], tmp_path / "large", "npz")
     assert message(real, tmp_path / "large").endswith("16×16 with 1 channels, the data are 8×8 with 1 channels")
     write_images(replace(real.schema, classes=()), [{**made, "y": made["y"] * 0}], tmp_path / "blind", "npz")
@@ -388,7 +390,9 @@ def test_sentences_that_are_not_like_the_data(tmp_path: Path) -> None:
     file.write_text(json.dumps({"text": long, "label": "report"}) + "\n")
     assert "sentence 1 has 90 tokens: there should be 1 to" in message(real, file)
     file.write_text(json.dumps({"text": "the dog sleeps .", "label": "poem"}) + "\n")
-    assert message(real, file).endswith("the class poem is not among those of the data")
+    assert message(real, file).endswith(
+        "the class 'poem' is not among those of the data, 'question', 'order', 'report'"
+    )
     rows = [{"text": text, "label": "report"} for text in ("the dog sleeps today .", " ")]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.warns(UserWarning, match="1 of 2 samples have no token: left out"):

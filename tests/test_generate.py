@@ -175,7 +175,7 @@ def test_other_files_are_never_touched(ckpt: Path, tmp_path: Path) -> None:
     [
         ({"n": 1, "per_class": 1}, "not both"),
         ({"n": 0}, "at least 1"),
-        ({"labels": "left,up"}, "unknown label 'up': the classes are left, right"),
+        ({"labels": "left,up"}, "unknown label 'up': the classes are 'left', 'right'"),
         ({"labels": "left,0"}, "each label once"),
         ({"seed": -1}, "seed"),
         ({"batch_size": 0}, "batch_size"),
@@ -263,7 +263,7 @@ def test_scores_of_what_does_not_fit_get_one_line(ckpt: Path, data: Squares, tmp
         ({}, "either ckpt"),
         ({"ckpt": ckpt, "samples": tmp_path}, "either ckpt"),
         ({"samples": tmp_path / "big.npz"}, "17×23"),
-        ({"samples": tmp_path / "up.npz"}, "the class up is not among"),
+        ({"samples": tmp_path / "up.npz"}, "the class 'up' is not among"),
         ({"samples": tmp_path / "nothing"}, "nothing"),
         ({"ckpt": ckpt, "n": 1}, "n must be at least 2"),
     ):
@@ -401,7 +401,7 @@ def test_sentences_that_do_not_fit_get_one_line(text_ckpt: Path, letters: Letter
         (["abc", "abcdefghi", "ab"], early, {}, "sentence 2 has 9 tokens"),
         (["", "def", "abcdefghi"], early, {}, "sentence 3 has 9 tokens"),
         (["abc", "", " "], early, {}, "at least 2 samples"),
-        (["abc", "def", "ghi"], ["early", "up", "early"], {}, "the class up is not among"),
+        (["abc", "def", "ghi"], ["early", "up", "early"], {}, "the class 'up' is not among"),
         (["abc", "def", "ghi"], early, {"inception": True}, "inception and inception_weights are for image data"),
         (["abc", "def", "ghi"], early, {"inception_weights": tmp_path}, "--data gives text data"),
     ):

@@ -182,5 +182,5 @@ def test_what_cannot_be_asked_gets_one_line(everyday):
     refused(lambda: Grammar(language="latin"), "language must be everyday or seven, not 'latin'")
     refused(lambda: Grammar(sentences=2), "3 to", "not 2")
     refused(lambda: Grammar(sentences=0, language="seven"), "not 0")
-    with pytest.raises(InputError, match="unknown label 'poem': the classes are question, order, report"):
+    with pytest.raises(InputError, match="unknown label 'poem': the classes are 'question', 'order', 'report'"):
         everyday.is_valid("the girl sleeps today.", "poem")

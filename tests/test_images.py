@@ -231,6 +231,20 @@ def test_the_square_and_how_pictures_get_into_it(tmp_path, shape, options, size,
     assert everything(module)["x"].shape == (10, 1, size, size)
 
 
+def test_spaces_around_labels_make_no_classes(tmp_path, caplog):
+    labels = np.array(["cat", "cat ", " dog", "dog"] * 5)
+    for y in (labels, np.char.encode(labels)):
+        np.savez(tmp_path / "a.npz", x=pixels(20, 8, 8), y=y)
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            module = ImageArrays(tmp_path / "a.npz")
+        assert module.schema.classes == ("cat", "dog")
+        assert "a.npz: y: 10 labels have spaces around them, and are taken without: 'cat ', ' dog'" in caplog.text
+    labels[7] = "   "
+    np.savez(tmp_path / "a.npz", x=pixels(20, 8, 8), y=labels)
+    refused(lambda: ImageArrays(tmp_path / "a.npz"), "a.npz: y, row 7: the label is empty")
+
+
 def test_impossible_squares_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", x=pixels(10, 28, 28))
     for size in (0, 4, 48, 256, -8):

@@ -39,6 +39,7 @@ RANK = {
     "ganaug.resume": 1,
     "ganaug.recipe": 1,
     "ganaug.outside": 0,
+    "ganaug.typed": 0,
     "ganaug.finetune": 3,
     "ganaug.rollout": 2,
     "ganaug.reinforce": 3,

@@ -30,15 +30,44 @@ def test_unknown_schemas_are_refused(values):
     assert "\n" not in str(error.value)
 
 
-def test_class_id_by_name_first_then_by_number():
+def test_a_label_is_a_name():
     schema = image_schema(classes=("3", "cat", "5"))
     assert schema.class_id("cat") == 1
-    assert schema.class_id(3) == 0  # the class named 3, not the fourth
-    assert schema.class_id("2") == 2
+    assert schema.class_id(3) == schema.class_id("3") == 0  # the class named 3, not the fourth
     assert schema.class_name(1) == "cat"
-    for label in ("mouse", 9, -1, "1.5"):
+    for label in ("mouse", 9, -1, "1.5", "2", 1, 0, 3.0, True, None):
+        with pytest.raises(InputError, match=f"unknown label {label!r}: the classes are '3', 'cat', '5'$"):
+            schema.class_id(label)
+
+
+@pytest.mark.parametrize(
+    "classes", [("01", "02", "03"), ("1", "5", "9"), ("0.5", "1.5"), ("1e3", "many"), ("-1", "+1"), ("1_0", "x")]
+)
+def test_where_names_are_like_numbers_a_number_is_no_position(classes):
+    schema = image_schema(classes=classes)
+    for label in (0, 2, "0", "2", "1.0", "010", "²"):
         with pytest.raises(InputError, match="unknown label"):
             schema.class_id(label)
+    assert [schema.class_id(name) for name in classes] == list(range(len(classes)))
+
+
+def test_a_number_among_names_is_a_position_and_that_is_said(caplog):
+    schema = image_schema(classes=("nan", "dog", "no"))
+    with caplog.at_level("INFO"):
+        assert schema.class_ids("labels", ["no", 1, "0"]) == [2, 1, 0]
+    assert "labels: no class is called 1: taken as a number, which is the class 'dog'" in caplog.text
+    assert "labels: no class is called '0': taken as a number, which is the class 'nan'" in caplog.text
+    assert "'no'" not in caplog.text
+    for label in ("00", "1.0", 1.0, "-1", 3, False):
+        with pytest.raises(InputError, match="unknown label"):
+            schema.class_id(label)
+
+
+def test_two_labels_of_one_class_are_refused():
+    with pytest.raises(InputError, match=r"^labels: 'dog' and 1 are the same class: give each label once$"):
+        image_schema(classes=("cat", "dog")).class_ids("labels", ["dog", 1])
+    with pytest.raises(InputError, match=r"^imbalance: 3 and '3' are the same class"):
+        image_schema(classes=("3", "4")).class_ids("imbalance", {3: 0.1, "3": 0.2})
 
 
 def test_many_classes_make_a_short_message():

@@ -197,6 +197,18 @@ def test_labels_that_change_are_left_out_and_counted(tmp_path, capsys, caplog):
     refused(lambda: SeriesFile(file, window=16, stride=14), "no window of 16 steps", "class a alone")
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_spaces_around_labels_make_no_classes(tmp_path, ending, caplog):
+    table = steps(20)
+    table["label"] = [("ill", "ill ", "well", " well")[s % 4] for s in table["who"].str[1:].astype(int)]
+    file = write(tmp_path / f"a.{ending}", table)
+    with caplog.at_level("INFO"):
+        assert SeriesFile(file, id_column="who").schema.classes == ("ill", "well")
+    assert "labels have spaces around them, and are taken without: 'ill ', ' well'" in caplog.text
+    table.loc[3, "label"] = "  "
+    refused(lambda: SeriesFile(write(file, table), id_column="who"), str(file), "column label: the label is empty")
+
+
 def test_words_stay_what_they_are(tmp_path):
     content = "id,v,label\n" + "".join(
         f"{i},{k},{label}\n" for i, label in (("01", "NA"), ("1", "None")) for k in (1, 2)
@@ -356,7 +368,7 @@ def test_a_test_file_is_matched(tmp_path):
     assert len(module.train) + len(module.val) == 30
     np.testing.assert_allclose(decoded(module, 1)[:, 0, 0], np.arange(9), atol=1e-5)
     write(test, steps(9).assign(label="jump"))
-    refused(lambda: SeriesFile(train, test, **options), f"{test}:2, column label: the class jump is not among")
+    refused(lambda: SeriesFile(train, test, **options), f"{test}:2, column label: the class 'jump' is not among")
     write(test, steps(9).drop(columns="label"))
     refused(lambda: SeriesFile(train, test, **options), f"{test}: no labels", "label both or neither")
     write(test, steps(9).drop(columns="count"))
@@ -542,7 +554,7 @@ def test_a_folder_of_samples_says_itself_what_is_what(tmp_path, ending):
     frame = module.schema.frame(np.arange(8), fields)
     pd.testing.assert_frame_equal(frame, schema.frame(np.arange(8), batch))
     write_manifest(tmp_path, {"schema": {**schema.to_dict(), "classes": ["z"]}})
-    refused(lambda: SeriesFile(tmp_path), "the class a is not among those of the data")
+    refused(lambda: SeriesFile(tmp_path), "the class 'a' is not among those of the data, 'z'")
     (tmp_path / f"samples.{ending}").unlink()
     refused(lambda: SeriesFile(tmp_path), "no samples.csv or samples.parquet")
 

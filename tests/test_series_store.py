@@ -188,7 +188,7 @@ def test_samples_that_are_not_like_the_data_get_one_line(tmp_path, format):
         return lambda: read_series(tmp_path, schema(**options))
 
     refused(read(length=5), file, "has 6 steps, the data's longest 5")
-    refused(read(classes=("猫", "")), file, "the class b,c is not among those of the data")
+    refused(read(classes=("猫", "")), file, "the class 'b,c' is not among those of the data, '猫', ''")
     refused(read(columns=("温度", "count", "other")), file, "other", "flag")
     more = {"columns": ("温度",), "dtypes": ("float64",), "offset": (0.0,), "scale": (1.0,)}
     if format == "npz":

@@ -121,6 +121,75 @@ def test_columns_that_are_not_used_are_named(tmp_path, caplog):
     assert "left out: Label; there are no labels, unless label_column names them" in caplog.text
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize(("separator", "name"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs")])
+def test_what_separates_the_columns_is_found_out_and_said(tmp_path, ending, separator, name, caplog):
+    lines = [("label", "text"), ("x", "a, b; c"), ("y", 'say "no"'), ("x", "3;4")]
+    file = tmp_path / f"a.{ending}"
+    with file.open("w", newline="") as opened:
+        csv.writer(opened, delimiter=separator).writerows(lines)
+    with caplog.at_level("INFO"):
+        source = TextSource(file)
+    assert source.texts == [text for _, text in lines[1:]]
+    assert source.classes == ("x", "y")
+    usual = {"csv": ",", "tsv": "\t"}[ending] == separator
+    assert (f"{file}: the columns are separated by {name}, and are read so" in caplog.text) is not usual
+
+
+def test_encodings(tmp_path, caplog):
+    for encoding in ("cp1252", "utf-16", "utf-8", "latin-1"):
+        file = write(tmp_path / "a.csv", "text,label\ncafé,x\nnaïve,y\n".encode(encoding))
+        assert texts(TextFile(file, file, encoding=encoding, **ALL)) == ["café", "naïve"]
+    with caplog.at_level("INFO"):
+        TextSource(write(tmp_path / "a.txt", "cafe\n"), encoding="cp1252")
+        TextSource(write(tmp_path / "a.txt", "\ufeffcafé\n"), encoding="utf-8-sig")
+        assert "could be UTF-8" not in caplog.text
+        TextSource(write(tmp_path / "a.txt", "café\n"), encoding="cp1252")
+    assert "a.txt: read as cp1252, and could be UTF-8: leave encoding out if letters look wrong" in caplog.text
+
+
+def test_quotes_between_tabs(tmp_path, caplog):
+    whole = write(tmp_path / "a.tsv", 'text\tlabel\n"a\tb"\tx\n"say ""no"""\ty\n')
+    with caplog.at_level("INFO"):
+        assert TextSource(whole).texts == ["a\tb", 'say "no"']
+        assert "a quote that" not in caplog.text
+        stray = write(tmp_path / "b.tsv", 'text\tlabel\na\tx\n"no" she said\ty\n5" long\tx\n"open\ty\n')
+        source = TextSource(stray)
+    assert source.texts == ["a", '"no" she said', '5" long', '"open']
+    assert source.classes == ("x", "y")
+    assert f"{stray}:3: a quote that does not enclose a whole text: all are taken for letters" in caplog.text
+
+
+def test_languages_without_spaces_are_told_of_the_tokenizer_char(tmp_path, caplog):
+    hint = "have no space in them, and the tokenizer word takes what no space divides for a word: use tokenizer char"
+    file = write(tmp_path / "a.txt", "今天天气很好，我们去公园\n他喜欢吃苹果和香蕉\na b\n" * 4)
+    with caplog.at_level("INFO"):
+        TextFile(file)
+        assert f"{file}: 8 of 12 sentences {hint}" in caplog.text
+        caplog.clear()
+        TextFile(file, tokenizer="char")
+        TextFile(write(tmp_path / "b.txt", "हिन्दी में\nजी\nएक दो\n" * 4))
+    assert hint not in caplog.text
+
+
+def test_what_a_very_long_sentence_costs_is_said(tmp_path, caplog):
+    def said(*lines: str) -> str:
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            module = TextFile(write(tmp_path / "a.txt", "\n".join(lines)))
+        assert module.schema.max_length == max(len(line.split()) for line in lines) + 1
+        return caplog.text
+
+    usual = ["a b c d e", "a b c"] * 100
+    costs = f"{tmp_path / 'a.txt'}:201: the longest sentence has 50 tokens, 99 % have at most 5; every batch is padded"
+    text = said(*usual, "a " * 50)
+    assert costs in text
+    assert "about 10 times the work: max_length 5 leaves out 1 of 201 sentences" in text
+    assert "longest" not in said(*usual, "a " * 20)  # four times as long
+    assert "longest" not in said(*["a " * 400] * 20)  # like most
+    assert "max_length 250 leaves out 1 of 301" in said(*["a " * 250] * 300, "a " * 400)
+
+
 def test_line_breaks_within_a_field_become_spaces(tmp_path):
     file = write(tmp_path / "a.csv", 'label,text\nx,"one\n two"\nx,two\nx,""\n')
     refused(lambda: TextFile(file), f"{file}:5: an empty sentence")
@@ -150,6 +219,39 @@ def test_columns_can_be_named(tmp_path):
 def test_numbers_keep_their_order(tmp_path, ending, labels, classes):
     file = write(tmp_path / f"a.{ending}", [{"text": "a b", "label": label} for label in labels * 2])
     assert TextFile(file).schema.classes == classes
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_spaces_around_labels_make_no_classes(tmp_path, ending, caplog):
+    names = ["open", "open ", "closed", "\u00a0closed"]
+    rows = [{"text": f"ticket {i}", "label": names[i % 4]} for i in range(20)]
+    file = write(tmp_path / f"a.{ending}", rows)
+    with caplog.at_level("INFO"):
+        source = TextSource(file)
+    assert source.classes == ("closed", "open")
+    assert source.y.tolist() == [1, 1, 0, 0] * 5
+    assert caplog.text.count("labels have spaces") == 1
+    assert f"{file}: 10 labels have spaces around them, and are taken without: 'open ', '\\xa0closed'" in caplog.text
+    numbers = write(tmp_path / f"b.{ending}", [{"text": "a", "label": label} for label in ("10", " 9", "9 ")])
+    assert TextSource(numbers).classes == ("9", "10")
+    refused(
+        lambda: TextSource(write(tmp_path / f"c.{ending}", [*rows, {"text": "a", "label": "  "}])), "label is empty"
+    )
+
+
+def test_classes_of_a_manifest_keep_their_spaces(tmp_path):
+    write(tmp_path / "samples.jsonl", [{"text": "a", "label": label} for label in ("open", "open ", " open")])
+    write_manifest(tmp_path, {"schema": {"kind": "text", "classes": ["open ", "open"]}})
+    assert TextSource(tmp_path).y.tolist() == [1, 0, 1]
+
+
+def test_headers_of_files_that_were_joined_are_no_rows(tmp_path, caplog):
+    file = write(tmp_path / "a.csv", "text,label\na,x\n\ufefftext, label\ntext,y\nlabel,x\ntext,label\n")
+    with caplog.at_level("INFO"):
+        source = TextSource(file)
+    assert (source.texts, source.classes) == (["a", "text", "label"], ("x", "y"))
+    assert f"{file}: the header is there again 2 times, first {file}:3: left out" in caplog.text
+    assert TextSource(write(tmp_path / "b.csv", "text\na\ntext\n")).texts == ["a", "text"]  # a sentence
 
 
 def test_whole_floats_are_whole_numbers(tmp_path):
@@ -279,7 +381,9 @@ def test_a_folder_is_read_by_its_manifest(tmp_path):
     assert module.schema.classes == ("zeta", "none", "alpha")
     assert module.load()[0].fields["y"].tolist() == [0, 2, 0, 2]
     write_manifest(tmp_path, {"schema": {"kind": "text", "classes": ["zeta"]}})
-    refused(lambda: TextFile(tmp_path), "samples.jsonl:2", "alpha is not among those of manifest.json")
+    refused(
+        lambda: TextFile(tmp_path), "samples.jsonl:2", "the class 'alpha' is not among those of manifest.json, 'zeta'"
+    )
 
 
 def test_a_file_for_each_class(tmp_path):
@@ -303,10 +407,23 @@ def test_a_file_for_each_class(tmp_path):
         ("a.csv", "", {}, ["a.csv: no sentences"]),
         ("a.csv", "text,label\n", {}, ["a.csv: no sentences"]),
         ("a.txt", "\n\n", {"skip_empty": True}, ["a.txt: no sentences"]),
-        ("a.docx", "x", {}, ["a.docx: .docx is none of .jsonl, .csv, .txt"]),
+        ("a.docx", "x", {}, ["a.docx: .docx is none of .jsonl, .csv, .tsv, .txt"]),
         ("a", "x", {}, ["a: no ending is none of"]),
-        ("a.txt", b"good\nb\xe9d\n", {}, ["a.txt:2: not UTF-8, at byte 6", "0xe9", "save the file in UTF-8"]),
-        ("a.jsonl", "a b".encode("utf-16"), {}, ["a.jsonl:1: not UTF-8, at byte 0"]),
+        (
+            "a.txt",
+            b"good\nb\xe9d\n",
+            {},
+            [
+                "a.txt:2: not UTF-8, at byte 6",
+                "0xe9",
+                "save the file in UTF-8, or name its encoding, such as encoding cp1252",
+            ],
+        ),
+        ("a.jsonl", "a b".encode("utf-16"), {}, ["a.jsonl:1: not UTF-8, at byte 0", "such as encoding utf-16"]),
+        ("a.txt", "a\n", {"encoding": "klingon"}, ["encoding: there is no 'klingon'; usual are utf-8"]),
+        ("a.txt", "a\n", {"encoding": "hex"}, ["encoding: there is no 'hex'"]),
+        ("a.txt", b"a\n\x81\n", {"encoding": "cp1252"}, ["a.txt:2: not CP1252, at byte 2"]),
+        ("a.txt", b"abc", {"encoding": "utf-16"}, ["a.txt:1: not UTF-16"]),
         ("a.jsonl", '{"text": "a"}\n{"text": \n', {}, ["a.jsonl:2: no JSON"]),
         ("a.jsonl", "[" * 100_000, {}, ["a.jsonl:1: no JSON"]),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', {}, ["a.jsonl:2: a list", "an object"]),
@@ -323,6 +440,10 @@ def test_a_file_for_each_class(tmp_path):
         ("a.txt", "a\n", {"label_column": "x"}, ["a.txt: a .txt has no columns"]),
         ("a.csv", "text,text\na,b\n", {}, ["a.csv:1: the column text is there twice"]),
         ("a.csv", 'text,label\n"a\nb",x\nc,d,x\n', {}, ["a.csv:4: 3 fields, where the header names 2", "quotes"]),
+        ("a.csv", "text,label\na;x\n", {}, ["a.csv:2: 1 fields", "semicolons separate the row's, commas the header's"]),
+        ("a.csv", "text;label\na;b;x\n", {}, ["a.csv:2: 3 fields", "put quotes around texts that hold semicolons"]),
+        ("a.csv", "body;label\na;x\n", {}, ["a.csv:1: no column text: the columns are body, label;"]),
+        ("a.csv", "text;x\ttext\na;x\ta\n", {}, ["a.csv:1: no column text"]),
         ("a.csv", 'text,label\na,x\n"b,x\nc,x\n', {}, ["a.csv:3: no CSV", "check the quotes"]),
         ("a.csv", 'text,label\n"a"b,x\n', {}, ["a.csv:2: no CSV"]),
         ("a.csv", "text,label\na,x\nb,\n", {}, ["a.csv:3: label is empty"]),
@@ -354,9 +475,12 @@ def test_test_files_must_have_the_same_classes(tmp_path):
     plain = write(tmp_path / "plain.txt", "a\nb\n")
     train = write(tmp_path / "a.jsonl", labelled(9))
     other = write(tmp_path / "b.jsonl", [{"text": "a", "label": "other"}])
-    refused(lambda: TextFile(train, other), f"{other}: the class other is not among those of {train}")
+    refused(
+        lambda: TextFile(train, other),
+        f"{other}: the class 'other' is not among those of {train}, 'order', 'question', '猫'",
+    )
     refused(lambda: TextFile(train, plain), f"{plain}: no labels")
-    refused(lambda: TextFile(plain, other), f"{other}: the class other is not among those of {plain}")
+    refused(lambda: TextFile(plain, other), f"{other}: the class 'other' is not among those of {plain}")
 
 
 def test_the_tokenizers_library_is_only_needed_for_pieces(tmp_path, monkeypatch):

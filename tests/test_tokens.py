@@ -1,6 +1,8 @@
 import json
+import unicodedata
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from test_images import refused
@@ -48,6 +50,43 @@ def test_words_carry_the_space_before_them():
     assert split("The wheel.", "word") == [" The", " wheel", "."]
     assert split("don't pay 3.50 , well-known", "word") == [" don't", " pay", " 3.50", " ,", " well-known"]
     assert split("深 宮", "char") == ["深", " ", "宮"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("हिन्दी में एक वाक्य।", [" हिन्दी", " में", " एक", " वाक्य", "।"]),
+        ("ที่นี่ ดี", [" ที่นี่", " ดี"]),
+        ("cafe\u0301s, de\u0301ja\u0300-vu", [" cafe\u0301s", ",", " de\u0301ja\u0300-vu"]),
+        ("שָׁלוֹם عَرَبِيّ", [" שָׁלוֹם", " عَرَبِيّ"]),
+        ("می\u200cخواهم क्\u200dष", [" می\u200cخواهم", " क्\u200dष"]),
+        ("3.5\u0301 \u0301a ❤\ufe0f!", [" 3.5\u0301", " \u0301", "a", " ❤\ufe0f", "!"]),
+    ],
+)
+def test_combining_marks_belong_to_their_word(text, tokens):
+    assert split(text, "word") == tokens
+    assert schema(texts=[text]).vocabulary[2:] == tuple(sorted(set(tokens)))
+    assert schema(texts=[text]).decode(schema(texts=[text]).encode([text])[0]) == [text]
+
+
+def test_vocabularies_of_marks_on_their_own_go_on_working():
+    old = (*SPECIAL, " ह", "ि", "न", "्", "द", "ी", " and", " cafe", "\u0301")  # as they were once learnt
+    described = TextSchema(vocabulary=old, max_length=20)
+    for text in ("हिन्दी and cafe\u0301", "cafe\u0301", "and"):
+        x, _ = described.encode([text])
+        assert UNKNOWN not in x
+        assert described.decode(x) == [text]
+    assert described.decode(torch.tensor([[2, 3, 4, 5, 0]])) == ["हिन्"]
+
+
+def test_every_letter_is_in_a_token():
+    rng = np.random.default_rng(0)
+    letters = list("aé\u0301िन्'’-.,35\u200c\u200dด่❤\ufe0f_! \u0903")
+    for _ in range(2000):
+        text = " ".join("".join(rng.choice(letters, 12)).split())
+        for marks in (True, False):
+            assert "".join(split(text, "word", marks)) == f" {text}"
+        assert not any(unicodedata.category(token[0]).startswith("M") for token in split(text, "word"))
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "bpe"])

@@ -88,7 +88,7 @@ def augment(
         model: the GAN.
         out: folder for results.csv, summary.json, report.html and what each cell has made.
         per_class: numbers of training rows of each class to try, like [10,20,50]; by default all rows.
-        imbalance: shares of classes to keep, by name or number, like [{8: 0.05, 9: 0.05}]; each is tried, with each of
+        imbalance: shares of classes to keep, by name, like [{8: 0.05, 9: 0.05}]; each is tried, with each of
             per_class. Samples then go to the rarest classes first, and macro-F1 decides. With the data's balance true
             the GAN sees every class equally often, without which it learns little of the rare ones.
         seeds: each draws the split, the subset, the GAN and the classifier anew.

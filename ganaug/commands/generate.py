@@ -72,7 +72,8 @@ def generate(
         out: folder to write to; made where it is missing.
         n: number of samples in all, spread evenly over the labels.
         per_class: number of samples of each label; 10 where neither this nor n is given.
-        labels: the classes to draw, by name or number, comma-separated; all by default.
+        labels: the classes to draw, by name, comma-separated; all by default. Where no name is like a number, numbers
+            will do.
         seed: of the latents; another seed gives other samples.
         format: of pictures folder (a PNG each, in a folder a class) or npz (one file of arrays); of sentences jsonl
             ({"text": …, "label": …} a line), csv or txt (a line each, a file a class); of series csv or parquet (a row
@@ -186,11 +187,15 @@ def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[
         raise InputError(
             f"labels {labels!r}: this {type(model).__name__} was trained without classes; leave --labels out"
         )
-    names = [part.strip() for part in labels.split(",")] if isinstance(labels, str) else np.atleast_1d(labels).tolist()
-    chosen = [model.schema.class_id(name) for name in names]
-    if len(set(chosen)) < len(chosen) or not chosen:
-        raise InputError(f"labels {labels!r}: give each label once")
-    return chosen
+    if not isinstance(labels, str):
+        names = np.atleast_1d(labels).tolist()
+    elif labels in model.schema.classes:  # a name may hold a comma
+        names = [labels]
+    else:
+        names = [part.strip() for part in labels.split(",")]
+    if not names:
+        raise InputError("labels: give at least one, or leave --labels out for all")
+    return model.schema.class_ids("labels", names)
 
 
 def _count(n: int | None, per_class: int | None, labels: int) -> int:
