@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
 
@@ -58,10 +59,7 @@ class Marks:
         if self.decimal is not None and self.decimal == self.thousands:
             raise InputError(f"decimal and thousands are both {self.decimal!r}")
         if self.encoding is not None:
-            try:
-                codecs.lookup(self.encoding)
-            except LookupError:
-                raise InputError(f"encoding: Python knows no {self.encoding!r}; try utf-8, cp1252 or latin-1") from None
+            codec_of(self.encoding)
 
     def found(self, path: Path, content: str) -> tuple[Marks, list[str]]:
         """All marks, those that were left out found out; and what was found, for a line.
@@ -86,7 +84,7 @@ class Marks:
         return replace(marks, decimal=decimal), said
 
 
-def text_of(path: Path, encoding: str | None = None) -> str:
+def text_of(file: Path, encoding: str | None = None) -> str:
     """What a file holds, without a byte order mark.
 
     Args:
@@ -96,19 +94,44 @@ def text_of(path: Path, encoding: str | None = None) -> str:
         InputError: it cannot be read, or not in this encoding.
     """
     try:
-        content = path.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    name = encoding or ("utf-16" if wide else "utf-8")
+    codec = codec_of(encoding or ("utf-16" if wide else "utf-8"))
     try:
-        return content.decode(name).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        text = content.decode(codec).removeprefix("\ufeff")
+    except UnicodeError as error:
+        start = getattr(error, "start", 0)
+        line = content.count(b"\n", 0, start) + 1
         raise InputError(
-            f"{path}:{line}: not {name.upper()}, at byte {error.start} of the file (0x{content[error.start]:02x}): save"
-            " the file in UTF-8, or name its encoding (encoding cp1252, for example)"
+            f"{file}:{line}: not {codec.upper()}, at byte {start} of the file (0x{content[start]:02x}): save the file"
+            " in UTF-8, or name its encoding, such as encoding cp1252"
         ) from None
+    if not codec.startswith("utf-8") and not content.isascii() and _is_utf8(content):
+        rank_zero_info(f"{file}: read as {codec}, and could be UTF-8: leave encoding out if letters look wrong")
+    return text
+
+
+def codec_of(encoding: str) -> str:
+    """Python's own name of an encoding.
+
+    Raises:
+        InputError: it knows none of this name, for text.
+    """
+    try:
+        "".encode(encoding)
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError):  # of no encoding; of one with a zero byte in its name
+        raise InputError(f"encoding: there is no {encoding!r}; usual are utf-8, utf-16, cp1252 and gb18030") from None
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _rows(content: str, separator: str) -> Iterator[list[str]]:

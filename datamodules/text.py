@@ -47,7 +47,7 @@ class TextFile(GANDataModule):
         max_length: sentences of more tokens are left out, and counted. By default that of the longest.
         lowercase: put all in lower case.
         skip_empty: leave out empty lines and sentences, and count them, instead of refusing them.
-        encoding: of the files, such as ``cp1252`` or ``utf-16``.
+        encoding: of the files, such as ``cp1252``; by default UTF-8, or UTF-16 where a file begins with its mark.
         kwargs: the options of :class:`GANDataModule`.
 
     Raises:
@@ -68,7 +68,7 @@ class TextFile(GANDataModule):
         max_length: int | None = None,
         lowercase: bool = False,
         skip_empty: bool = False,
-        encoding: str = "utf-8",
+        encoding: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -13,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
+from datamodules.cells import text_of
 from datamodules.errors import InputError
 from datamodules.labels import is_whole as is_whole
 from datamodules.labels import stripped, unknown
@@ -42,7 +42,7 @@ class TextSource:
         path: of the file or folder.
         text_column, label_column: of a ``.jsonl``, ``.csv`` or ``.tsv``.
         empty: ``raise`` refuses a sentence without a letter, ``skip`` counts it and goes on, ``keep`` takes it.
-        encoding: of the file, as Python calls it.
+        encoding: of the file, as Python calls it; None for UTF-8, or UTF-16 where it begins with that mark.
 
     Attributes:
         texts: as they stand in the file.
@@ -60,7 +60,7 @@ class TextSource:
         text_column: str = TEXT,
         label_column: str = LABEL,
         empty: Literal["raise", "skip", "keep"] = "raise",
-        encoding: str = "utf-8",
+        encoding: str | None = None,
     ) -> None:
         self.encoding = encoding
         self.path, self.text_column, self.label_column = Path(path), text_column, label_column
@@ -233,49 +233,6 @@ class TextSource:
             return np.array([known[name] for name in names], dtype=np.int64)
         ids, self.classes = label_ids([int(name) for name in names] if all(map(is_whole, names)) else names)
         return ids
-
-
-def text_of(file: Path, encoding: str | None = None) -> str:
-    """What a file holds, without a byte order mark; in UTF-8, unless an option ``encoding`` says otherwise."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
-    codec = codec_of(encoding or "utf-8")
-    try:
-        text = content.decode(codec).removeprefix("\ufeff")
-    except UnicodeError as error:
-        start = getattr(error, "start", 0)
-        line = content.count(b"\n", 0, start) + 1
-        likely = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252"
-        raise InputError(
-            f"{file}:{line}: not {codec.upper()}, at byte {start} of the file (0x{content[start]:02x}):"
-            " save the file in UTF-8" + (f", or name its encoding, such as encoding {likely}" if encoding else "")
-        ) from None
-    if not codec.startswith("utf-8") and not content.isascii() and _is_utf8(content):
-        rank_zero_info(f"{file}: read as {codec}, and could be UTF-8: leave encoding out if letters look wrong")
-    return text
-
-
-def codec_of(encoding: str) -> str:
-    """Python's own name of an encoding.
-
-    Raises:
-        InputError: it knows none of this name, for text.
-    """
-    try:
-        "".encode(encoding)
-        return codecs.lookup(encoding).name
-    except (LookupError, ValueError):  # of no encoding; of one with a zero byte in its name
-        raise InputError(f"encoding: there is no {encoding!r}; usual are utf-8, utf-16, cp1252 and gb18030") from None
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _stray_quote(content: str) -> int:

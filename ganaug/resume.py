@@ -48,7 +48,8 @@ def compare(
     if fields := [name for name in schema if ours["schema"].get(name) != schema[name]]:
         differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
     if differ:
-        raise InputError(f"the checkpoint does not fit this run: {'; '.join(differ)}: resume with the same options, or see --allow_changes")
+        reason = f"the checkpoint does not fit this run: {'; '.join(differ)}"
+        raise InputError(f"{reason}: resume with the same options, or see --allow_changes")
     return {name: theirs.get(name) for name in others}
 
 

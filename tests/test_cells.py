@@ -123,7 +123,7 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
     assert SeriesFile(file, time_column="t", window=6, encoding="cp1252").schema.columns == ("Größe",)
     wide = write(tmp_path / "b.csv", content, "utf-16")
     assert SeriesFile(wide, time_column="t", window=6).schema.columns == ("Größe",)
-    refused(file, "encoding: Python knows no 'klingon'", encoding="klingon")
+    refused(file, "encoding: there is no 'klingon'", encoding="klingon")
 
 
 def test_bounds_hold_for_samples_and_are_checked_against_the_source(tmp_path: Path) -> None:

@@ -419,7 +419,7 @@ def test_a_file_for_each_class(tmp_path):
                 "save the file in UTF-8, or name its encoding, such as encoding cp1252",
             ],
         ),
-        ("a.jsonl", "a b".encode("utf-16"), {}, ["a.jsonl:1: not UTF-8, at byte 0", "such as encoding utf-16"]),
+        ("a.jsonl", "a b".encode("utf-16"), {}, ["a.jsonl:1: no JSON"]),  # read by its mark
         ("a.txt", "a\n", {"encoding": "klingon"}, ["encoding: there is no 'klingon'; usual are utf-8"]),
         ("a.txt", "a\n", {"encoding": "hex"}, ["encoding: there is no 'hex'"]),
         ("a.txt", b"a\n\x81\n", {"encoding": "cp1252"}, ["a.txt:2: not CP1252, at byte 2"]),
