@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -505,13 +506,21 @@ class TimeGAN(GAN):
         return draw_rows(indices, seed, (2 + steps, self.hp.latent_features), uniform=True).to(self.device)
 
     @torch.no_grad()
-    def sample(self, latent: Tensor, labels: Tensor, length: int | None = None) -> Batch:  # type: ignore[override]
+    def sample(  # type: ignore[override]
+        self,
+        latent: Tensor,
+        labels: Tensor,
+        length: int | None = None,
+        static: Mapping[str, str | float] | None = None,
+    ) -> Batch:
         """Series from the averaged networks, a deterministic function of latents and labels.
 
         Args:
             latent: (B, 2 + T, Z) uniform on [0, 1).
             labels: (B,) class ids; ignored by an unconditional model.
             length: of every series, at most T; by default drawn, where those of the data differ.
+            static: of attributes by name, the value that every series is to have, where the model is told attributes;
+                those that are left out are drawn.
 
         Returns:
             ``x`` (B, T, F), 0 beyond the length; ``length`` (B,); ``y`` (B,); where there are any, ``static`` (B, S).
@@ -521,19 +530,26 @@ class TimeGAN(GAN):
         if length is not None and not 1 <= length <= steps:
             raise InputError(f"length {length}: these latents are for 1 to {steps} steps")
         lengths = torch.full_like(labels, steps if length is None else length)
-        static = latent.new_zeros(len(labels), self.schema.static_width)
+        attributes = latent.new_zeros(len(labels), self.schema.static_width)
         if self.frames is not None:
-            drawn, static = self.frames.draw(latent[:, 0, 0], self.classes(labels))
+            drawn, attributes = self.frames.draw(latent[:, 0, 0], self.classes(labels))
             lengths = drawn.clamp(max=steps) if length is None else lengths
         generator, supervisor, recovery = (
             cast(Recurrent, cast(EMA, self.ema[name]).network) for name in ("generator", "supervisor", "recovery")
         )
-        told = self.condition(labels, static)
+        if static:
+            if self.hp.static != "condition":
+                raise InputError(
+                    "static: this model draws attributes itself; train it with static condition to ask for some"
+                )
+            places, values = self.schema.encode_some(static)
+            attributes[:, places] = values.to(attributes)
+        told = self.condition(labels, attributes)
         made = recovery(supervisor(generator(self._joined(latent[:, 1:]), told), told))  # (B, T, channels)
         made = made * (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]
         batch = {"x": made[:, :, : self.schema.features], "length": lengths, "y": labels}
         if self.schema.static:
             if self.hp.static == "generate":
-                static = made[:, :, self.schema.features :].sum(1) / lengths[:, None]
-            batch["static"] = static
+                attributes = made[:, :, self.schema.features :].sum(1) / lengths[:, None]
+            batch["static"] = attributes
         return batch

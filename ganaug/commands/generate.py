@@ -7,7 +7,7 @@ import inspect
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +55,7 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     length: int | None = None,
+    static: str | Mapping[str, str | float] | None = None,
     overwrite: bool = False,
     accelerator: Accelerator = "auto",
     devices: str | int = "auto",
@@ -83,6 +84,7 @@ def generate(
         temperature: of sentences: below 1 is cleaner and less diverse.
         top_k: of sentences: draw from so many of the likeliest tokens.
         top_p: of sentences: draw from the likeliest tokens that together have this probability.
+        static: of series: attributes that all samples are to have, such as age=30,sex=f; the others are drawn.
         length: of series: steps of each, also more than the data have; by default as long as those.
         overwrite: replace what another generation has written to ``out``.
         accelerator: auto, cpu, cuda, mps.
@@ -104,7 +106,10 @@ def generate(
     in_range("seed", seed, 0, 2**64 - 1)
     schema = model.schema if model.conditional else replace(model.schema, classes=())
     model.sample_seed = seed
-    options = {"truncation": truncation, "temperature": temperature, "top_k": top_k, "top_p": top_p, "length": length}
+    options: dict[str, Any] = {
+        "truncation": truncation, "temperature": temperature, "top_k": top_k, "top_p": top_p, "length": length,
+        "static": asked_for(static),
+    }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     model.latent_options, model.sample_options = (
         {name: value for name, value in given.items() if name in inspect.signature(method).parameters}
@@ -196,6 +201,21 @@ def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[
     if not names:
         raise InputError("labels: give at least one, or leave --labels out for all")
     return model.schema.class_ids("labels", names)
+
+
+def asked_for(static: str | Mapping[str, str | float] | None) -> dict[str, str | float] | None:
+    """Attributes by name, of ``name=value`` with commas between.
+
+    Raises:
+        InputError: it is no such text.
+    """
+    if not isinstance(static, str):
+        return static if static is None else dict(static)
+    pairs = [part.partition("=") for part in static.split(",")]
+    wrong = next((name for name, sign, value in pairs if not (name.strip() and sign and value.strip())), None)
+    if wrong is not None:
+        raise InputError(f"static {static!r}: give it as name=value,name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _count(n: int | None, per_class: int | None, labels: int) -> int:

@@ -1,0 +1,80 @@
+"""Series with attributes that somebody asked for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from gan_contract import trainer
+
+from datamodules import InputError, SeriesFile
+from ganaug import TimeGAN, generate
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of a model that is told attributes, and of one that draws them."""
+    root = tmp_path_factory.mktemp("static")
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "id": np.repeat(np.arange(30), 6), "v": rng.normal(size=180).round(2),
+            "age": np.repeat(rng.integers(20, 90, 30), 6), "sex": np.repeat(rng.choice(["f", "m"], 30), 6),
+            "zip": np.repeat([f"{k:05}" for k in range(30)], 6),
+        }
+    )  # fmt: skip
+    table.to_csv(root / "a.csv", index=False)
+    for static in ("condition", "generate"):
+        data = SeriesFile(root / "a.csv", id_column="id", static_columns=["age", "sex", "zip"], batch_size=8)
+        model = TimeGAN(data.schema, hidden=4, layers=1, autoencoder_steps=1, supervisor_steps=1, static=static)
+        run = trainer(4)
+        run.fit(model, data)
+        run.save_checkpoint(root / f"{static}.ckpt")
+    return root
+
+
+def test_samples_have_the_attributes_that_were_asked_for(folder: Path, tmp_path: Path) -> None:
+    generate(folder / "condition.ckpt", tmp_path / "a", n=9, static="age=30, sex=f", accelerator="cpu", progress=False)
+    generate(
+        folder / "condition.ckpt",
+        tmp_path / "b",
+        n=9,
+        static={"age": 80, "sex": "f"},
+        accelerator="cpu",
+        progress=False,
+    )
+    young, old = (pd.read_csv(tmp_path / name / "samples.csv", dtype={"zip": str}) for name in "ab")
+    assert set(young["age"]) == {30}
+    assert set(old["age"]) == {80}
+    assert set(young["sex"]) == {"f"}
+    assert young["zip"].nunique() > 3  # drawn
+    assert (young["zip"] == old["zip"]).all()
+    assert (young["v"] != old["v"]).any()  # the model was told
+
+
+@pytest.mark.parametrize(
+    ("static", "words"),
+    [
+        ("height=3", "static: no attribute 'height': known are age, sex, zip"),
+        ("sex=x", "sex 'x' is not one of f, m"),
+        ("zip=7", "zip '7' is not one of 00000"),
+        ("age=old", "age is a number, not 'old'"),
+        ("age", "give it as name=value"),
+    ],
+)
+def test_what_cannot_be_asked_gets_one_line(folder: Path, tmp_path: Path, static: str, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        generate(folder / "condition.ckpt", tmp_path / "a", n=2, static=static, accelerator="cpu", progress=False)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_draws_them_refuses(folder: Path, tmp_path: Path) -> None:
+    words = ["generate", "--ckpt", folder / "generate.ckpt", "--out", "a", "--n", "2", "--static", "age=30"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ganaug.cli", *map(str, words)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "this model draws attributes itself" in done.stderr.splitlines()[-1]
