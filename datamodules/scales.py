@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.cells import DIGITS, rounded
@@ -39,6 +40,8 @@ class SeriesSchema(Schema):
         decimals: of each, how many its values have; -1 for as many as there are. Empty for no such knowledge.
         ranges: of each, the lowest and the highest value that samples may have; empty where there is no limit. A
             constant column has one value for both.
+        categories: of each, its words, which are features of their own, one of them 1 and the others 0; none of a
+            column of numbers. Empty where all are of numbers.
         scaler: that they come from: ``min_max`` (training values in [0, 1]), ``standard`` (mean 0, deviation 1),
             ``robust`` (median 0, distance between quartiles 1).
         length: T, the longest series or the window.
@@ -66,6 +69,7 @@ class SeriesSchema(Schema):
     length: int
     decimals: tuple[int, ...] = ()
     ranges: tuple[tuple[float, ...], ...] = ()
+    categories: tuple[tuple[str, ...], ...] = ()
     scaler: Scaler = "min_max"
     fixed: bool = True
     time: str = ""
@@ -96,7 +100,8 @@ class SeriesSchema(Schema):
             for field in beside:
                 if (given := len(getattr(self, field))) != count:
                     raise InputError(f"series schema: {given} {field} beside {count} {names}")
-        for field, names in (("decimals", "columns"), ("ranges", "columns"), ("static_decimals", "static")):
+        may_be = {"decimals": "columns", "ranges": "columns", "categories": "columns", "static_decimals": "static"}
+        for field, names in may_be.items():
             given, count = len(getattr(self, field)), len(getattr(self, names))
             if given not in (0, count):
                 raise InputError(f"series schema: {given} {field} beside {count} {names}")
@@ -125,8 +130,22 @@ class SeriesSchema(Schema):
 
     @property
     def features(self) -> int:
-        """F, the number of columns."""
-        return len(self.columns)
+        """F: one for each column of numbers, and one for each word of the others."""
+        return sum(self.widths)
+
+    @property
+    def widths(self) -> list[int]:
+        """How many features each column takes."""
+        return [len(words) or 1 for words in self.categories] or [1] * len(self.columns)
+
+    @property
+    def places(self) -> list[int]:
+        """The first feature of each column."""
+        return [sum(self.widths[:k]) for k in range(len(self.columns))]
+
+    def words(self, column: int) -> tuple[str, ...]:
+        """Those of a column, none where it is of numbers."""
+        return self.categories[column] if self.categories else ()
 
     @property
     def bounded(self) -> bool:
@@ -141,19 +160,44 @@ class SeriesSchema(Schema):
     # ---- values to numbers ----
 
     def encode(self, values: np.ndarray, length: np.ndarray) -> Tensor:
-        """Values (N, T, F) in their own units to ``x`` float32 (N, T, F); whatever lies beyond ``length`` becomes 0."""
+        """Values (N, T, C) of the columns in their own units to ``x`` float32 (N, T, F).
+
+        Of a column of words, values are the words' numbers. Whatever lies beyond ``length`` becomes 0.
+        """
         x = (values.astype(np.float64) - np.array(self.offset)) / np.array(self.scale)
+        if self.features > len(self.columns):
+            one = [np.eye(max(1, len(self.words(k)))) for k in range(len(self.columns))]
+            codes = values.astype(np.int64)
+            parts = [one[k][codes[..., k]] if self.words(k) else x[..., k, None] for k in range(len(self.columns))]
+            x = np.concatenate(parts, axis=-1)
         inside = np.arange(values.shape[1]) < length[:, None]
         return torch.from_numpy(np.where(inside[:, :, None], x, 0.0).astype(np.float32))
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """``x`` (N, T, F) to values float64 (N, T, F) as the source has them: their units, decimals and ranges."""
-        values: np.ndarray = x.detach().cpu().double().numpy() * np.array(self.scale) + np.array(self.offset)
-        for column, dtype in enumerate(self.dtypes):
+        """``x`` (N, T, F) to values float64 (N, T, C) as the source has them: their units, decimals and ranges.
+
+        Of a column of words, the number of the one that stands out most.
+        """
+        features: np.ndarray = x.detach().cpu().double().numpy()
+        values: np.ndarray = features[..., self.places] * np.array(self.scale) + np.array(self.offset)
+        for column, (dtype, first) in enumerate(zip(self.dtypes, self.places, strict=True)):
+            if words := self.words(column):
+                values[..., column] = features[..., first : first + len(words)].argmax(-1)
+                continue
             own = rounded(values[..., column], self.decimals[column]) if self.decimals else values[..., column]
             limits = self.ranges[column] if self.ranges else ()
             values[..., column] = _as(np.clip(own, limits[0], limits[1]) if limits else own, dtype)
         return values
+
+    def settled(self, x: Tensor) -> Tensor:
+        """``x`` (N, T, F) with one word in each place of words: the one that stands out most is 1, the others are 0."""
+        if self.features == len(self.columns):
+            return x
+        parts = list(torch.split(x, self.widths, dim=-1))
+        for k in range(len(self.columns)):
+            if words := self.words(k):
+                parts[k] = F.one_hot(parts[k].argmax(-1), len(words)).to(x)
+        return torch.cat(parts, dim=-1)
 
     def encode_static(self, values: Sequence[np.ndarray]) -> Tensor:
         """Attributes, an array (N,) for each, to ``static`` float32 (N, S): numbers scaled, categories as one of many.
@@ -272,8 +316,9 @@ class SeriesSchema(Schema):
             table[self.time] = self.times(values.shape[1])[step]
         else:
             table[STEP] = step
-        for column in range(first, self.features):
-            table[self.columns[column]] = values[..., column][inside].astype(self.dtypes[column])
+        for column in range(first, len(self.columns)):
+            own, words = values[..., column][inside], np.array(self.words(column), dtype=object)
+            table[self.columns[column]] = words[own.astype(np.int64)] if len(words) else own.astype(self.dtypes[column])
         if self.static:
             for name, value in zip(self.static, self.decode_static(batch["static"]), strict=True):
                 table[name] = value[row]

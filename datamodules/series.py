@@ -99,6 +99,8 @@ class SeriesModule(GANDataModule):
         if len(empty):
             raise InputError(f"the column {columns[empty[0]]} has no value in the training split: leave it out")
         offset, scale = fit_scaler(values.reshape(-1, len(columns)), self.scaler)
+        offset = tuple(0.0 if self.schema.words(k) else own for k, own in enumerate(offset))
+        scale = tuple(1.0 if self.schema.words(k) else own for k, own in enumerate(scale))
         ranges = self._ranges(columns, values)
         self.schema = replace(self.schema, offset=offset, scale=scale, ranges=ranges)
         self._warn_far_out(columns, values, offset, scale)
@@ -120,6 +122,9 @@ class SeriesModule(GANDataModule):
                 )
         ranges: list[tuple[float, ...]] = []
         for k, name in enumerate(columns):
+            if self.schema.words(k):
+                ranges.append(())
+                continue
             parts = [part.values[..., k][part.inside()] for part in (self._rows, self._test) if part is not None]
             least, most = min(map(np.min, parts)), max(map(np.max, parts))
             if name in given and (least < given[name][0] or most > given[name][1]):
@@ -137,7 +142,8 @@ class SeriesModule(GANDataModule):
         self, columns: tuple[str, ...], train: np.ndarray, offset: tuple[float, ...], scale: tuple[float, ...]
     ) -> None:
         """Warn of a column in which a few values leave the others a hundredth of the range."""
-        for k, name in enumerate(columns) if self.scaler == "min_max" else ():
+        numbers = [(k, name) for k, name in enumerate(columns) if not self.schema.words(k)]
+        for k, name in numbers if self.scaler == "min_max" else ():
             scaled = (train[..., k][np.isfinite(train[..., k])] - offset[k]) / scale[k]
             low, high = np.quantile(scaled, [0.005, 0.995])
             if len(scaled) >= 200 and 0 < high - low < 0.01:
@@ -164,5 +170,6 @@ class SeriesModule(GANDataModule):
             batch["static"] = self.schema.encode_static(rows.static)
         if rows.observed is not None:
             observed = np.pad(rows.observed & rows.inside()[:, :, None], ((0, 0), (0, missing), (0, 0)))
+            observed = observed.repeat(self.schema.widths, axis=2)
             batch["observed"] = torch.from_numpy(observed.astype(np.float32))
         return batch

@@ -33,7 +33,8 @@ class SeriesFile(SeriesModule):
         form: long or wide.
         id_column: which series a row belongs to; without one, a long table is one series.
         time_column: of a long table: numbers or dates. Samples go on at their frequency, from the first of them.
-        value_columns: the measurements; by default every column of numbers that is not named otherwise.
+        value_columns: the measurements; by default every column that is not named otherwise and holds numbers, or a few
+            words that change within a series, which are learnt as categories.
         label_column: the labels, strings or whole numbers. Where it is left out and there is no column ``label``, there
             are no classes.
         static_columns: attributes that have one value a series: numbers, or words.
@@ -121,7 +122,8 @@ class SeriesFile(SeriesModule):
         if test_path is not None:
             label = source.label_column if source.classes else None
             columns = roles.values if roles.wide else source.columns[roles.irregular :]
-            other = replace(roles, values=columns, label=label, classes=source.classes)
+            words = {n: own for n, own in zip(source.columns, source.categories, strict=False) if own}
+            other = replace(roles, values=columns, label=label, classes=source.classes, words=words)
             sources.append(SeriesTable(find(Path(test_path))[0], other, missing, marks))
             if source.classes and not sources[1].classes:
                 raise InputError(f"{test_path}: no labels, but {file} has them: label both or neither")
@@ -137,6 +139,7 @@ class SeriesFile(SeriesModule):
             classes=source.classes,
             dtypes=tuple(kinds.get(name, kind) for name, kind in zip(source.columns, source.dtypes, strict=True)),
             decimals=source.decimals,
+            categories=source.categories,
             time=source.time,
             start=source.start,
             frequency=source.frequency,

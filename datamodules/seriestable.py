@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from datamodules.cells import Marks, decimals_of
 from datamodules.dates import Dates, zone_of
 from datamodules.errors import InputError
-from datamodules.labels import stripped, unknown
+from datamodules.labels import quoted, stripped, unknown
 from datamodules.manifest import read_manifest
 from datamodules.scales import STEP, SeriesSchema
 from datamodules.schema import Schema
@@ -22,6 +23,7 @@ from datamodules.tables import TableFile, class_ids
 from datamodules.textsource import LABEL
 
 INTERVAL = "interval"
+STATES, MOST_STATES = 50, 1000  # most different words that are learnt unasked, and at all
 SERIES_ID = "series_id"  # column of the numbers of samples, where the source has none of ids
 
 
@@ -33,6 +35,7 @@ class Roles:
         id, time, label: a column each, or none.
         values: the measurements; None for every column of numbers that has no other role.
         static: attributes.
+        words: of columns of words among the measurements, what these may be; those that occur where it is not said.
         classes: what the labels may be, in the order of their ids; empty for whatever they are.
         wide: whether a row is a series.
         irregular: whether the time between steps is to be known.
@@ -44,6 +47,7 @@ class Roles:
     label: str | None = None
     values: tuple[str, ...] | None = None
     static: tuple[str, ...] = ()
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     wide: bool = False
     irregular: bool = False
@@ -58,6 +62,7 @@ class Roles:
             label=schema.label_column if schema.labelled else None,
             values=schema.columns[schema.intervals :],
             static=schema.static,
+            words={name: words for name, words in zip(schema.columns, schema.categories, strict=False) if words},
             classes=schema.classes,
             irregular=schema.intervals,
             ties=schema.intervals,
@@ -74,7 +79,7 @@ class SeriesTable:
         marks: how the cells are written.
 
     Attributes:
-        columns, dtypes, decimals: of the F measurements, as in the schema.
+        columns, dtypes, decimals, categories: of the measurements, as in the schema.
         values: float64 (R, F), a row a step.
         observed: bool (R, F), which of them were there; None where that is not asked.
         bounds: int64 (N + 1,): series i is the rows from ``bounds[i]`` to ``bounds[i + 1]``.
@@ -96,7 +101,7 @@ class SeriesTable:
         missing: Missing = "raise",
         marks: Marks = Marks(),  # noqa: B008
     ) -> None:
-        words = {name for name in (roles.id, roles.time, roles.label or LABEL, *roles.static) if name is not None}
+        words = {name for name in (roles.id, roles.time, roles.label or LABEL, *roles.static, *roles.words) if name}
         self.path, self.roles = path, roles
         self.table = table = TableFile(path, words, marks)
         if roles.classes and roles.label not in table.names:
@@ -130,22 +135,33 @@ class SeriesTable:
 
     def _measured(self, named: list[str]) -> list[str]:
         rest = [name for name in self.table.names if name not in named]
-        found = [name for name in rest if self.table.numeric(name)]
-        if not found:
-            raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
+        numbers = [name for name in rest if self.table.numeric(name)]
         for name in rest:
-            if name not in found and (cell := self.table.like_numbers(name)) is not None:
+            if name not in numbers and (cell := self.table.like_numbers(name)) is not None:
                 raise InputError(
                     f"{self.path}, column {name}: {cell!r} is a number with marks that are not read: set decimal or"
                     " thousands, take the sign out, or leave the column out by value_columns"
                 )
+        found = [name for name in rest if name in numbers or self._states(name)]
+        if not found:
+            raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
         if len(found) < len(rest):
             rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(n for n in rest if n not in found)}")
+        if words := [name for name in found if name not in numbers]:
+            rank_zero_info(f"{self.path}: words that change within a series, learnt as categories: {', '.join(words)}")
         if "" in found or "Unnamed: 0" in found:
             raise InputError(
                 f"{self.path}: a column has no name, as where pandas wrote its index: name it, or remove it"
             )
         return found
+
+    def _states(self, name: str) -> bool:
+        """Whether a column has a few words that change within a series."""
+        column = self.table.frame[name]
+        if self.roles.wide or not 2 <= column.nunique() <= min(STATES, len(column) // 10):
+            return False
+        each = np.zeros(len(column)) if self.roles.id is None else self.table.words(self.roles.id)
+        return bool(column.groupby(each).nunique().max() > 1)
 
     def _series(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """The rows in the order of the series (R,), the bounds of these, and their names."""
@@ -251,7 +267,10 @@ class SeriesTable:
 
     def _measure(self, names: list[str], times: np.ndarray | None, missing: Missing) -> None:
         """Set ``columns``, ``dtypes``, ``decimals``, ``values`` and ``observed``."""
-        parts, kinds = zip(*map(self.table.numbers, names), strict=True)
+        read = {name: self._codes(name) for name in names if self._wordy(name)}
+        parts, kinds = zip(
+            *((read[n][0], "object") if n in read else self.table.numbers(n) for n in names), strict=True
+        )
         decimals = tuple(
             0 if kind[0] in "iub" else decimals_of(part, kind) for part, kind in zip(parts, kinds, strict=True)
         )
@@ -269,7 +288,16 @@ class SeriesTable:
         else:
             place = lambda row, column: self._place(row, names[column])  # noqa: E731
             self.columns, self.dtypes, self.decimals = tuple(names), kinds, decimals
-        self.observed = fill(values, self.bounds, missing, place, times)
+        self.categories: tuple[tuple[str, ...], ...] = (
+            tuple(read[n][1] if n in read else () for n in names) if read else ()
+        )
+        absent = np.isnan(values)
+        for k, name in enumerate(names if missing != "raise" else ()):
+            if name in read:  # between two words there is nothing: the one before goes on
+                series = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+                values[:, k] = pd.Series(values[:, k]).groupby(series).transform(lambda own: own.ffill().bfill())
+        if fill(values, self.bounds, missing, place, times) is not None:
+            self.observed = ~absent
         constant = [name for name, column in zip(self.columns, values.T, strict=True) if (column == column[0]).all()]
         if constant:
             rank_zero_warn(f"{self.path}: constant, so that there is nothing to learn in them: {', '.join(constant)}")
@@ -280,11 +308,36 @@ class SeriesTable:
             values = np.concatenate([gaps[:, None], values], axis=1)
             self.columns, self.dtypes = (INTERVAL, *self.columns), ("float64", *self.dtypes)
             self.decimals = (self.time_decimals, *self.decimals)
+            self.categories = ((), *self.categories) if self.categories else ()
             if self.observed is not None:
                 self.observed = np.concatenate([np.ones((len(gaps), 1), dtype=bool), self.observed], axis=1)
             if INTERVAL in names:
                 raise InputError(f"{self.path}: irregular calls its column {INTERVAL}: rename the one in the file")
         self.values = values
+
+    def _wordy(self, name: str) -> bool:
+        """Whether a measurement is one of words."""
+        if name in self.roles.words:
+            return True
+        return not self.roles.wide and not self.table.numeric(name) and self.table.wordy(name)
+
+    def _codes(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """A column of words: the number of each, NaN where a cell is empty, float64 (R,), and the words."""
+        there = self.table.frame[name].notna().to_numpy()
+        words = self.table.words(name, empty=True)
+        words = np.array(stripped(words, self.path, lambda row: self.table.place(row, name)), dtype=object)
+        known = self.roles.words.get(name) or tuple(sorted(set(words[there].tolist())))
+        if len(known) > MOST_STATES:
+            raise InputError(
+                f"{self.path}, column {name}: {len(known)} different words, at most {MOST_STATES} are learnt"
+            )
+        codes = pd.Index(known).get_indexer(words).astype(np.float64)
+        wrong = there & (codes < 0)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(f"{self.table.place(row, name)}: {words[row]!r} is not one of {quoted(known)}")
+        codes[~there] = np.nan
+        return codes, known
 
     def _labels(self, column: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
         """Class ids (R,); the classes are those of the roles, else those that occur."""

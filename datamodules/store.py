@@ -227,6 +227,8 @@ def write_series(
     """
     if format not in ("csv", "parquet", "npz"):
         raise InputError(f"format must be csv, parquet or npz, not {format}")
+    if format == "npz" and schema.features > len(schema.columns):
+        raise InputError("series with words cannot be written as npz: choose the format csv or parquet")
     make_folder(out)
     index, batch = _gathered(shards)
     path = out / f"samples.{format}"

@@ -185,6 +185,10 @@ class TableFile:
 
     # ---- columns ----
 
+    def wordy(self, column: str) -> bool:
+        """Whether a column holds text."""
+        return _wordy(self.frame[column])
+
     def numeric(self, column: str) -> bool:
         """Whether a column holds numbers: by its type, or as more than half of its words are some."""
         data = self.frame[column]

@@ -114,11 +114,16 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
         yield "time", "none: steps are numbered"
     inside = np.arange(rows["x"].shape[1]) < length[:, None]
     values = schema.decode(rows["x"])[inside]
-    observed = rows["observed"].numpy()[inside] if "observed" in rows else np.ones_like(values)
-    for k, name in enumerate(schema.columns[:NAMED]):
-        there = values[observed[:, k] > 0, k]
-        missing = 1 - float(observed[:, k].mean())
+    observed = rows["observed"].numpy()[inside] if "observed" in rows else np.ones((len(values), schema.features))
+    for k, (name, first) in enumerate(zip(schema.columns[:NAMED], schema.places, strict=False)):
+        there = values[observed[:, first] > 0, k]
+        missing = 1 - float(observed[:, first].mean())
         gaps = f", {100 * missing:.2g} % missing" if missing else ""
+        if words := schema.words(k):
+            shares = np.bincount(there.astype(np.int64), minlength=len(words)) / max(1, len(there))
+            each = _some([f"{word} {100 * share:.2g} %" for word, share in zip(words, shares, strict=True)])
+            yield "columns" if k == 0 else "", f"{name}: one of {len(words)}: {each}{gaps}"
+            continue
         kind = _type(schema.dtypes[k], schema.decimals[k] if schema.decimals else -1)
         yield "columns" if k == 0 else "", f"{name}: {kind}, {there.min():.6g} to {there.max():.6g}{gaps}"
     if len(schema.columns) > NAMED:

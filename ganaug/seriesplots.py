@@ -37,7 +37,7 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
     y, length = _array(batch, "y"), _array(batch, "length")
     occurring = np.unique(y)
     present = occurring[:CLASSES]
-    across, down = min(schema.features, COLUMNS), max(1, len(present))
+    across, down = min(len(schema.columns), COLUMNS), max(1, len(present))
     width, height = 3.0 * across + 0.8, 1.5 * down + 0.9
     figure = blank_figure(width, height)
     # Fixed margins: to measure the labels of so many axes takes longer than to draw them.
@@ -61,7 +61,7 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
         pane.set_xlabel("step")
     more = [
         f"{shown} of {there} {what}"
-        for shown, there, what in ((down, len(occurring), "classes"), (across, schema.features, "columns"))
+        for shown, there, what in ((down, len(occurring), "classes"), (across, len(schema.columns), "columns"))
         if there > shown
     ]
     figure.text(0.01, 0.05 / height, ", ".join(more), fontsize="small", va="bottom")
@@ -97,7 +97,7 @@ def compare_figure(schema: SeriesSchema, real: Batch, synthetic: Batch, seed: in
     """
     rng = np.random.default_rng(seed)
     sorts = [_rows(schema, _some(batch, rng)) for batch in (real, synthetic)]
-    across = min(schema.features, FEATURES)
+    across = min(len(schema.columns), FEATURES)
     figure = blank_figure(max(7.0, 2.6 * across), 8.4, layout="constrained")
     above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(1, 1.4)))
     _scatters(above.subplots(1, 2), sorts, seed)

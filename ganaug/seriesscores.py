@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from statistics import fmean
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from datamodules.base import GANDataModule
 from datamodules.rows import some_rows
+from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
 from ganaug.downstream import fit_features
 from ganaug.metrics.distance import frechet_distance, memorisation
 from ganaug.metrics.judges import discriminative_score, predictive_score
-from ganaug.metrics.series import autocorrelation_distance, correlation_distance, marginal_distance
+from ganaug.metrics.series import autocorrelation_distance, correlation_distance, frequency_distance, marginal_distance
 
 Scores = dict[str, dict[str, Any]]
 DISTANCES: dict[str, Callable[..., float]] = {
@@ -51,6 +53,7 @@ def series_scores(
         steps: batches for the context features; by default as for classifiers.
         device: that the judges and the context features are trained on.
     """
+    schema = cast(SeriesSchema, data.schema)
     n = min(len(part["y"]) for part in (train, test, synthetic))
     few = [some_rows(part, n, seed) for part in (train, test, synthetic)]
     scores: Scores = {}
@@ -63,6 +66,16 @@ def series_scores(
             or min(int(s[1].max()) for s in (real, unseen, made)) > 1
         ):
             scores[name] = {"synthetic": distance(*real, *made), "floor": distance(*real, *unseen), "rows": n}
+    if words := [(first, width) for first, width in zip(schema.places, schema.widths, strict=True) if width > 1]:
+        for name, steps in (("word_frequency_distance", 1), ("word_transition_distance", 2)):
+            columns = [
+                [(part["x"][..., first : first + width], part["length"]) for part in few] for first, width in words
+            ]
+            scores[name] = {
+                "synthetic": fmean(frequency_distance(*a, *c, steps) for a, _, c in columns),
+                "floor": fmean(frequency_distance(*a, *b, steps) for a, b, _ in columns),
+                "rows": n,
+            }
     # Whatever the classes: what a network sees that was taught how series go on, as the published figures have it.
     blind = {**train, "y": torch.zeros_like(train["y"])}
     context = fit_features(data.schema, blind, seed, steps=steps, accelerator=torch.device(device).type)

@@ -546,8 +546,10 @@ class TimeGAN(GAN):
             attributes[:, places] = values.to(attributes)
         told = self.condition(labels, attributes)
         made = recovery(supervisor(generator(self._joined(latent[:, 1:]), told), told))  # (B, T, channels)
-        made = made * (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]
-        batch = {"x": made[:, :, : self.schema.features], "length": lengths, "y": labels}
+        inside = (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]
+        made = made * inside
+        x = self.schema.settled(made[:, :, : self.schema.features]) * inside
+        batch = {"x": x, "length": lengths, "y": labels}
         if self.schema.static:
             if self.hp.static == "generate":
                 attributes = made[:, :, self.schema.features :].sum(1) / lengths[:, None]

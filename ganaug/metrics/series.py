@@ -205,3 +205,34 @@ def _checked(real: Tensor, real_length: Tensor, synthetic: Tensor, synthetic_len
     inside(real, real_length, "real")
     inside(synthetic, synthetic_length, "synthetic")
     same_features(real, synthetic)
+
+
+# ---- of words --------------------------------------------------------------------------------------------------------
+
+
+def frequency_distance(
+    real: Tensor, real_length: Tensor, synthetic: Tensor, synthetic_length: Tensor, steps: int = 1
+) -> float:
+    """How far the frequencies of words, or of words that follow one another, are from the real ones.
+
+    Total variation distance: half the sum of the differences.
+
+    Args:
+        real, synthetic: (N, T, W), 1 for the word at a step and 0 for the others.
+        real_length, synthetic_length: (N,) steps that count.
+        steps: 1 for words, 2 for pairs of a word and the next.
+
+    Returns:
+        In [0, 1].
+    """
+    shares = [_shares(x, length, steps) for x, length in ((real, real_length), (synthetic, synthetic_length))]
+    return float(0.5 * (shares[0] - shares[1]).abs().sum())
+
+
+def _shares(x: Tensor, length: Tensor, steps: int) -> Tensor:
+    """Frequencies of words (W,), or of pairs (W, W)."""
+    counts = inside(x, length)  # (N, T)
+    x = torch.where(counts[..., None], x.double(), 0.0)
+    found = x.sum((0, 1)) if steps == 1 else torch.einsum("nta,ntb->ab", x[:, :-1], x[:, 1:])
+    share: Tensor = found / found.sum().clamp(min=1)
+    return share
