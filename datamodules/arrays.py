@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 
-from datamodules.base import Table
+from datamodules.base import Split, Table
 from datamodules.errors import InputError
 from datamodules.images import ImageModule
 from datamodules.schema import label_ids
+from datamodules.splits import own_splits
+
+NAMES: tuple[dict[Split, tuple[str, str]], ...] = (  # of the arrays of pictures and of labels
+    {"train": ("x", "y"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
+    {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
+    {split: (f"{split}_images", f"{split}_labels") for split in ("train", "val", "test")},  # MedMNIST's
+)
 
 
 class Archive:
@@ -88,20 +96,35 @@ class ImageSource:
 
     def __init__(self, path: str | Path) -> None:
         self.archive = archive = Archive(path)
-        self.splits = ("_train", "_test") if "x_train" in archive and "x_test" in archive else ("",)
-        if self.splits == ("",) and "x" not in archive:
-            if "x_train" not in archive:
-                raise InputError(
-                    f"{archive.path}: no array x, nor x_train and x_test: the file holds"
-                    f" {', '.join(archive.keys) or 'nothing'}"
-                )
-            self.splits = ("_train",)
-        shapes = {split: self._shape(f"x{split}") for split in self.splits}
-        if len({shape[1:] for shape in shapes.values()}) > 1:
-            sizes = " and ".join("×".join(map(str, shape[1:])) for shape in shapes.values())
-            raise InputError(f"{archive.path}: x_train and x_test hold pictures of different shapes, {sizes}")
-        _, self.height, self.width, self.channels = shapes[self.splits[0]]
-        self.y, self.classes = self._labels({split: shape[0] for split, shape in shapes.items()})
+        self.arrays = self._find()
+        self.splits: tuple[str, ...] = tuple(self.arrays)
+        shapes = {split: self._shape(x) for split, (x, _) in self.arrays.items()}
+        for split, shape in shapes.items():
+            if shape[1:] != shapes["train"][1:]:
+                sizes = " and ".join("×".join(map(str, one[1:])) for one in (shapes["train"], shape))
+                names = f"{self.arrays['train'][0]} and {self.arrays[split][0]}"
+                raise InputError(f"{archive.path}: {names} hold pictures of different shapes, {sizes}")
+        _, self.height, self.width, self.channels = shapes["train"]
+        self.counts: dict[Split, int] = {split: shape[0] for split, shape in shapes.items()}
+        self.y, self.classes = self._named_labels({s: (*self.arrays[s], n) for s, n in self.counts.items()})
+
+    def _find(self) -> dict[Split, tuple[str, str]]:
+        """Names of the arrays of pictures and of labels, by split."""
+        archive = self.archive
+        found = [names for names in NAMES if names["train"][0] in archive]
+        if not found:
+            raise InputError(
+                f"{archive.path}: no array x, nor x_train or train_images: the file holds"
+                f" {', '.join(archive.keys) or 'nothing'}"
+            )
+        if len(found) > 1:
+            both = " and ".join(names["train"][0] for names in found)
+            raise InputError(f"{archive.path}: holds {both}: leave the pictures to train on in one of them")
+        splits = {role: pair for role, pair in found[0].items() if pair[0] in archive}
+        known = {"layout", "classes", "index", *(name for pair in splits.values() for name in pair)}
+        if others := [key for key in archive.keys if key not in known]:
+            rank_zero_info(f"{archive.path}: arrays that are not read: {', '.join(others)}")
+        return splits
 
     def pictures(self, split: str) -> np.ndarray:
         """The pictures of a split as uint8 (N, height, width, channels).
@@ -109,7 +132,7 @@ class ImageSource:
         Raises:
             InputError: values that are no pixels.
         """
-        name = f"x{split}"
+        name = self.arrays[split][0]
         x = self.archive[name]
         if x.dtype != np.uint8:
             x = self._scaled(name, x)
@@ -175,20 +198,30 @@ class ImageSource:
         return first
 
     def _labels(self, rows: dict[str, int]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-        """Class ids by split, and the classes' names."""
+        """Class ids by the ending of the arrays' names, and the classes' names."""
+        return self._named_labels({split: (f"x{split}", f"y{split}", n) for split, n in rows.items()})
+
+    def _named_labels(
+        self, arrays: Mapping[Any, tuple[str, str, int]]
+    ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+        """Class ids by split, and the classes' names.
+
+        Args:
+            arrays: by split, the names of the arrays of rows and of labels, and the number of rows.
+        """
         path = self.archive.path
-        names = {split: f"y{split}" for split in rows}
+        names = {split: y for split, (_, y, _) in arrays.items()}
         present = [name for name in names.values() if name in self.archive]
         if "classes" in self.archive and self.archive.header("classes")[0] == (0,):
             present = []  # samples of a model without classes
         if not present:
-            return {split: np.zeros(n, dtype=np.int64) for split, n in rows.items()}, ()
-        labels = {}
-        for split, name in names.items():
+            return {split: np.zeros(n, dtype=np.int64) for split, (_, _, n) in arrays.items()}, ()
+        labels: dict[str, np.ndarray] = {}
+        for split, (x, name, count) in arrays.items():
             shape, dtype = self.archive.header(name)
-            if shape not in ((rows[split],), (rows[split], 1)):
+            if shape not in ((count,), (count, 1)):
                 raise InputError(
-                    f"{path}: x{split} has {rows[split]} rows and {name} has shape {shape}: one label a row is needed"
+                    f"{path}: {x} has {count} rows and {name} has shape {shape}: one label a row is needed"
                 )
             y = self.archive[name].reshape(-1)
             if dtype.kind == "S":
@@ -234,9 +267,11 @@ class ImageSource:
 class ImageArrays(ImageModule):
     """Pictures and labels from a ``.npz`` file.
 
-    The file holds ``x`` and, where there are labels, ``y``; or ``x_train``, ``y_train``, ``x_test``, ``y_test``.
-    Pictures are uint8, or floats in [0, 1]: (N, H, W), (N, H, W, C) or (N, C, H, W), where C is the axis of 1, 3 or 4,
-    else the smallest; an array ``layout`` with ``NHWC`` or ``NCHW`` settles it. Labels are whole numbers or strings;
+    The file holds ``x`` and, where there are labels, ``y``; or ``x_train``, ``y_train``, ``x_val``, ``y_val``,
+    ``x_test``, ``y_test``; or ``train_images``, ``train_labels``, ``val_images`` and so on, as MedMNIST has them. What
+    there is of ``val`` and ``test`` is used as such; what there is not is held out of the training rows. Pictures
+    are uint8, or floats in [0, 1]: (N, H, W), (N, H, W, C) or (N, C, H, W), where C is the axis of 1, 3 or 4, else
+    the smallest; an array ``layout`` with ``NHWC`` or ``NCHW`` settles it. Labels are whole numbers or strings;
     beside an array ``classes`` of names they are ids into it.
 
     Args:
@@ -251,12 +286,15 @@ class ImageArrays(ImageModule):
         super().__init__(**kwargs)
         self.path = Path(path)
         self._source = source = ImageSource(path)
+        if len(source.counts) > 1:
+            rank_zero_info(f"{self.path}: {own_splits(source.counts, self.test_fraction, self.val_fraction)}")
         self.schema = self._describe(source.height, source.width, source.channels, source.classes)
 
-    def load(self) -> tuple[Table, Table | None]:
-        """The rows of ``x`` or ``x_train``, and those of ``x_test``."""
-        tables = [self._table(self._source.pictures(split), self._source.y[split]) for split in self._source.splits]
-        return tables[0], tables[1] if len(tables) > 1 else None
+    def load(self) -> tuple[Table, Table | None, Table | None]:
+        """The training rows, and those of ``test`` and ``val``, where the file has them."""
+        source = self._source
+        tables = {split: self._table(source.pictures(split), source.y[split]) for split in source.counts}
+        return tables["train"], tables.get("test"), tables.get("val")
 
 
 def _line(error: BaseException) -> str:

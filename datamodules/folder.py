@@ -15,11 +15,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from datamodules.base import Table
+from datamodules.base import Split, Table
 from datamodules.errors import InputError
 from datamodules.images import SIZES, ImageModule
 from datamodules.manifest import folder_names, read_manifest
 from datamodules.schema import Batch, ImageSchema
+from datamodules.splits import own_splits, split_folders
 
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
@@ -291,6 +292,9 @@ class ImageFolder(ImageModule):
     each is scaled until its shorter side fills the square and cropped around its centre. Transparent parts are laid on
     black, EXIF turns are applied, 16-bit grey is scaled, and of an animation the first picture counts.
 
+    Folders ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, with nothing beside them, are taken as the
+    splits: ``train`` and one of the others must be there. What is missing is held out of ``train``.
+
     Args:
         path: of the folder.
         test_path: a second folder, with classes of the same names, to test on.
@@ -318,15 +322,20 @@ class ImageFolder(ImageModule):
     ) -> None:
         super().__init__(image_size=image_size, **kwargs)
         self.path, self.in_memory = Path(path), in_memory
-        self._folders = [PictureFolder(path, on_error)]
+        self._folders = picture_folders(self.path, on_error)
         if test_path is not None:
-            self._folders.append(PictureFolder(test_path, on_error))
-            _match_classes(*self._folders)
-        depth = channels or max(folder.channels for folder in self._folders)
-        sizes = {size for folder in self._folders for size in folder.sizes}
+            if "test" in self._folders:
+                raise InputError(f"test_path: {self.path} has a folder {self._folders['test'].path.name}: give one")
+            self._folders["test"] = PictureFolder(test_path, on_error)
+            _match_classes(self._folders["train"], self._folders["test"])
+        if len(self._folders) > 1:
+            counts = {role: len(folder.files) for role, folder in self._folders.items()}
+            rank_zero_info(f"{self.path}: {own_splits(counts, self.test_fraction, self.val_fraction)}")
+        depth = channels or max(folder.channels for folder in self._folders.values())
+        sizes = {size for folder in self._folders.values() for size in folder.sizes}
         self.crop = len(sizes) > 1
         height, width = (self._crop(sizes),) * 2 if self.crop else sizes.pop()
-        self.schema = self._describe(height, width, depth, self._folders[0].classes)
+        self.schema = self._describe(height, width, depth, self._folders["train"].classes)
 
     def _crop(self, sizes: set[tuple[int, int]]) -> int:
         span = " to ".join(f"{height}×{width}" for height, width in (min(sizes), max(sizes)))
@@ -340,10 +349,12 @@ class ImageFolder(ImageModule):
         )
         return side
 
-    def load(self) -> tuple[Table, Table | None]:
-        """The pictures of ``path``, and those of ``test_path``; every file is read once, so that none fails later."""
-        tables = [self._rows(folder) for folder in self._folders]
-        return tables[0], tables[1] if len(tables) > 1 else None
+    def load(self) -> tuple[Table, Table | None, Table | None]:
+        """The pictures of ``path``, or of its ``train``, and those of its own splits; every file is read once, so that
+        none fails later.
+        """
+        tables = {role: self._rows(folder) for role, folder in self._folders.items()}
+        return tables["train"], tables.get("test"), tables.get("val")
 
     def _rows(self, folder: PictureFolder) -> Table:
         in_memory = self._fits(len(folder.files))
@@ -365,6 +376,17 @@ class ImageFolder(ImageModule):
             return self.in_memory is not False
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return rows * self.schema.channels * self.schema.image_size**2 <= free // 4
+
+
+def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, PictureFolder]:
+    """The folder as ``train``, or what it holds where that is the splits, with the same class ids in all."""
+    splits = split_folders(path, lambda folder: any(_walk(folder, Counter())))
+    folders = {role: PictureFolder(folder, on_error) for role, folder in (splits or {"train": path}).items()}
+    for folder in list(folders.values())[1:]:
+        _match_classes(folders["train"], folder)
+    if splits and (loose := [file.name for file in sorted(path.iterdir()) if _is_picture(file)]):
+        raise InputError(f"{path}: {loose[0]} lies beside the splits: move it into one, or away")
+    return folders
 
 
 def cropped_side(sizes: Collection[tuple[int, int]]) -> int:

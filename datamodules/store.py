@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from datamodules.arrays import ImageSource
 from datamodules.errors import InputError
-from datamodules.folder import MODES, PictureFolder, cropped_side, read_picture
+from datamodules.folder import MODES, cropped_side, picture_folders, read_picture
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema
@@ -108,8 +108,8 @@ def read_images(
 
     Returns:
         Pictures uint8 (N, H, W, C), class ids int64 (N,) or None where there are no labels, the classes' names.
-        Pictures of different sizes are scaled and cropped as :class:`ImageFolder` does. Both splits of an ``.npz`` are
-        joined.
+        Pictures of different sizes are scaled and cropped as :class:`ImageFolder` does. All splits of a folder or
+        ``.npz`` are joined.
 
     Raises:
         InputError: there is nothing there that can be read.
@@ -122,9 +122,10 @@ def read_images(
         x = np.concatenate([source.pictures(split) for split in source.splits])
         y = np.concatenate([source.y[split] for split in source.splits])
         return x, y if source.classes else None, source.classes
-    folder = PictureFolder(path)
-    depth = channels or folder.channels
-    side = cropped_side(folder.sizes) if len(set(folder.sizes)) > 1 else None
+    folders = list(picture_folders(path).values())
+    depth = channels or max(folder.channels for folder in folders)
+    sizes = {size for folder in folders for size in folder.sizes}
+    side = cropped_side(sizes) if len(sizes) > 1 else None
 
     def read(file: Path) -> np.ndarray:
         image = read_picture(file, depth)
@@ -132,8 +133,9 @@ def read_images(
             image = ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
         return np.array(image).reshape(image.height, image.width, depth)
 
-    x = np.stack([picture for picture in folder.each(read) if picture is not None])
-    return x, folder.y if folder.classes else None, folder.classes
+    x = np.stack([picture for folder in folders for picture in folder.each(read) if picture is not None])
+    classes = folders[0].classes
+    return x, np.concatenate([folder.y for folder in folders]) if classes else None, classes
 
 
 def write_texts(
