@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from datamodules.base import Split
@@ -54,7 +54,7 @@ def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split
     return {role: roles[role] for role in ("train", "val", "test") if role in roles}
 
 
-def own_splits(rows: dict[Split, int], test_fraction: float, val_fraction: float) -> str:
+def own_splits(rows: Mapping[str, int], test_fraction: float, val_fraction: float) -> str:
     """What is said of a source's own splits, given as the numbers of their rows, and of those that it does not have."""
     said = "splits of its own: " + ", ".join(f"{role} {count}" for role, count in rows.items())
     for role, share in (("test", test_fraction), ("val", val_fraction)):

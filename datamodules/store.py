@@ -17,8 +17,9 @@ from torch.nn.functional import pad
 
 from datamodules.arrays import ImageSource
 from datamodules.errors import InputError
-from datamodules.folder import MODES, cropped_side, picture_folders, read_picture
+from datamodules.folder import cropped_side, picture_folders
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.pictures import MODES, read_picture
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema
 from datamodules.seriesarrays import SeriesSource
@@ -123,12 +124,13 @@ def read_images(
         y = np.concatenate([source.y[split] for split in source.splits])
         return x, y if source.classes else None, source.classes
     folders = list(picture_folders(path).values())
-    depth = channels or max(folder.channels for folder in folders)
+    depth = channels or max([folders[0].channels, *(folder.colours for folder in folders)])
+    ranges = {kind: found for folder in reversed(folders) for kind, found in folder.ranges().items()}
     sizes = {size for folder in folders for size in folder.sizes}
     side = cropped_side(sizes) if len(sizes) > 1 else None
 
     def read(file: Path) -> np.ndarray:
-        image = read_picture(file, depth)
+        image = read_picture(file, depth, ranges).image
         if side:
             image = ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
         return np.array(image).reshape(image.height, image.width, depth)
