@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, reduce
 from operator import or_
@@ -16,7 +16,6 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.base import Split
 from datamodules.errors import InputError
-from datamodules.images import SIZES
 from datamodules.manifest import folder_names, read_manifest
 from datamodules.pictures import (
     ENDINGS,
@@ -212,12 +211,6 @@ def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, Pict
     if splits and (loose := [file.name for file in sorted(path.iterdir()) if is_picture(file)]):
         raise InputError(f"{path}: {loose[0]} lies beside the splits: move it into one, or away")
     return folders
-
-
-def cropped_side(sizes: Collection[tuple[int, int]]) -> int:
-    """The side that pictures of different sizes are cropped to: the largest that enlarges none of them."""
-    shortest = min(min(size) for size in sizes)
-    return max([side for side in SIZES if side <= shortest], default=SIZES[0])
 
 
 def match_classes(train: PictureFolder, test: PictureFolder) -> None:

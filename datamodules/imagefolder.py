@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from torch import Tensor
 from datamodules.base import Split, Table
 from datamodules.blank import Look
 from datamodules.errors import InputError
-from datamodules.folder import OnError, PictureFolder, cropped_side, match_classes, picture_folders
+from datamodules.folder import OnError, PictureFolder, match_classes, picture_folders
 from datamodules.images import ImageModule
 from datamodules.pictures import Picture, Ranges, read_picture
 from datamodules.ranges import asked_range
 from datamodules.schema import Batch, ImageSchema
+from datamodules.sides import both, cropped_size
 from datamodules.splits import own_splits
 
 
@@ -54,7 +56,7 @@ class Reading:
         return picture
 
     def encode(self, image: Image.Image) -> Tensor:
-        """A picture as the networks see it, uint8 (channels, image_size, image_size)."""
+        """A picture as the networks see it, uint8 (channels, *size)."""
         schema = self.schema
         return schema.encode(np.array(image).reshape(1, schema.height, schema.width, schema.channels))[0]
 
@@ -69,7 +71,7 @@ class PictureFiles(Table):
     def __getitems__(self, rows: list[int]) -> Batch:
         index = torch.as_tensor(rows, dtype=torch.long)
         files = [self.files[row] for row in self.fields["row"][index].tolist()]
-        x = torch.stack([self.reading.encode(self.reading(file).image) for file in files])  # (B, C, S, S)
+        x = torch.stack([self.reading.encode(self.reading(file).image) for file in files])  # (B, C, H, W)
         return self.reading.schema.prepare({"x": x, "y": self.fields["y"][index]})
 
     def subset(self, rows: np.ndarray) -> PictureFiles:
@@ -82,9 +84,9 @@ class PictureFiles(Table):
 class ImageFolder(ImageModule):
     """Pictures in a folder, with a subfolder for each class, or all together where there are no classes.
 
-    Pictures of one size are padded or scaled to the square, and written in their own size again. Where sizes differ,
-    each is scaled until its shorter side fills the square and cropped around its centre. EXIF turns are
-    applied, and of an animation the first picture counts.
+    Pictures of one size are padded or scaled to what networks see, and written in their own size again. Where sizes
+    differ, each is scaled until it fills that and cropped around its centre. EXIF turns are applied, and of an
+    animation the first picture counts.
 
     Grey pictures of 16 or 32 bits or of floats are scaled to 8 bits from the range that the training pictures use,
     which is said: 4095, not 65535, is white where the largest number has 12 bits. Transparency is kept as a fourth
@@ -101,8 +103,9 @@ class ImageFolder(ImageModule):
             where every picture is grey, else 3.
         in_memory: hold the pictures in memory, as bytes, instead of reading them for each batch. By default where
             they fit in a quarter of the memory that is free.
-        image_size: side of the square that the networks see: 8, 16, 32, 64 or 128. By default the smallest that
-            holds pictures of one size; where sizes differ, the largest not above the shortest side.
+        image_size: side of the square that the networks see, or ``[height, width]``: see :class:`ImageModule`. Where
+            sizes differ, by default the largest square not above the shortest side, or a rectangle where all pictures
+            are wide, or all tall.
         value_range: ``[low, high]``, the numbers that are black and white in grey pictures. Others are refused.
         kwargs: the options of :class:`ImageModule` and :class:`GANDataModule`.
 
@@ -117,7 +120,7 @@ class ImageFolder(ImageModule):
         on_error: OnError = "raise",
         channels: Literal[1, 3, 4] | None = None,
         in_memory: bool | None = None,
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
         value_range: tuple[float, float] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -137,20 +140,20 @@ class ImageFolder(ImageModule):
         depth = channels or max([first.channels, *(folder.colours for folder in self._folders.values())])
         sizes = {size for folder in self._folders.values() for size in folder.sizes}
         self.crop = len(sizes) > 1
-        height, width = (self._crop(sizes),) * 2 if self.crop else sizes.pop()
+        height, width = self._crop(sizes) if self.crop else sizes.pop()
         self.schema = self._describe(height, width, depth, first.classes)
 
-    def _crop(self, sizes: set[tuple[int, int]]) -> int:
+    def _crop(self, sizes: set[tuple[int, int]]) -> tuple[int, int]:
         span = " to ".join(f"{height}×{width}" for height, width in (min(sizes), max(sizes)))
         if self.fit is not None:
             raise InputError(
                 f"fit: the pictures of {self.path} differ in size ({span}) and are scaled and cropped: leave fit out"
             )
-        side = self.image_size or cropped_side(sizes)
+        height, width = both(self.image_size) if self.image_size else cropped_size(sizes)
         rank_zero_info(
-            f"{self.path}: sizes differ ({span}, height×width): each picture is scaled and cropped to {side}×{side}"
+            f"{self.path}: sizes differ ({span}, height×width): each picture is scaled and cropped to {height}×{width}"
         )
-        return side
+        return height, width
 
     def load(self) -> tuple[Table, Table | None, Table | None]:
         """The pictures of ``path``, or of its ``train``, and those of its own splits; every file is read once, so that
@@ -183,14 +186,14 @@ class ImageFolder(ImageModule):
         y = torch.from_numpy(folder.y)
         if not in_memory:
             return PictureFiles(folder.files, {"row": torch.arange(len(y)), "y": y}, reading)
-        x = torch.stack([x for x, _, _ in pictures])  # (N, C, S, S) uint8
+        x = torch.stack([x for x, _, _ in pictures])  # (N, C, H, W) uint8
         return Table({"x": x, "y": y}, transform=self.schema.prepare)
 
     def _fits(self, rows: int) -> bool:
         if self.in_memory is not None or "SC_AVPHYS_PAGES" not in os.sysconf_names:  # macOS does not say
             return self.in_memory is not False
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return rows * self.schema.channels * self.schema.image_size**2 <= free // 4
+        return rows * self.schema.channels * math.prod(self.schema.size) <= free // 4
 
 
 def _say(folder: PictureFolder, laid: int, cut: int) -> None:

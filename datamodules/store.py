@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from datamodules.arrays import ImageSource
 from datamodules.errors import InputError
-from datamodules.folder import cropped_side, picture_folders
+from datamodules.folder import picture_folders
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.pictures import MODES, read_picture
 from datamodules.scales import SeriesSchema
@@ -25,6 +25,7 @@ from datamodules.schema import Batch, ImageSchema
 from datamodules.seriesarrays import SeriesSource
 from datamodules.seriestable import Roles, SeriesTable, find
 from datamodules.sheet import as_image
+from datamodules.sides import cropped_size
 from datamodules.tables import no_parquet
 from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import TextSchema
@@ -49,7 +50,7 @@ def write_images(
 
     Args:
         schema: of the model that made them.
-        shards: any number of batches of ``index`` int64 (n,), ``x`` float (n, C, S, S) in [-1, 1] and ``y`` (n,); an
+        shards: any number of batches of ``index`` int64 (n,), ``x`` float (n, C, H, W) in [-1, 1] and ``y`` (n,); an
             index written before is written over.
         out: folder to write in, made where it is missing.
         format: ``folder`` writes ``<class>/<index>.png``, grey, RGB or RGBA, and without classes ``<index>.png``;
@@ -127,12 +128,12 @@ def read_images(
     depth = channels or max([folders[0].channels, *(folder.colours for folder in folders)])
     ranges = {kind: found for folder in reversed(folders) for kind, found in folder.ranges().items()}
     sizes = {size for folder in folders for size in folder.sizes}
-    side = cropped_side(sizes) if len(sizes) > 1 else None
+    size = cropped_size(sizes) if len(sizes) > 1 else None
 
     def read(file: Path) -> np.ndarray:
         image = read_picture(file, depth, ranges).image
-        if side:
-            image = ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
+        if size:
+            image = ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS)
         return np.array(image).reshape(image.height, image.width, depth)
 
     x = np.stack([picture for folder in folders for picture in folder.each(read) if picture is not None])
