@@ -149,6 +149,8 @@ class ImageSource:
         """Numbers to bytes, from the range of the training pictures."""
         path, name = self.archive.path, self.arrays[split][0]
         known = self._asked or self._range(split, x)
+        if known.asked and split == "train" and x.dtype.itemsize > 1:
+            rank_zero_info(f"{path}: {known.said}")
         pixels, cut = np.empty(x.shape, dtype=np.uint8), 0
         for first, part in _parts(name, path, x):
             outside = np.array([known.outside(row) for row in part])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import Split
 from datamodules.errors import InputError
@@ -72,6 +72,12 @@ class PictureFolder:
         self.headers = [header for header in headers if header is not None]
         self.sizes = {header.size for header in self.headers}
         modes = {header.mode for header in self.headers}
+        if len(self.classes) == 1 and not any(file.parent.parent == self.path for file in self.files):
+            inner = self.files[0].relative_to(self.path).parent
+            rank_zero_warn(
+                f"{self.path}: all pictures are of one class, {self.classes[0]}, in folders inside such as {inner}:"
+                " where those are the classes, give the folder that holds them"
+            )
         self._known = described and described.get("channels")
         self.colours = 1 if modes <= GREY else 3
 
@@ -98,6 +104,8 @@ class PictureFolder:
             InputError: no range can be told.
         """
         if asked is not None:
+            if any(header.numbers != "byte" for header in self.headers):
+                rank_zero_info(f"{self.path}: {asked.said}")
             return {"whole": asked, "float": asked, "byte": asked}
         found: dict[Numbers, Range] = {}
         kinds: tuple[Numbers, ...] = ("whole", "float")

@@ -105,7 +105,7 @@ def asked_range(value_range: tuple[float, float] | None) -> Range | None:
     low, high = map(float, value_range)
     if not low < high:
         raise InputError(f"value_range is from black to white, the lower number first, not {[low, high]}")
-    return Range(low, high, asked=True)
+    return Range(low, high, f"scaled from {low:g} to {high:g}" + _written(True), asked=True)
 
 
 def _written(more: bool) -> str:

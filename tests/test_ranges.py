@@ -94,7 +94,7 @@ def test_a_range_is_one_for_all_pictures_of_a_source(tmp_path):
     assert (lazy.train[0]["x"] == x[0]).all()
 
 
-def test_value_range_settles_it_and_refuses_what_lies_outside(tmp_path):
+def test_value_range_settles_it_and_refuses_what_lies_outside(tmp_path, caplog):
     x = ramp(0, 3000).astype(np.uint16)
     np.savez(tmp_path / "a.npz", x=x)
     for i, picture in enumerate(x):
@@ -104,7 +104,10 @@ def test_value_range_settles_it_and_refuses_what_lies_outside(tmp_path):
         lambda **o: ImageFolder(tmp_path / "f", **o),
     ):
         module = make(value_range=(0, 6000))
-        assert module.schema.decode(everything(module)["x"]).max() == 128
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            assert module.schema.decode(everything(module)["x"]).max() == 128
+        assert "scaled from 0 to 6000, and samples are written in 8 bits" in caplog.text
         refused(lambda make=make: make(value_range=[5, 5]), "value_range", "lower number first")
     outside = "pixels from 2000 to 2400, and value_range is 0 to 2000"
     x[3:] = 0

@@ -128,6 +128,13 @@ def test_a_class_called_train_is_one(tmp_path):
     assert ImageFolder(tmp_path).schema.classes == ("bus", "train")
 
 
+def test_one_class_of_folders_is_pointed_out(tmp_path):
+    folders(tmp_path, (("train", 3),))
+    with pytest.warns(UserWarning, match="all pictures are of one class, train, in folders inside such as train/cat"):
+        module = ImageFolder(tmp_path)
+    assert module.schema.classes == ("train",)
+
+
 def test_validation_classes_must_be_known(tmp_path):
     root = folders(tmp_path, (("train", 3), ("val", 1)))
     save(root / "val" / "emu" / "a.png", pixels(8, 8))
