@@ -169,17 +169,25 @@ class ImageFolder(ImageModule):
         return tables["train"], tables.get("test"), tables.get("val")
 
     def _rows(self, folder: PictureFolder, reading: Reading, split: Split) -> Table:
-        in_memory, look = self._fits(len(folder.files)), Look()
+        in_memory, look, brightest = self._fits(len(folder.files)), Look(), [0]
+        halved = {file for file, header in zip(folder.files, folder.headers, strict=True) if header.halved}
 
         def read(file: Path) -> tuple[Tensor, bool, bool]:
             image, laid, cut = reading(file)
             look.at(np.asarray(image))
+            if file in halved:
+                brightest.append(int(np.asarray(image)[..., :3].max()))
             # not in memory: only to see that it can be read
             return reading.encode(image) if in_memory else torch.empty(0), laid, cut
 
         found = folder.each(read)
         folder.keep([one is not None for one in found])
         pictures = [one for one in found if one is not None]
+        if halved and max(brightest) < 128:
+            raise InputError(
+                f"{folder.path}: colour of 16 bits, of which only {8 + max(brightest).bit_length()} are used and the"
+                " upper 8 can be read: save it with 8 bits, or as arrays for ImageArrays"
+            )
         _say(folder, sum(laid for _, laid, _ in pictures), sum(cut for _, _, cut in pictures))
         if split == "train" and (warning := look.warning()):
             rank_zero_warn(f"{folder.path}: {warning}")

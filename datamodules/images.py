@@ -51,8 +51,12 @@ class ImageModule(GANDataModule):
                 f"fit: pictures of {height}×{width} do not fit in {size[0]}×{size[1]}: choose fit resize"
                 + (f" or an image_size of {next(s for s in SIZES if s >= longest)}" if longest <= SIZES[-1] else "")
             )
-        if image_size != self.image_size and size[0] != size[1]:
-            rank_zero_info(f"pictures of {height}×{width} (height×width) are seen at {size[0]}×{size[1]}")
+        if self.image_size is None and (size[0] != size[1] or not holds):
+            rank_zero_info(
+                f"pictures of {height}×{width} (height×width) are seen at {size[0]}×{size[1]}"
+                + ("" if holds else ", scaled down, and samples are scaled up again")
+                + ("; image_size 256 would hold them" if not holds and max(height, width) <= SIZES[-1] else "")
+            )
         fit: Fit = self.fit or ("pad" if holds else "resize")
         return ImageSchema(
             classes=classes, height=height, width=width, channels=channels, image_size=image_size, fit=fit

@@ -163,19 +163,27 @@ def test_whole_numbers_and_floats_of_bytes_are_read_as_they_are(tmp_path):
         np.testing.assert_array_equal(module.schema.decode(everything(module)["x"])[..., 0], x)
 
 
-def test_sixteen_bit_colour_is_said(tmp_path):
+def deep_colour(path, x):
+    """A PNG of 16 bits a channel, which Pillow does not write."""
+
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    x = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(">u2")
-    data = b"".join(b"\0" + row.tobytes() for row in x)
-    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    data = b"".join(b"\0" + row.astype(">u2").tobytes() for row in x)
+    head = struct.pack(">IIBBBBB", x.shape[1], x.shape[0], 16, 2, 0, 0, 0)
     parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def test_sixteen_bit_colour_is_said_and_refused_where_it_is_dark(tmp_path):
+    x = np.random.default_rng(0).integers(0, 65536, (8, 8, 3))
+    deep_colour(tmp_path / "a.png", x)
     module = ImageFolder(tmp_path)
     with pytest.warns(UserWarning, match="1 of 1 pictures are of 16-bit colour"):
         read = module.schema.decode(everything(module)["x"])[0]
     np.testing.assert_array_equal(read, (x >> 8).astype(np.uint8))
+    deep_colour(tmp_path / "a.png", x >> 4)
+    refused(loaded_later(ImageFolder(tmp_path)), "colour of 16 bits, of which only 12 are used")
 
 
 # ---- transparency ----------------------------------------------------------------------------------------------------

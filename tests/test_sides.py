@@ -137,6 +137,17 @@ def test_sources_of_rectangles(tmp_path, caplog):
     assert lazy.train[0]["x"].shape == (3, 48, 96)
 
 
+def test_pictures_that_no_usual_square_holds_are_scaled_down_and_that_is_said(tmp_path, caplog):
+    np.savez(tmp_path / "a.npz", x=pixels(4, 200, 180))
+    with caplog.at_level("INFO"):
+        ImageArrays(tmp_path / "a.npz")
+        assert "200×180 (height×width) are seen at 128×128, scaled down" in caplog.text
+        assert "image_size 256 would hold them" in caplog.text
+        caplog.clear()
+        ImageArrays(tmp_path / "a.npz", image_size=64)
+    assert "seen at" not in caplog.text
+
+
 def test_wide_pictures_of_different_sizes_are_cropped_to_a_rectangle(tmp_path):
     for i, width in enumerate((64, 70, 80)):
         save(tmp_path / f"{i}.png", pixels(33, width))
