@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from data_contract import DataModuleContract
 from gan_contract import GANContract, trainer
 from PIL import Image
 from test_dcgan import Squares
@@ -155,6 +156,12 @@ def test_wide_pictures_of_different_sizes_are_cropped_to_a_rectangle(tmp_path):
     assert (module.schema.height, module.schema.width, module.schema.size) == (32, 64, (32, 64))
     assert everything(module)["x"].shape == (3, 1, 32, 64)
     assert read_images(tmp_path)[0].shape == (3, 32, 64, 1)
+
+
+class TestArraysOfRectangles(DataModuleContract):
+    def make(self, tmp_path, **options):
+        np.savez(tmp_path / "a.npz", x=pixels(40, 12, 30, 3), y=np.arange(40) % 4)
+        return ImageArrays(tmp_path / "a.npz", **options)
 
 
 # ---- what is done with pictures --------------------------------------------------------------------------------------
