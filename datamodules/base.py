@@ -149,7 +149,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
     Args:
         batch_size: rows per batch and process.
         seed: of the splits, the subsets and the order. The same seed gives the same rows on every machine.
-        val_fraction: share of the training rows held out for validation, class by class.
+        val_fraction: share of the training rows held out for validation, class by class, where the source has no
+            validation split of its own.
         test_fraction: share held out for testing, where the source has no test split of its own.
         per_class: keep this many training rows of each class (few-shot). Validation and test are left whole.
         imbalance: class to the share of its training rows that is kept, above 0 and at most 1; ``{3: 0.1}`` makes the
@@ -205,8 +206,10 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         """
         return type(self)(**{**self._arguments, **changes})
 
-    def load(self) -> tuple[Table, Table | None]:
-        """All rows, and the source's own test rows or None. Called once, by ``setup``."""
+    def load(self) -> tuple[Table, Table | None] | tuple[Table, Table | None, Table | None]:
+        """All rows, then the source's own test rows or None, then, where it knows of such, its own validation rows or
+        None. Called once, by ``setup``.
+        """
         raise NotImplementedError
 
     def hold_out(self, rows: np.ndarray, y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -221,17 +224,21 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         keep, held = stratified_split(y, fraction, seed)
         return rows[keep], rows[held]
 
-    def partition(self, y: np.ndarray, own_test: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def partition(
+        self, y: np.ndarray, own_test: bool, own_val: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers of the training, validation and test rows among those of classes y (N,).
 
         A function of the classes and the options alone, so that a source may ask before it loads. There are no test
-        rows among them where the source has a test split of its own.
+        rows among them where the source has a test split of its own, and no validation rows where it has one of those.
         """
         if self._parts is None:
             rows, test = np.arange(len(y)), np.empty(0, dtype=np.int64)
             if not own_test:
                 rows, test = self.hold_out(rows, y, self.test_fraction, self.seed)
-            keep, val = self.hold_out(rows, y[rows], self.val_fraction, self.seed + 1)
+            keep, val = rows, np.empty(0, dtype=np.int64)
+            if not own_val:
+                keep, val = self.hold_out(rows, y[rows], self.val_fraction, self.seed + 1)
             train = keep[self._chosen(y[keep])]
             if not len(train):
                 raise InputError(f"{type(self).__name__}: no training rows: the source is empty")
@@ -242,10 +249,12 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         """Load and split. The splits depend on ``seed`` alone, never on the stage, rank or batch size."""
         if self._ready:
             return
-        rows, own = self.load()
-        train, val, test = self.partition(_classes(rows), own is not None)
-        self.train, self.val = rows.subset(train), rows.subset(val)
-        self.test = rows.subset(test) if own is None else own
+        rows, own_test, *more = self.load()
+        own_val = more[0] if more else None
+        train, val, test = self.partition(_classes(rows), own_test is not None, own_val is not None)
+        self.train = rows.subset(train)
+        self.val = rows.subset(val) if own_val is None else own_val
+        self.test = rows.subset(test) if own_test is None else own_test
         self._ready = True
 
     def _chosen(self, y: np.ndarray) -> np.ndarray:

@@ -1,36 +1,39 @@
-"""Folders of pictures: which files, of which classes, sizes and modes; ImageFolder."""
+"""Folders of pictures: which files, of which classes, sizes and modes, and the range of their pixels."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import torch
-from lightning.pytorch.utilities import rank_zero_info
-from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.base import Table
+from datamodules.base import Split
 from datamodules.errors import InputError
-from datamodules.images import SIZES, ImageModule
 from datamodules.manifest import folder_names, read_manifest
-from datamodules.schema import Batch, ImageSchema
+from datamodules.pictures import (
+    ENDINGS,
+    GREY,
+    Header,
+    Numbers,
+    Ranges,
+    is_picture,
+    read_extent,
+    read_header,
+    varies,
+    walk,
+)
+from datamodules.ranges import Extent, Range, found_range
+from datamodules.splits import split_folders
 
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
-
-ENDINGS = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".tga"}
-    | {".pbm", ".pgm", ".ppm", ".pnm"}
-)
-GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
-ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lie on their side
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class PictureFolder:
@@ -63,15 +66,60 @@ class PictureFolder:
         described = manifest.get("schema")
         described = described if isinstance(described, dict) and described.get("kind") == "image" else None
         self.files, self.y, self.classes = self._listing(described)
-        self.sizes: list[tuple[int, int]] = []  # (height, width), upright
-        modes: set[str] = set()
-        headers = self.each(_header)
-        for header in headers:
-            if header is not None:
-                self.sizes.append(header[0])
-                modes.add(header[1])
+        self.headers: list[Header] = []
+        headers = self.each(read_header)
         self.keep([header is not None for header in headers])
-        self.channels = 1 if modes <= GREY else 4 if described and described.get("channels") == 4 else 3
+        self.headers = [header for header in headers if header is not None]
+        self.sizes = {header.size for header in self.headers}
+        modes = {header.mode for header in self.headers}
+        if len(self.classes) == 1 and not any(file.parent.parent == self.path for file in self.files):
+            inner = self.files[0].relative_to(self.path).parent
+            rank_zero_warn(
+                f"{self.path}: all pictures are of one class, {self.classes[0]}, in folders inside such as {inner}:"
+                " where those are the classes, give the folder that holds them"
+            )
+        self._known = described and described.get("channels")
+        self.colours = 1 if modes <= GREY else 3
+
+    @cached_property
+    def channels(self) -> int:
+        """1 grey, 3 RGB; 4 with the transparency, where that varies in every picture."""
+        if self._known == 4:
+            return 4
+        if not all(header.clear for header in self.headers):
+            return self.colours
+        for file in self.files:
+            try:
+                if not varies(file):
+                    return self.colours
+            except InputError:  # said when it is read for good
+                continue
+        rank_zero_info(f"{self.path}: every picture is transparent in parts: channels 4, with the transparency kept")
+        return 4
+
+    def ranges(self, asked: Range | None = None) -> Ranges:
+        """Black and white of grey pictures that are stored in more than bytes, as asked for, or as found, and said.
+
+        Raises:
+            InputError: no range can be told.
+        """
+        if asked is not None:
+            if any(header.numbers != "byte" for header in self.headers):
+                rank_zero_info(f"{self.path}: {asked.said}")
+            return {"whole": asked, "float": asked, "byte": asked}
+        found: dict[Numbers, Range] = {}
+        kinds: tuple[Numbers, ...] = ("whole", "float")
+        for kind in kinds:
+            files = [file for file, header in zip(self.files, self.headers, strict=True) if header.numbers == kind]
+            extents = [extent for extent in _several(read_extent, files) if isinstance(extent, Extent)]
+            if extents:
+                try:
+                    found[kind] = found_range(reduce(or_, extents))
+                except InputError as error:
+                    raise InputError(f"{self.path}: {error}") from None
+                if found[kind].said:
+                    rank_zero_info(f"{self.path}: {found[kind].said}; another range by value_range")
+        return found
 
     def _listing(self, described: dict[str, Any] | None) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         passed_over: Counter[str] = Counter()
@@ -82,11 +130,11 @@ class PictureFolder:
                     folders.append(entry)
             elif described is not None and entry.name in ("manifest.json", "grid.png"):
                 continue
-            elif _is_picture(entry):
+            elif is_picture(entry):
                 loose.append(entry)
             else:
                 passed_over[entry.suffix.lower() or entry.name] += 1
-        inside = {folder.name: list(_walk(folder, passed_over)) for folder in folders}
+        inside = {folder.name: list(walk(folder, passed_over)) for folder in folders}
         if passed_over:
             kinds = ", ".join(f"{n} {kind}" for kind, n in passed_over.most_common(5))
             rank_zero_info(f"{self.path}: files that are no pictures passed over: {passed_over.total()} ({kinds})")
@@ -118,15 +166,7 @@ class PictureFolder:
 
     def each(self, read: Callable[[Path], T]) -> list[T | None]:
         """What ``read`` makes of each file, in order, several at a time; None for a broken file that is skipped."""
-
-        def attempt(file: Path) -> T | InputError:
-            try:
-                return read(file)
-            except InputError as error:
-                return error
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the interpreter's lock
-            results = list(pool.map(attempt, self.files))
+        results = _several(read, self.files)
         broken = [result for result in results if isinstance(result, InputError)]
         if broken and self.on_error == "raise":
             raise InputError(f"{broken[0]}: repair or remove it, or set on_error to skip")
@@ -146,100 +186,8 @@ class PictureFolder:
             where = f"of class {self.classes[lost[0]]} " if self.classes else ""
             raise InputError(f"{self.path}: none of the pictures {where}can be read")
         self.files, self.y = [self.files[row] for row in rows], self.y[rows]
-
-
-def read_picture(file: Path, channels: int) -> Image.Image:
-    """The first picture of a file, upright, as mode L, RGB or RGBA for 1, 3 or 4 channels.
-
-    Transparent parts are laid on black, the ground that padding has, unless ``channels`` is 4. 16-bit grey is scaled
-    to 8 bits over its whole range.
-
-    Raises:
-        InputError: the file cannot be read; without advice at its end.
-    """
-    return _pillow(file, lambda image: _upright(image, channels))
-
-
-def _header(file: Path) -> tuple[tuple[int, int], str]:
-    """(height, width) once upright, and Pillow's mode."""
-
-    def read(image: Image.Image) -> tuple[tuple[int, int], str]:
-        lying = _turned(image) and image.getexif().get(ORIENTATION, 1) >= 5
-        return (image.size if lying else (image.height, image.width)), image.mode
-
-    return _pillow(file, read)
-
-
-def _pillow(file: Path, read: Callable[[Image.Image], T]) -> T:
-    try:
-        with Image.open(file) as image:
-            return read(image)
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's decoders let out nearly every kind there is
-        try:
-            empty = not file.stat().st_size
-        except OSError:
-            empty = False
-        reason = "the file is empty" if empty else _reason(error)
-        raise InputError(f"{file}: not a picture that can be read ({reason})") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "no known picture format"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _turned(image: Image.Image) -> bool:
-    """Whether EXIF may ask for a turn: asked before decoding, for Pillow turns TIFF by itself."""
-    return "exif" in image.info
-
-
-def _upright(image: Image.Image, channels: int) -> Image.Image:
-    turned = _turned(image)
-    image.load()
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if turned:
-        image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if channels != 4:
-            image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return image.convert(MODES[channels])
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """Grey in 16 bits, or in floats 0 to 1, to uint8."""
-    most = 1.0 if pixels.dtype.kind == "f" else 65535.0
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= most):
-        raise ValueError(f"pixels from {low:g} to {high:g}, where 0 to {most:g} is understood")
-    return np.rint(pixels.astype(np.float64) * (255.0 / most)).astype(np.uint8)
-
-
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
-
-
-def _walk(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
-    """The pictures in a folder and below, in order; links to folders are followed, each folder once."""
-    seen = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if (real := os.path.realpath(root)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        for name in sorted(files):
-            file = Path(root, name)
-            if _is_picture(file):
-                yield file
-            else:
-                passed_over[file.suffix.lower() or name] += 1
+        if self.headers:
+            self.headers = [self.headers[row] for row in rows]
 
 
 def _numeric_first(names: list[str]) -> list[str]:
@@ -249,131 +197,31 @@ def _numeric_first(names: list[str]) -> list[str]:
         return sorted(names)
 
 
-def read_square(file: Path, schema: ImageSchema, crop: bool) -> Tensor:
-    """One picture as the networks see it, uint8 (channels, image_size, image_size).
+def _several(read: Callable[[Path], T], files: Sequence[Path]) -> list[T | InputError]:
+    """What ``read`` makes of each file, in order, several at a time, or how it fails."""
 
-    Raises:
-        InputError: the file cannot be read, or, without ``crop``, is not of the schema's size.
-    """
-    image = read_picture(file, schema.channels)
-    size = (schema.width, schema.height)
-    if crop:
-        image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
-    elif image.size != size:
-        raise InputError(f"{file}: {image.height}×{image.width}, where its header said {size[1]}×{size[0]}")
-    return schema.encode(np.array(image).reshape(1, schema.height, schema.width, schema.channels))[0]
+    def attempt(file: Path) -> T | InputError:
+        try:
+            return read(file)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the interpreter's lock
+        return list(pool.map(attempt, files))
 
 
-class PictureFiles(Table):
-    """Rows that are read from their files when a batch asks for them."""
-
-    def __init__(self, files: Sequence[Path], fields: Batch, schema: ImageSchema, crop: bool) -> None:
-        super().__init__(fields, transform=schema.prepare)
-        self.files, self.schema, self.crop = files, schema, crop
-
-    def __getitems__(self, rows: list[int]) -> Batch:
-        index = torch.as_tensor(rows, dtype=torch.long)
-        files = [self.files[row] for row in self.fields["row"][index].tolist()]
-        x = torch.stack([read_square(file, self.schema, self.crop) for file in files])  # (B, C, S, S)
-        return self.schema.prepare({"x": x, "y": self.fields["y"][index]})
-
-    def subset(self, rows: np.ndarray) -> PictureFiles:
-        """The given rows, in the given order."""
-        index = torch.from_numpy(rows)
-        fields = {name: field[index] for name, field in self.fields.items()}
-        return PictureFiles(self.files, fields, self.schema, self.crop)
+def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, PictureFolder]:
+    """The folder as ``train``, or what it holds where that is the splits, with the same class ids in all."""
+    splits = split_folders(path, lambda folder: any(walk(folder, Counter())))
+    folders = {role: PictureFolder(folder, on_error) for role, folder in (splits or {"train": path}).items()}
+    for folder in list(folders.values())[1:]:
+        match_classes(folders["train"], folder)
+    if splits and (loose := [file.name for file in sorted(path.iterdir()) if is_picture(file)]):
+        raise InputError(f"{path}: {loose[0]} lies beside the splits: move it into one, or away")
+    return folders
 
 
-class ImageFolder(ImageModule):
-    """Pictures in a folder, with a subfolder for each class, or all together where there are no classes.
-
-    Pictures of one size are padded or scaled to the square, and written in their own size again. Where sizes differ,
-    each is scaled until its shorter side fills the square and cropped around its centre. Transparent parts are laid on
-    black, EXIF turns are applied, 16-bit grey is scaled, and of an animation the first picture counts.
-
-    Args:
-        path: of the folder.
-        test_path: a second folder, with classes of the same names, to test on.
-        on_error: ``raise`` refuses a picture that cannot be read, ``skip`` leaves it out and counts it.
-        channels: 1 grey, 3 RGB, 4 RGB and alpha. By default 1 where every picture is grey, else 3.
-        in_memory: hold the pictures in memory, as bytes, instead of reading them for each batch. By default where
-            they fit in a quarter of the memory that is free.
-        image_size: side of the square that the networks see: 8, 16, 32, 64 or 128. By default the smallest that
-            holds pictures of one size; where sizes differ, the largest not above the shortest side.
-        kwargs: the options of :class:`ImageModule` and :class:`GANDataModule`.
-
-    Raises:
-        InputError: the folder cannot be used as it is. A picture cut short is only found by ``setup``.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        test_path: str | Path | None = None,
-        on_error: OnError = "raise",
-        channels: Literal[1, 3, 4] | None = None,
-        in_memory: bool | None = None,
-        image_size: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(image_size=image_size, **kwargs)
-        self.path, self.in_memory = Path(path), in_memory
-        self._folders = [PictureFolder(path, on_error)]
-        if test_path is not None:
-            self._folders.append(PictureFolder(test_path, on_error))
-            _match_classes(*self._folders)
-        depth = channels or max(folder.channels for folder in self._folders)
-        sizes = {size for folder in self._folders for size in folder.sizes}
-        self.crop = len(sizes) > 1
-        height, width = (self._crop(sizes),) * 2 if self.crop else sizes.pop()
-        self.schema = self._describe(height, width, depth, self._folders[0].classes)
-
-    def _crop(self, sizes: set[tuple[int, int]]) -> int:
-        span = " to ".join(f"{height}×{width}" for height, width in (min(sizes), max(sizes)))
-        if self.fit is not None:
-            raise InputError(
-                f"fit: the pictures of {self.path} differ in size ({span}) and are scaled and cropped: leave fit out"
-            )
-        side = self.image_size or cropped_side(sizes)
-        rank_zero_info(
-            f"{self.path}: sizes differ ({span}, height×width): each picture is scaled and cropped to {side}×{side}"
-        )
-        return side
-
-    def load(self) -> tuple[Table, Table | None]:
-        """The pictures of ``path``, and those of ``test_path``; every file is read once, so that none fails later."""
-        tables = [self._rows(folder) for folder in self._folders]
-        return tables[0], tables[1] if len(tables) > 1 else None
-
-    def _rows(self, folder: PictureFolder) -> Table:
-        in_memory = self._fits(len(folder.files))
-
-        def read(file: Path) -> Tensor:
-            picture = read_square(file, self.schema, self.crop)
-            return picture if in_memory else picture[:0].clone()  # not in memory: only to see that it can be read
-
-        pictures = folder.each(read)
-        folder.keep([picture is not None for picture in pictures])
-        y = torch.from_numpy(folder.y)
-        if not in_memory:
-            return PictureFiles(folder.files, {"row": torch.arange(len(y)), "y": y}, self.schema, self.crop)
-        x = torch.stack([picture for picture in pictures if picture is not None])  # (N, C, S, S) uint8
-        return Table({"x": x, "y": y}, transform=self.schema.prepare)
-
-    def _fits(self, rows: int) -> bool:
-        if self.in_memory is not None or "SC_AVPHYS_PAGES" not in os.sysconf_names:  # macOS does not say
-            return self.in_memory is not False
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return rows * self.schema.channels * self.schema.image_size**2 <= free // 4
-
-
-def cropped_side(sizes: Collection[tuple[int, int]]) -> int:
-    """The side that pictures of different sizes are cropped to: the largest that enlarges none of them."""
-    shortest = min(min(size) for size in sizes)
-    return max([side for side in SIZES if side <= shortest], default=SIZES[0])
-
-
-def _match_classes(train: PictureFolder, test: PictureFolder) -> None:
+def match_classes(train: PictureFolder, test: PictureFolder) -> None:
     """Give the test pictures the class ids of the training pictures."""
     unknown = sorted(set(test.classes) - set(train.classes))
     if unknown:

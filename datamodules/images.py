@@ -8,50 +8,59 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
 from datamodules.schema import ImageSchema
+from datamodules.sides import SIZES, both, checked_size, usual_size
 
 Fit = Literal["pad", "resize"]
-
-SIZES = (8, 16, 32, 64, 128)
 
 _UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, AssertionError, EOFError, pickle.UnpicklingError)
 
 
 class ImageModule(GANDataModule):
-    """Pictures of one size, as squares whose side is a power of two.
+    """Pictures of one size, as networks see them: squares whose side is a power of two, or rectangles.
 
     Args:
-        image_size: side of the square that the networks see: 8, 16, 32, 64 or 128. By default the smallest that
-            holds the pictures, and 128 for those that none holds.
+        image_size: side of the square that the networks see, 8, 16, 32, 64, 128 or 256; or ``[height, width]``,
+            multiples of 4 from 8 to 256. By default the smallest square that holds the pictures, and 128 for those that
+            none up to that holds; where one side is at least 1.5 times the other, the smallest rectangle, within 256.
         fit: ``pad`` centres each picture on black, ``resize`` scales it. By default pad where the picture fits.
         kwargs: the options of :class:`GANDataModule`.
     """
 
     schema: ImageSchema
 
-    def __init__(self, image_size: int | None = None, fit: Fit | None = None, **kwargs: Any) -> None:
+    def __init__(self, image_size: int | tuple[int, int] | None = None, fit: Fit | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if image_size is not None and image_size not in SIZES:
-            raise InputError(f"image_size must be one of {', '.join(map(str, SIZES))}, not {image_size}")
-        self.image_size = image_size
+        self.image_size = None if image_size is None else checked_size(image_size)
         self.fit = fit
 
     def _describe(self, height: int, width: int, channels: int, classes: tuple[str, ...]) -> ImageSchema:
         """The schema of pictures of this size, by the options."""
-        longest = max(height, width)
-        size = self.image_size or next((size for size in SIZES if size >= longest), SIZES[-1])
-        if self.fit == "pad" and longest > size:
+        image_size = self.image_size or usual_size(height, width)
+        size = both(image_size)
+        holds = height <= size[0] and width <= size[1]
+        if self.fit == "pad" and not holds:
+            longest = max(height, width)
             raise InputError(
-                f"fit: pictures of {height}×{width} do not fit in a square of {size}: choose fit resize"
+                f"fit: pictures of {height}×{width} do not fit in {size[0]}×{size[1]}: choose fit resize"
                 + (f" or an image_size of {next(s for s in SIZES if s >= longest)}" if longest <= SIZES[-1] else "")
             )
-        fit: Fit = self.fit or ("pad" if longest <= size else "resize")
-        return ImageSchema(classes=classes, height=height, width=width, channels=channels, image_size=size, fit=fit)
+        if self.image_size is None and (size[0] != size[1] or not holds):
+            rank_zero_info(
+                f"pictures of {height}×{width} (height×width) are seen at {size[0]}×{size[1]}"
+                + ("" if holds else ", scaled down, and samples are scaled up again")
+                + ("; image_size 256 would hold them" if not holds and max(height, width) <= SIZES[-1] else "")
+            )
+        fit: Fit = self.fit or ("pad" if holds else "resize")
+        return ImageSchema(
+            classes=classes, height=height, width=width, channels=channels, image_size=image_size, fit=fit
+        )
 
     def _table(self, pictures: np.ndarray, y: np.ndarray) -> Table:
         """Pictures uint8 (N, height, width, channels) and class ids (N,) as rows, stored as uint8."""
@@ -63,13 +72,15 @@ class Digits(ImageModule):
     """The 1797 handwritten digits inside scikit-learn, 8×8 and grey: nothing to download.
 
     Args:
-        image_size: side of the square that the networks see: 8, 16, 32, 64 or 128. By default 16, since a network of
+        image_size: side of the square that the networks see, or ``[height, width]``. By default 16, since a network of
             halvings has but one of them at 8.
         fit: ``resize`` scales each picture, ``pad`` centres it on black.
         kwargs: the options of :class:`GANDataModule`.
     """
 
-    def __init__(self, image_size: int | None = 16, fit: Fit | None = "resize", **kwargs: Any) -> None:
+    def __init__(
+        self, image_size: int | tuple[int, int] | None = 16, fit: Fit | None = "resize", **kwargs: Any
+    ) -> None:
         super().__init__(image_size, fit, **kwargs)
         self.schema = self._describe(8, 8, 1, tuple("0123456789"))
 

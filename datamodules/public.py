@@ -4,8 +4,8 @@ from datamodules.arrays import ImageArrays
 from datamodules.augmented import AugmentedDataModule
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
-from datamodules.folder import ImageFolder
 from datamodules.grammar import Grammar
+from datamodules.imagefolder import ImageFolder
 from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
 from datamodules.oracle import OracleText
 from datamodules.scales import SeriesSchema

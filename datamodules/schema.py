@@ -15,6 +15,7 @@ from torch import Tensor
 from datamodules.errors import InputError
 from datamodules.labels import called, is_number, is_whole, quoted
 from datamodules.options import LARGEST, bound, check, hints, in_range, shown
+from datamodules.sides import Size, both
 
 Batch = dict[str, Tensor]
 
@@ -152,12 +153,12 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSchema(Schema):
-    """Pictures: how those of the source, (height, width), become the square the networks see, and back.
+    """Pictures: how those of the source, (height, width), become what the networks see, and back.
 
     Args:
         height, width: of the source's pictures, in pixels.
-        channels: 1 grey, 3 RGB; any number from arrays.
-        image_size: side of the square that the networks see, in pixels.
+        channels: 1 grey, 3 RGB, 4 RGB and alpha; any number from arrays.
+        image_size: side of the square that the networks see, in pixels, or its (height, width) where it is no square.
         fit: ``pad`` centres the picture on black and crops it back; ``resize`` scales both ways: by whole factors
             exactly, otherwise bilinear with antialiasing, which blurs.
     """
@@ -167,27 +168,36 @@ class ImageSchema(Schema):
     height: int
     width: int
     channels: int
-    image_size: int
+    image_size: Size
     fit: Literal["pad", "resize"] = "pad"
 
     def __post_init__(self) -> None:
         """See :class:`Schema`."""
         super().__post_init__()
-        self.within(1, LARGEST, "height", "width", "channels", "image_size")
+        self.within(1, LARGEST, "height", "width", "channels")
+        for side in self.size:
+            in_range(f"{self.kind} schema: image_size", side, 1, LARGEST)
+        height, width = self.size
+        object.__setattr__(self, "image_size", height if height == width else (height, width))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what the networks see."""
+        return both(self.image_size)
 
     def _margins(self) -> tuple[int, int]:
-        return (self.image_size - self.width) // 2, (self.image_size - self.height) // 2
+        return (self.size[1] - self.width) // 2, (self.size[0] - self.height) // 2
 
     def encode(self, pictures: np.ndarray) -> Tensor:
-        """uint8 (N, height, width, channels) to uint8 (N, channels, image_size, image_size)."""
+        """uint8 (N, height, width, channels) to uint8 (N, channels, *size)."""
         x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)  # (N, C, h, w)
-        if (self.height, self.width) == (self.image_size, self.image_size):
+        if (self.height, self.width) == self.size:
             return x.contiguous()
         if self.fit == "pad":
             left, top = self._margins()
-            right, bottom = self.image_size - self.width - left, self.image_size - self.height - top
+            right, bottom = self.size[1] - self.width - left, self.size[0] - self.height - top
             return F.pad(x, (left, right, top, bottom))
-        return _resize(x, self.image_size, self.image_size)
+        return _resize(x, *self.size)
 
     def prepare(self, batch: Batch) -> Batch:
         """``x`` from uint8 0..255, as :meth:`encode` gives it, to float32 in [-1, 1]."""
@@ -203,9 +213,9 @@ class ImageSchema(Schema):
         return x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """float (N, channels, image_size, image_size) in [-1, 1] to uint8 (N, height, width, channels)."""
+        """float (N, channels, *size) in [-1, 1] to uint8 (N, height, width, channels)."""
         x = self.pixels(x)
-        if (self.height, self.width) != (self.image_size, self.image_size):
+        if (self.height, self.width) != self.size:
             if self.fit == "pad":
                 left, top = self._margins()
                 x = x[..., top : top + self.height, left : left + self.width]

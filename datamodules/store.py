@@ -17,14 +17,16 @@ from torch.nn.functional import pad
 
 from datamodules.arrays import ImageSource
 from datamodules.errors import InputError
-from datamodules.folder import MODES, PictureFolder, cropped_side, read_picture
+from datamodules.folder import picture_folders
 from datamodules.labels import unknown
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.pictures import MODES, read_picture
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema
 from datamodules.seriesarrays import SeriesSource
 from datamodules.seriestable import Roles, SeriesTable, find
 from datamodules.sheet import as_image
+from datamodules.sides import cropped_size
 from datamodules.tables import no_parquet
 from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import TextSchema
@@ -49,7 +51,7 @@ def write_images(
 
     Args:
         schema: of the model that made them.
-        shards: any number of batches of ``index`` int64 (n,), ``x`` float (n, C, S, S) in [-1, 1] and ``y`` (n,); an
+        shards: any number of batches of ``index`` int64 (n,), ``x`` float (n, C, H, W) in [-1, 1] and ``y`` (n,); an
             index written before is written over.
         out: folder to write in, made where it is missing.
         format: ``folder`` writes ``<class>/<index>.png``, grey, RGB or RGBA, and without classes ``<index>.png``;
@@ -109,8 +111,8 @@ def read_images(
 
     Returns:
         Pictures uint8 (N, H, W, C), class ids int64 (N,) or None where there are no labels, the classes' names.
-        Pictures of different sizes are scaled and cropped as :class:`ImageFolder` does. Both splits of an ``.npz`` are
-        joined.
+        Pictures of different sizes are scaled and cropped as :class:`ImageFolder` does. All splits of a folder or
+        ``.npz`` are joined.
 
     Raises:
         InputError: there is nothing there that can be read.
@@ -123,18 +125,21 @@ def read_images(
         x = np.concatenate([source.pictures(split) for split in source.splits])
         y = np.concatenate([source.y[split] for split in source.splits])
         return x, y if source.classes else None, source.classes
-    folder = PictureFolder(path)
-    depth = channels or folder.channels
-    side = cropped_side(folder.sizes) if len(set(folder.sizes)) > 1 else None
+    folders = list(picture_folders(path).values())
+    depth = channels or max([folders[0].channels, *(folder.colours for folder in folders)])
+    ranges = {kind: found for folder in reversed(folders) for kind, found in folder.ranges().items()}
+    sizes = {size for folder in folders for size in folder.sizes}
+    size = cropped_size(sizes) if len(sizes) > 1 else None
 
     def read(file: Path) -> np.ndarray:
-        image = read_picture(file, depth)
-        if side:
-            image = ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
+        image = read_picture(file, depth, ranges).image
+        if size:
+            image = ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS)
         return np.array(image).reshape(image.height, image.width, depth)
 
-    x = np.stack([picture for picture in folder.each(read) if picture is not None])
-    return x, folder.y if folder.classes else None, folder.classes
+    x = np.stack([picture for folder in folders for picture in folder.each(read) if picture is not None])
+    classes = folders[0].classes
+    return x, np.concatenate([folder.y for folder in folders]) if classes else None, classes
 
 
 def write_texts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import center_crop
 
 from datamodules.errors import named_once
 from datamodules.scales import SeriesSchema
@@ -147,10 +149,11 @@ class Block(nn.Module):
 
 
 class ImageClassifier(Classifier):
-    """A ResNet of three stages for pictures of 8 to 128 pixels.
+    """A ResNet of three stages for pictures of 8 to 256 pixels.
 
-    Strided convolutions bring larger pictures down to at most 16 pixels before the first stage, so that training costs
-    much the same at every size. Batches are ``x`` float32 (B, C, S, S) in [-1, 1] and ``y`` int64 (B,).
+    Strided convolutions bring larger pictures down to at most 16×16 pixels, or as many in a rectangle, before the first
+    stage, so that training costs much the same at every size. Batches are ``x`` float32 (B, C, H, W) in [-1, 1] and
+    ``y`` int64 (B,).
 
     Classical augmentation shifts every training picture by up to 1/8 of its side, black moving in; on request it also
     rotates, flips, or does what RandAugment does: see :mod:`ganaug.imageaug`. The pretext task is to tell by how many
@@ -186,11 +189,12 @@ class ImageClassifier(Classifier):
         super().__init__(schema, steps, learning_rate, weight_decay, label_smoothing, augment)
         self.save_hyperparameters(ignore="schema")
         self.title, self.pretext_title = f"classifier-resnet{width}", f"rotation-resnet{width}"
-        stem: list[nn.Module] = [nn.Conv2d(schema.channels, width, 3, 2 if schema.image_size > 16 else 1, 1)]
-        side = -(-schema.image_size // 2) if schema.image_size > 16 else schema.image_size
-        while side > 16:
+        halvings, sides = 0, schema.size
+        while math.prod(sides) > 16 * 16:
+            halvings, sides = halvings + 1, (-(-sides[0] // 2), -(-sides[1] // 2))
+        stem: list[nn.Module] = [nn.Conv2d(schema.channels, width, 3, 2 if halvings else 1, 1)]
+        for _ in range(halvings - 1):
             stem += [nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1)]
-            side = -(-side // 2)
         self.body = nn.Sequential(
             *stem,
             Block(width, width, 1),
@@ -206,7 +210,7 @@ class ImageClassifier(Classifier):
     @staticmethod
     def fields(schema: ImageSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
         """Pictures of the size that networks see, in bytes."""
-        return {"x": (torch.uint8, (schema.channels, schema.image_size, schema.image_size))}
+        return {"x": (torch.uint8, (schema.channels, *schema.size))}
 
     def features(self, batch: Batch) -> Tensor:
         """(B, 4 × width), at least 0."""
@@ -214,8 +218,10 @@ class ImageClassifier(Classifier):
         return features
 
     def pretext(self, batch: Batch) -> Batch:
-        """Every picture four times, ``y`` the number of quarter turns."""
-        x = torch.cat([batch["x"].rot90(turns, (2, 3)) for turns in range(PRETEXTS)])
+        """Every picture four times, ``y`` the number of quarter turns; of one that is no square the middle."""
+        side = min(batch["x"].shape[2:])
+        middle = center_crop(batch["x"], [side, side])
+        x = torch.cat([middle.rot90(turns, (2, 3)) for turns in range(PRETEXTS)])
         return {"x": x, "y": torch.arange(PRETEXTS, device=x.device).repeat_interleave(len(batch["x"]))}
 
 

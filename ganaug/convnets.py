@@ -10,15 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
+from datamodules.sides import Size, both, halvings
 from ganaug.conv import convolve, rows
 
 Norm = Literal["batch", "spectral", "none"]
 
 
-def stage_channels(image_size: int, width: int) -> list[int]:
-    """Channels at 4×4, 8×8, … up to half the picture's side: ``width`` at the last, doubling inwards to 8 × width."""
-    stages = int(math.log2(image_size)) - 2
-    return [width * min(2**i, 8) for i in reversed(range(stages))]
+def stage_channels(image_size: Size, width: int) -> list[int]:
+    """Channels at 4×4, 8×8, … up to half the picture's sides: ``width`` at the last, doubling inwards to 8 × width."""
+    return [width * min(2**i, 8) for i in reversed(range(halvings(image_size)))]
+
+
+def innermost(image_size: Size) -> tuple[int, int]:
+    """(height, width) where a network begins or ends: 4×4, or a small rectangle."""
+    height, width = both(image_size)
+    return height >> halvings(image_size), width >> halvings(image_size)
 
 
 def initialise(module: nn.Module) -> None:
@@ -60,11 +66,14 @@ class SpectralNorm(parametrizations._SpectralNorm):
 
 
 class Generator(nn.Module):
-    """Project and reshape to 4×4, then double the side by transposed convolutions (figure 1); output in [-1, 1]."""
+    """Project and reshape to 4×4, then double the sides by transposed convolutions (figure 1); output in [-1, 1].
+
+    Pictures that are no squares begin as a small rectangle of their shape.
+    """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: Size,
         channels: int,
         num_classes: int,
         latent_dim: int,
@@ -74,8 +83,8 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         stages = stage_channels(image_size, width)
-        self.prior = prior
-        self.project = nn.Linear(latent_dim, stages[0] * 4 * 4, bias=False)
+        self.prior, self.start = prior, innermost(image_size)
+        self.project = nn.Linear(latent_dim, stages[0] * math.prod(self.start), bias=False)
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(c, num_classes) for c in stages)
         # kernel 5 needs the output padding to double the side exactly; 4 is a multiple of the stride (no checkerboard)
         geometry: dict[str, Any] = {"kernel_size": kernel_size, "stride": 2, "padding": (kernel_size - 1) // 2}
@@ -89,7 +98,7 @@ class Generator(nn.Module):
         """z (B, latent_dim) standard normal, y (B,) to (B, C, H, W)."""
         if self.prior == "uniform":
             z = torch.erf(z / math.sqrt(2))  # the normal's distribution function, stretched: uniform on [-1, 1]
-        x = self.project(z).view(len(z), -1, 4, 4)  # (B, stages[0], 4, 4)
+        x = self.project(z).view(len(z), -1, *self.start)  # (B, stages[0], 4, 4)
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             x = convolve(convolution, F.relu(norm(x, y), inplace=True))
         return torch.tanh(x.float())
@@ -103,7 +112,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, width: int, kernel_size: int, norm: Norm
+        self, image_size: Size, channels: int, num_classes: int, width: int, kernel_size: int, norm: Norm
     ) -> None:
         super().__init__()
         stages = stage_channels(image_size, width)[::-1]
@@ -116,8 +125,9 @@ class Discriminator(nn.Module):
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(c) if norm == "batch" and i > 0 else nn.Identity() for i, c in enumerate(stages)
         )
-        self.dense = nn.Linear(stages[-1] * 4 * 4, 1)
-        self.embedding = nn.Embedding(num_classes, stages[-1] * 4 * 4) if num_classes > 1 else None
+        features = stages[-1] * math.prod(innermost(image_size))
+        self.dense = nn.Linear(features, 1)
+        self.embedding = nn.Embedding(num_classes, features) if num_classes > 1 else None
         self.apply(initialise)
         if norm == "spectral":
             for layer in (*self.convolutions, self.dense, self.embedding):

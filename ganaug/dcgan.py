@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.errors import InputError
 from datamodules.schema import Batch, ImageSchema
+from datamodules.sides import is_drawable
 from ganaug.convnets import Discriminator, Generator, Norm
 from ganaug.devices import seeded
 from ganaug.diffaug import augment, parse_policy
@@ -52,7 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class DCGAN(GAN):
-    """DCGAN for square pictures of 8 to 128 pixels, class-conditional where the data have classes.
+    """DCGAN for pictures of 8 to 256 pixels, square or not, class-conditional where the data have classes.
 
     Options that are left out take the preset's value.
 
@@ -145,9 +146,12 @@ class DCGAN(GAN):
 
     def _check_options(self) -> None:
         hp = self.hp
-        size = self.schema.image_size
-        if size not in (8, 16, 32, 64, 128):
-            raise InputError(f"DCGAN draws squares of 8, 16, 32, 64 or 128 pixels, not {size}: set data.image_size")
+        height, width = self.schema.size
+        if not is_drawable((height, width)):
+            raise InputError(
+                f"DCGAN draws pictures whose sides are multiples of 4 from 8 to 256, not {height}×{width}: set"
+                " data.image_size"
+            )
         self.sizes("latent_dim", "width")
         self.require("at least 1", "r1_every", "n_critic")
         self.require("above 0", "lr_g", "lr_d", "ada_speed")

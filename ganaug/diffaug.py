@@ -39,7 +39,7 @@ def translation(x: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor) -> Tensor:
-    """A square of half the side, centred anywhere, becomes zero (mid-grey); x (B, C, H, W)."""
+    """A part of half of each side, centred anywhere, becomes zero (mid-grey); x (B, C, H, W)."""
     inside = []
     for axis in (2, 3):
         side = x.shape[axis]

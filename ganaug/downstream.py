@@ -40,7 +40,7 @@ def fit_classifier(
 
     Args:
         schema: of the rows, which has a class id for every label, also for those without a row.
-        rows: N ≥ 1 of them as they are stored. Pictures: ``x`` uint8 (N, C, S, S). Sentences: ``x`` int64 (N, T),
+        rows: N ≥ 1 of them as they are stored. Pictures: ``x`` uint8 (N, C, H, W). Sentences: ``x`` int64 (N, T),
             ``length`` int64 (N,). And ``y`` int64 (N,), which ``pretext`` does without; ``synthetic`` bool (N,), where
             some are samples.
         steps: batches; by default 300 and 3 passes over the rows. Give it where two runs are to be compared.

@@ -1,4 +1,4 @@
-"""Classical augmentation of pictures ``x`` float32 (B, C, S, S) in [-1, 1], each changed by itself; -1 moves in.
+"""Classical augmentation of pictures ``x`` float32 (B, C, H, W) in [-1, 1], each changed by itself; -1 moves in.
 
 Randomness comes from torch's global generator.
 """
@@ -14,20 +14,29 @@ from torchvision.transforms import v2
 
 
 def shifted(x: Tensor) -> Tensor:
-    """By up to S / 8 pixels both ways."""
-    margin = x.shape[-1] // 8
-    size = torch.arange(x.shape[-1], device=x.device)
-    dy, dx = torch.randint(2 * margin + 1, (2, len(x), 1)).to(x.device)
-    padded = F.pad(x, (margin,) * 4, value=-1.0).permute(0, 2, 3, 1)  # (B, S + 2m, S + 2m, C)
-    rows, columns = (dy + size)[:, :, None], (dx + size)[:, None, :]
+    """By up to an eighth of each side, both ways."""
+    height, width = x.shape[2:]
+    down, across = height // 8, width // 8
+    dy, dx = _up_to(2 * down, 2 * across, len(x)).to(x.device)
+    padded = F.pad(x, (across, across, down, down), value=-1.0).permute(0, 2, 3, 1)  # (B, H + 2d, W + 2a, C)
+    rows = (dy + torch.arange(height, device=x.device))[:, :, None]
+    columns = (dx + torch.arange(width, device=x.device))[:, None, :]
     return padded[torch.arange(len(x), device=x.device)[:, None, None], rows, columns].permute(0, 3, 1, 2)
+
+
+def _up_to(down: int, across: int, count: int) -> Tensor:
+    """int64 (2, count, 1): numbers from 0 up to both, and from one draw where they are the same."""
+    if down == across:
+        return torch.randint(down + 1, (2, count, 1))
+    return torch.stack([torch.randint(most + 1, (count, 1)) for most in (down, across)])
 
 
 def rotated(x: Tensor, degrees: float = 15.0) -> Tensor:
     """By up to so many degrees about the middle, bilinearly."""
     angle = (2 * torch.rand(len(x)) - 1).to(x.device) * math.radians(degrees)
     zero = torch.zeros_like(angle)
-    rows = torch.stack([angle.cos(), -angle.sin(), zero]), torch.stack([angle.sin(), angle.cos(), zero])
+    shape = x.shape[2] / x.shape[3]  # the grid runs from -1 to 1 along both sides, whatever their lengths
+    rows = torch.stack([angle.cos(), -angle.sin() * shape, zero]), torch.stack([angle.sin() / shape, angle.cos(), zero])
     grid = F.affine_grid(torch.stack(rows).permute(2, 0, 1), list(x.shape), align_corners=False)
     return F.grid_sample(x + 1, grid, align_corners=False) - 1
 

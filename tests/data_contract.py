@@ -56,7 +56,7 @@ class DataModuleContract:
 
     def check_image(self, batch, schema) -> None:
         x = batch["x"]
-        assert x.shape[1:] == (schema.channels, schema.image_size, schema.image_size)
+        assert x.shape[1:] == (schema.channels, *schema.size)
         assert x.dtype == torch.float32
         assert -1 <= x.min() < x.max() <= 1
         assert x.min() < -0.5  # a picture in [0, 1] would pass the line above

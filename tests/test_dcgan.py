@@ -179,8 +179,8 @@ def test_other_data_are_refused() -> None:
             DCGAN(TextSchema())  # type: ignore[arg-type]
     finally:
         del Schema._kinds["words"]
-    with pytest.raises(InputError, match="not 24"):
-        DCGAN(ImageSchema(height=24, width=24, channels=1, image_size=24))
+    with pytest.raises(InputError, match="multiples of 4 from 8 to 256, not 22×22"):
+        DCGAN(ImageSchema(height=22, width=22, channels=1, image_size=22))
 
 
 @pytest.mark.gpu

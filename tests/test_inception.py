@@ -99,6 +99,7 @@ def test_features(weights):
     assert (out.shape, out.dtype, out.requires_grad) == ((3, 2048), torch.float32, False)
     torch.testing.assert_close(features(grey.expand(-1, 3, -1, -1)), out)
     torch.testing.assert_close(features(grey[2:]), out[2:])
+    assert features(grey[:1, :, :8]).shape == (1, 2048)  # no square
     for wrong in (grey.float(), grey[0], grey.expand(-1, 2, -1, -1), grey[:0]):
         with pytest.raises(InputError, match="uint8"):
             features(wrong)

@@ -58,13 +58,13 @@ class Inception:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Pictures uint8 (N, 1 or 3, S, S), N ≥ 1, to features float32 (N, 2048) on the CPU.
+        """Pictures uint8 (N, 1 or 3, H, W), N ≥ 1, to features float32 (N, 2048) on the CPU.
 
         Raises:
             InputError: pictures of another type, or neither grey nor RGB.
         """
         if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
-            raise InputError(f"Inception needs pictures uint8 (N, 1 or 3, S, S), not {x.dtype} {tuple(x.shape)}")
+            raise InputError(f"Inception needs pictures uint8 (N, 1 or 3, H, W), not {x.dtype} {tuple(x.shape)}")
         parts = (part.to(self.device).expand(-1, 3, -1, -1) for part in torch.split(x, self.batch_size))
         return torch.cat([self.network(part)[0].cpu() for part in parts])
 

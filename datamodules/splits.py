@@ -1,0 +1,67 @@
+"""Which folders of a source are its splits, and no classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from datamodules.base import Split
+from datamodules.errors import InputError
+from datamodules.manifest import read_manifest
+
+NAMES: dict[str, Split] = {  # whatever their case
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split, Path]:
+    """The folders ``train``, ``val`` (or ``valid``, ``validation``) and ``test`` in a folder, or nothing.
+
+    They are splits where ``train`` and at least one of the others is there. A ``manifest.json`` of samples names
+    classes, whatever they are called.
+
+    Args:
+        path: of the folder.
+        pictures_in: whether a folder holds pictures, however deep.
+
+    Raises:
+        InputError: what is there may be splits and may be classes.
+    """
+    if not path.is_dir() or (read_manifest(path) or {}).get("schema"):
+        return {}
+    named = [f for f in sorted(path.iterdir()) if f.is_dir() and NAMES.get(f.name.casefold()) and pictures_in(f)]
+    roles = {NAMES[folder.name.casefold()]: folder for folder in named}
+    if len(roles) < 2:
+        return {}
+    looks = f"{path}: {_listed([folder.name for folder in named])} look like splits, but"
+    if len(roles) < len(named):
+        raise InputError(f"{looks} two of them are the same one: move one away")
+    if "train" not in roles:
+        raise InputError(f"{looks} there is no train: add it, or give the other folders as path and test_path")
+    beside = [
+        f for f in sorted(path.iterdir()) if f.is_dir() and f not in named and f.name[0] not in "._" and pictures_in(f)
+    ]
+    if beside:
+        raise InputError(
+            f"{looks} {beside[0].name} lies beside them: move it away, or rename them where they are classes"
+        )
+    return {role: roles[role] for role in ("train", "val", "test") if role in roles}
+
+
+def own_splits(rows: Mapping[str, int], test_fraction: float, val_fraction: float) -> str:
+    """What is said of a source's own splits, given as the numbers of their rows, and of those that it does not have."""
+    said = "splits of its own: " + ", ".join(f"{role} {count}" for role, count in rows.items())
+    for role, share in (("test", test_fraction), ("val", val_fraction)):
+        if role not in rows:
+            said += f"; {role} is held out of train, {role}_fraction {share:g}"
+    return said
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
