@@ -13,10 +13,12 @@ from datamodules.base import stratified_split
 from datamodules.cells import Marks, Separator
 from datamodules.errors import InputError
 from datamodules.options import in_range
+from datamodules.roles import Roles, find
 from datamodules.scales import LONGEST
 from datamodules.series import SeriesModule
 from datamodules.seriesarrays import Missing, check_missing, static_fields
-from datamodules.seriestable import SERIES_ID, Roles, SeriesTable, find
+from datamodules.seriestable import SERIES_ID, SeriesTable
+from datamodules.windows import cut
 
 
 class SeriesFile(SeriesModule):
@@ -117,7 +119,7 @@ class SeriesFile(SeriesModule):
             raise InputError(f"{file}: no column {roles.label}, and manifest.json has classes: label the rows")
         if window is None and len(source.names) == 1:
             raise InputError(f"{file}: one series only: set window to cut it up, or name the series by id_column")
-        rows, self._start, self._series = source.cut(window, stride)
+        rows, self._start, self._series = cut(source, window, stride)
         sources, test = [source], None
         if test_path is not None:
             label = source.label_column if source.classes else None
@@ -127,7 +129,7 @@ class SeriesFile(SeriesModule):
             sources.append(SeriesTable(find(Path(test_path))[0], other, missing, marks))
             if source.classes and not sources[1].classes:
                 raise InputError(f"{test_path}: no labels, but {file} has them: label both or neither")
-            test, _, _ = sources[1].cut(window, stride)
+            test, _, _ = cut(sources[1], window, stride)
         elif window is None and split == "time":
             raise InputError(f"{file}: split time needs window: whole series cannot be cut at a time")
         kinds = dict(zip(written.columns, written.dtypes, strict=True)) if written is not None else {}

@@ -1,9 +1,8 @@
-"""Series from the columns of a table: which is what, where each series begins, how time runs; windows of them."""
+"""Series from the columns of a table: where each begins, how time runs, what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,8 @@ from datamodules.cells import Marks, decimals_of
 from datamodules.dates import Dates, zone_of
 from datamodules.errors import InputError
 from datamodules.labels import quoted, stripped, unknown
-from datamodules.manifest import read_manifest
-from datamodules.scales import STEP, SeriesSchema
-from datamodules.schema import Schema
-from datamodules.series import SeriesRows
+from datamodules.roles import Roles
+from datamodules.scales import STEP
 from datamodules.seriesarrays import Missing, fill
 from datamodules.tables import TableFile, class_ids
 from datamodules.textsource import LABEL
@@ -25,48 +22,6 @@ from datamodules.textsource import LABEL
 INTERVAL = "interval"
 STATES, MOST_STATES = 50, 1000  # most different words that are learnt unasked, and at all
 SERIES_ID = "series_id"  # column of the numbers of samples, where the source has none of ids
-
-
-@dataclass(frozen=True, kw_only=True)
-class Roles:
-    """Which column of a table is what: see :class:`SeriesFile`.
-
-    Args:
-        id, time, label: a column each, or none.
-        values: the measurements; None for every column of numbers that has no other role.
-        static: attributes.
-        words: of columns of words among the measurements, what these may be; those that occur where it is not said.
-        classes: what the labels may be, in the order of their ids; empty for whatever they are.
-        wide: whether a row is a series.
-        irregular: whether the time between steps is to be known.
-        ties: whether a step may have the time of the one before, as samples of irregular series may.
-    """
-
-    id: str | None = None
-    time: str | None = None
-    label: str | None = None
-    values: tuple[str, ...] | None = None
-    static: tuple[str, ...] = ()
-    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-    wide: bool = False
-    irregular: bool = False
-    ties: bool = False
-
-    @staticmethod
-    def of(schema: SeriesSchema) -> Roles:
-        """Those of the samples that are written with a schema."""
-        return Roles(
-            id=schema.id_column,
-            time=schema.time or ("time" if schema.intervals else STEP),
-            label=schema.label_column if schema.labelled else None,
-            values=schema.columns[schema.intervals :],
-            static=schema.static,
-            words={name: words for name, words in zip(schema.columns, schema.categories, strict=False) if words},
-            classes=schema.classes,
-            irregular=schema.intervals,
-            ties=schema.intervals,
-        )
 
 
 class SeriesTable:
@@ -180,7 +135,8 @@ class SeriesTable:
         bounds = np.concatenate([[0], np.cumsum(np.bincount(codes))])
         return np.argsort(codes, kind="stable"), bounds, [str(name) for name in found]
 
-    def _place(self, row: int, column: str | None = None) -> str:
+    def place(self, row: int, column: str | None = None) -> str:
+        """Where a step stands in the file."""
         return self.table.place(int(self.order[row]), column)
 
     # ---- time ----
@@ -202,7 +158,7 @@ class SeriesTable:
         if len(late):
             row = int(late[0]) + 1
             raise InputError(
-                f"{self._place(row, self.roles.time)}: the time {'is that of' if gaps[row - 1] == 0 else 'lies before'}"
+                f"{self.place(row, self.roles.time)}: the time {'is that of' if gaps[row - 1] == 0 else 'lies before'}"
                 f" the step before: sort each series by time, a row for each"
             )
         if self.dates is not None:
@@ -281,12 +237,12 @@ class SeriesTable:
             values = values.reshape(-1, 1)
             self.order = np.repeat(self.order, steps)
             self.bounds = self.bounds * steps
-            place = lambda row, _: self._place(row, names[row % steps])  # noqa: E731
+            place = lambda row, _: self.place(row, names[row % steps])  # noqa: E731
             self.columns: tuple[str, ...] = ("value",)
             self.dtypes: tuple[str, ...] = (str(np.result_type(*map(np.dtype, kinds))),)
             self.decimals: tuple[int, ...] = (-1 if -1 in decimals else max(decimals),)
         else:
-            place = lambda row, column: self._place(row, names[column])  # noqa: E731
+            place = lambda row, column: self.place(row, names[column])  # noqa: E731
             self.columns, self.dtypes, self.decimals = tuple(names), kinds, decimals
         self.categories: tuple[tuple[str, ...], ...] = (
             tuple(read[n][1] if n in read else () for n in names) if read else ()
@@ -373,17 +329,17 @@ class SeriesTable:
                 column, dtype = self.table.words(name), "object"
                 decimals.append(-1)
             column = column[self.order]
-            changed = self._change(column)
+            changed = self.change(column)
             if changed is not None:
                 raise InputError(
-                    f"{self._place(changed, name)}: changes within the series {self.name_of(changed)}: an attribute has"
+                    f"{self.place(changed, name)}: changes within the series {self.name_of(changed)}: an attribute has"
                     " one value a series; or is it a measurement?"
                 )
             columns.append(column)
             dtypes.append(dtype)
         return columns, tuple(dtypes), tuple(decimals)
 
-    def _change(self, column: np.ndarray) -> int | None:
+    def change(self, column: np.ndarray) -> int | None:
         """The first row that differs from the one before it in the same series."""
         changes = np.flatnonzero(column[1:] != column[:-1]) + 1
         changes = np.setdiff1d(changes, self.bounds)
@@ -392,109 +348,6 @@ class SeriesTable:
     def name_of(self, row: int) -> str:
         """The name of the series that a row belongs to."""
         return self.names[int(np.searchsorted(self.bounds, row, side="right")) - 1]
-
-    # ---- windows ----
-
-    def cut(self, window: int | None, stride: int) -> tuple[SeriesRows, np.ndarray, np.ndarray]:
-        """Windows, or where there is no window whole series.
-
-        Returns:
-            The rows, the first step of each in ``values``, and the number of the series that it is of, (N,) each.
-
-        Raises:
-            InputError: a series is shorter than the window, or the label changes in one that is not cut.
-        """
-        lengths = np.diff(self.bounds)
-        if window is None:
-            start, length, series = self.bounds[:-1], lengths, np.arange(len(lengths))
-            if len(self.breaks):
-                rank_zero_warn(
-                    f"{self._place(int(self.breaks[0]), self.time)}: steps are missing before this one, and at"
-                    f" {len(self.breaks) - 1} other places: series go on over them as if none were"
-                )
-        else:
-            short = np.flatnonzero(lengths < window)
-            if len(short):
-                k = int(short[0])
-                raise InputError(
-                    f"{self._place(self.bounds[k])}: the series {self.names[k]} has {lengths[k]} steps, and window is"
-                    f" {window}: choose a smaller one, or leave the series out"
-                )
-            starts = [np.arange(a, b - window + 1, stride) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
-            start, series = np.concatenate(starts), np.repeat(np.arange(len(starts)), [len(part) for part in starts])
-            start, series = self._whole(start, series, window)
-            length = np.full(len(start), window)
-        changes = np.concatenate([[0], np.cumsum(self.label[1:] != self.label[:-1])])
-        steady = changes[start + length - 1] == changes[start]
-        if not steady.all():
-            if window is None:
-                row = self._change(self.label)
-                assert row is not None
-                raise InputError(
-                    f"{self._place(row, self.label_column)}: the label changes within the series {self.name_of(row)}:"
-                    " set window to cut series into windows of one label"
-                )
-            lost = np.setdiff1d(self.label, self.label[start[steady]])
-            if len(lost):
-                raise InputError(
-                    f"{self.path}: no window of {window} steps is of the class {self.classes[lost[0]]} alone: choose a"
-                    " smaller window or stride"
-                )
-            rank_zero_info(f"{self.path}: {(~steady).sum()} of {len(steady)} windows hold a change of label: left out")
-            start, length, series = start[steady], length[steady], series[steady]
-        within = np.arange(length.max())
-        inside = within < length[:, None]
-        step = np.where(inside, start[:, None] + within, start[:, None])  # (N, T)
-        values = self.values[step]
-        values[~inside] = 0.0
-        if self.roles.irregular:
-            values[:, 0, 0] = 0.0
-        rows = SeriesRows(
-            values,
-            length,
-            self.label[start],
-            [column[start] for column in self.static],
-            None if self.observed is None else self.observed[step] & inside[:, :, None],
-        )
-        return rows, start, self.series_of[series]
-
-    def _whole(self, start: np.ndarray, series: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """The windows that reach over no missing steps."""
-        if not len(self.breaks):
-            return start, series
-        before, after = (np.searchsorted(self.breaks, at, side="right") for at in (start, start + window - 1))
-        whole = before == after
-        if not whole.any():
-            raise InputError(
-                f"{self.path}: steps are missing at {len(self.breaks)} places, and no window of {window} lies between"
-                " them: choose a smaller one"
-            )
-        rank_zero_info(
-            f"{self._place(int(self.breaks[0]), self.time)}: steps are missing before this one"
-            + (f" and at {len(self.breaks) - 1} other places" if len(self.breaks) > 1 else "")
-            + f": {(~whole).sum()} of {len(whole)} windows would reach over such a gap: left out"
-        )
-        return start[whole], series[whole]
-
-
-def find(path: Path) -> tuple[Path, SeriesSchema | None]:
-    """The table that is meant: of a folder ``samples.csv`` or ``samples.parquet``; and what the manifest says of it.
-
-    Raises:
-        InputError: there is none in the folder, or it holds samples of another kind.
-    """
-    if not path.is_dir():
-        return path, None
-    file = next((path / name for name in ("samples.csv", "samples.parquet") if (path / name).is_file()), None)
-    if file is None:
-        raise InputError(f"{path}: no samples.csv or samples.parquet in it; a samples.npz is for SeriesArrays")
-    described = (read_manifest(path) or {}).get("schema")
-    if not isinstance(described, dict):
-        return file, None
-    schema = Schema.from_dict(described)
-    if not isinstance(schema, SeriesSchema):
-        raise InputError(f"{path}: manifest.json says that these are {schema.kind} samples")
-    return file, schema
 
 
 def _plain(number: float) -> str:

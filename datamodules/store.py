@@ -21,15 +21,17 @@ from datamodules.folder import picture_folders
 from datamodules.labels import unknown
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.pictures import MODES, read_picture
+from datamodules.roles import Roles, find
 from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema
 from datamodules.seriesarrays import SeriesSource
-from datamodules.seriestable import Roles, SeriesTable, find
+from datamodules.seriestable import SeriesTable
 from datamodules.sheet import as_image
 from datamodules.sides import cropped_size
 from datamodules.tables import no_parquet
 from datamodules.textsource import LABEL, TEXT, TextSource
 from datamodules.tokens import TextSchema
+from datamodules.windows import cut
 
 __all__ = [
     "folder_names",
@@ -315,7 +317,7 @@ def read_series(path: str | Path, schema: SeriesSchema) -> tuple[Batch, bool]:
         more = [name for name in table.table.names if name not in known]
         if more:
             raise InputError(f"{path}: the samples have a column {more[0]}, the data have none: leave it out")
-        parts = [table.cut(None, 1)[0]]
+        parts = [cut(table, None, 1)[0]]
     for found, wanted, what in ((columns, schema.columns, "columns"), (static, schema.static, "attributes")):
         if found != wanted:
             raise InputError(
