@@ -64,7 +64,10 @@ class TableFile:
     def _csv(self, words: set[str]) -> pd.DataFrame:
         content = text_of(self.path, self.marks.encoding)
         self.marks, said = self.marks.found(self.path, content)
-        names = self._check(content)
+        names, again = self._check(content)
+        if again:  # of files that were joined
+            said.append(f"the header is there again {len(again)} times, first in line {again[0]}: left out")
+            content = self._without_rows(content, names)
         frame = self._read(content, names, words)
         if len(frame) != len(self._lines):
             raise InputError(
@@ -100,16 +103,31 @@ class TableFile:
             raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
 
     def _zeros_in_front(self, content: str, names: list[str], name: str) -> bool:
-        begins = re.escape(f'\n"+-{self.marks.separator}')
+        begins = re.escape(f'\n"{self.marks.separator}')
         if not re.search(rf"0(?<=[{begins}]0)\d", content):  # quick, for most files
             return False
         cells = self._read(content, names, {name}, only={name})[name].dropna()
         return any(ZERO_IN_FRONT.fullmatch(cell.strip()) for cell in cells.unique())
 
-    def _check(self, content: str) -> list[str]:
-        """The header; each row has as many fields, and its line is noted: pandas fills up short rows in silence."""
-        reader = csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=self.marks.separator or ",")
+    def _rows(self, content: str) -> Any:
+        return csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=self.marks.separator or ",")
+
+    def _without_rows(self, content: str, names: list[str]) -> str:
+        """The text without the headers behind the first."""
+        kept = io.StringIO(newline="")
+        writer = csv.writer(kept, delimiter=self.marks.separator or ",")
+        writer.writerow(names)
+        writer.writerows(fields for fields in self._rows(content) if fields != names)
+        return kept.getvalue()
+
+    def _check(self, content: str) -> tuple[list[str], list[int]]:
+        """The header, and the lines where it is there again.
+
+        Each row has as many fields, and its line is noted: pandas fills up short rows in silence.
+        """
+        reader = self._rows(content)
         names: list[str] = []
+        again: list[int] = []
         line = 1
         try:
             for fields in reader:
@@ -126,6 +144,8 @@ class TableFile:
                         f"{self.path}:{first}: {len(fields)} fields, where the header names {len(names)}: an empty cell"
                         " needs what separates it from the next, and quotes go around one that holds such a mark"
                     )
+                elif fields == names:
+                    again.append(first)
                 else:
                     self._lines.append(first)
         except csv.Error as error:
@@ -134,7 +154,7 @@ class TableFile:
             ) from None
         if not names:
             raise InputError(f"{self.path}: the file is empty: a header and a row a step are needed")
-        return names
+        return names, again
 
     def _parquet(self, words: set[str]) -> pd.DataFrame:
         try:

@@ -106,6 +106,21 @@ def test_codes_with_zeros_in_front_are_names(tmp_path: Path, caplog: pytest.LogC
     assert written(asked)["zip"].unique().tolist()[:3] == ["00000", "00007", "00014"]
 
 
+def test_headers_of_joined_files_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = (
+        lines("t,v,word", '{k},{v:.1f},"a, b"', 40)
+        .replace("\n20,", "\nt,v,word\n20,")
+        .replace("\n30,", "\nt,v,word\n30,")
+    )
+    with caplog.at_level("INFO"):
+        module = SeriesFile(write(tmp_path / "a.csv", content), time_column="t", window=6, value_columns=["v"])
+    assert "the header is there again 2 times, first in line 22: left out" in caplog.text
+    assert len(module.load()[0]) == 35
+    rows = content.split("\n")
+    rows[24] = "22,x,w"
+    refused(write(tmp_path / "b.csv", "\n".join(rows)), "b.csv:25, column v: 'x' is no number", value_columns=["v"])
+
+
 def test_own_marks_for_no_value(tmp_path: Path) -> None:
     content = lines("t,v,w", "{k},{v:.1f},{k}").replace("\n5,", "\n5,-200,5 #").replace("\n8,", "\n8,?,8 #")
     content = "\n".join(line.split(" #")[0] for line in content.split("\n"))
