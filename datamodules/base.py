@@ -370,10 +370,14 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
                 )
 
 
-def requests(y: Tensor, batch_size: int, index: Tensor | None = None) -> DataLoader[Batch]:
-    """Loader of what to generate: ``index`` (B,) int64, which with the seed makes the latent, and ``y`` (B,) int64."""
+def requests(y: Tensor, batch_size: int, index: Tensor | None = None, **fields: Tensor) -> DataLoader[Batch]:
+    """Loader of what to generate: ``index`` (B,) int64, which with the seed makes the latent, and ``y`` (B,) int64.
+
+    Args:
+        **fields: what else is asked for, a row each, by the name of the option of the model's ``sample``.
+    """
     index = torch.arange(len(y)) if index is None else index
-    return DataLoader(Table({"index": index, "y": y}), batch_size=batch_size, collate_fn=as_is)
+    return DataLoader(Table({"index": index, "y": y, **fields}), batch_size=batch_size, collate_fn=as_is)
 
 
 def _classes(table: Table) -> np.ndarray:

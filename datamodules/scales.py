@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -217,43 +217,32 @@ class SeriesSchema(Schema):
             parts.append(np.eye(len(categories))[[index[str(name)] for name in column]])
         return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))
 
-    def encode_some(self, values: Mapping[str, str | float]) -> tuple[list[int], Tensor]:
-        """Some attributes by name: the places in ``static`` that they take, and what stands there, float32 (P,).
+    def asked(self, values: Mapping[str, str | float]) -> Tensor:
+        """Some attributes by name as ``static`` float32 (S,), NaN in the places of the others.
 
         Raises:
             InputError: there is no such attribute, or it has no such category, or is a number.
         """
-        places: list[int] = []
-        parts: list[Tensor] = []
-        widths = [len(each) or 1 for each in self.static_categories]
-        for name, value in values.items():
+        for name in values:
             if name not in self.static:
                 raise InputError(f"static: no attribute {name!r}: known are {', '.join(self.static) or 'none'}")
-            k = self.static.index(name)
-            categories = self.static_categories[k]
-            if not categories:
+        parts = []
+        for k, (name, words) in enumerate(zip(self.static, self.static_categories, strict=True)):
+            if name not in values:
+                parts.append(torch.full((len(words) or 1,), torch.nan))
+            elif words:
+                if (word := str(values[name])) not in words:
+                    raise InputError(f"static: {name} {word!r} is not one of {', '.join(words[:20])}")
+                parts.append(F.one_hot(torch.tensor(words.index(word)), len(words)).float())
+            else:
                 try:
-                    number = float(value)
+                    number = float(values[name])
                 except ValueError:
                     number = np.nan
                 if not np.isfinite(number):
-                    raise InputError(f"static: {name} is a number, not {value!r}")
-                value = number
-            alone = replace(
-                self,
-                static=(name,),
-                static_dtypes=(self.static_dtypes[k],),
-                static_decimals=(),
-                static_offset=(self.static_offset[k],),
-                static_scale=(self.static_scale[k],),
-                static_categories=(categories,),
-            )
-            try:
-                parts.append(alone.encode_static([np.array([value])])[0])
-            except InputError as error:
-                raise InputError(f"static: {error}") from None
-            places += range(sum(widths[:k]), sum(widths[: k + 1]))
-        return places, torch.cat(parts)
+                    raise InputError(f"static: {name} is a number, not {values[name]!r}")
+                parts.append(torch.tensor([(number - self.static_offset[k]) / self.static_scale[k]]))
+        return torch.cat(parts) if parts else torch.empty(0)
 
     def decode_static(self, static: Tensor) -> list[np.ndarray]:
         """The inverse of :meth:`encode_static`, for ``static`` (N, S): of categories the one that stands out most."""

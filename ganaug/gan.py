@@ -348,7 +348,8 @@ class GAN(LightningModule, metaclass=Remembering):
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Samples for requests: ``index`` (B,) and ``y`` (B,), by ``sample_seed`` and the options of either method."""
         latent = self.latent(batch["index"], self.sample_seed, **self.latent_options)
-        return {"index": batch["index"], **self.sample(latent, batch["y"], **self.sample_options)}
+        each = {name: field for name, field in batch.items() if name not in ("index", "y")}
+        return {"index": batch["index"], **self.sample(latent, batch["y"], **self.sample_options, **each)}
 
     # ---- checkpoints ----
 

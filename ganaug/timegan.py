@@ -511,7 +511,7 @@ class TimeGAN(GAN):
         latent: Tensor,
         labels: Tensor,
         length: int | None = None,
-        static: Mapping[str, str | float] | None = None,
+        static: Mapping[str, str | float] | Tensor | None = None,
     ) -> Batch:
         """Series from the averaged networks, a deterministic function of latents and labels.
 
@@ -519,8 +519,8 @@ class TimeGAN(GAN):
             latent: (B, 2 + T, Z) uniform on [0, 1).
             labels: (B,) class ids; ignored by an unconditional model.
             length: of every series, at most T; by default drawn, where those of the data differ.
-            static: of attributes by name, the value that every series is to have, where the model is told attributes;
-                those that are left out are drawn.
+            static: attributes that are asked for, where the model is told attributes: by name, of all series, or
+                (B, S), NaN for those that are to be drawn as the others are.
 
         Returns:
             ``x`` (B, T, F), 0 beyond the length; ``length`` (B,); ``y`` (B,); where there are any, ``static`` (B, S).
@@ -537,13 +537,13 @@ class TimeGAN(GAN):
         generator, supervisor, recovery = (
             cast(Recurrent, cast(EMA, self.ema[name]).network) for name in ("generator", "supervisor", "recovery")
         )
-        if static:
+        if static is not None:
             if self.hp.static != "condition":
                 raise InputError(
-                    "static: this model draws attributes itself; train it with static condition to ask for some"
+                    "static: this model draws attributes itself: train it with static condition, to ask for some"
                 )
-            places, values = self.schema.encode_some(static)
-            attributes[:, places] = values.to(attributes)
+            asked = (static if isinstance(static, Tensor) else self.schema.asked(static)).to(attributes)
+            attributes = torch.where(asked.isnan(), attributes, asked)
         told = self.condition(labels, attributes)
         made = recovery(supervisor(generator(self._joined(latent[:, 1:]), told), told))  # (B, T, channels)
         inside = (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from gan_contract import trainer
 
-from datamodules import InputError, SeriesFile
-from ganaug import TimeGAN, generate
+from datamodules import Digits, InputError, SeriesFile
+from ganaug import DCGAN, TimeGAN, generate
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,38 @@ def test_samples_have_the_attributes_that_were_asked_for(folder: Path, tmp_path:
     assert young["zip"].nunique() > 3  # drawn
     assert (young["zip"] == old["zip"]).all()
     assert (young["v"] != old["v"]).any()  # the model was told
+
+
+def test_a_table_of_wanted_rows(folder: Path, tmp_path: Path) -> None:
+    wanted = pd.DataFrame({"sex": ["m", "f", "f"], "age": [25, 70, 33]})
+    wanted.to_csv(tmp_path / "wanted.csv", index=False)
+    generate(folder / "condition.ckpt", tmp_path / "a", rows=tmp_path / "wanted.csv", accelerator="cpu", progress=False)
+    made = pd.read_csv(tmp_path / "a" / "samples.csv").groupby("id").first()
+    assert made[["sex", "age"]].reset_index(drop=True).equals(wanted)
+    for change, words in (
+        ({"sex": ["m", "x", "f"]}, "wanted.csv:3: static: sex 'x' is not one of f, m"),
+        ({"shoes": [1, 2, 3]}, "no column 'shoes' can be asked for; known are age, sex, zip"),
+    ):
+        wanted.assign(**change).to_csv(tmp_path / "wanted.csv", index=False)
+        with pytest.raises(InputError, match=words):
+            generate(folder / "condition.ckpt", tmp_path / "b", rows=tmp_path / "wanted.csv", accelerator="cpu")
+    with pytest.raises(InputError, match="leave --n out"):
+        generate(folder / "condition.ckpt", tmp_path / "b", rows=tmp_path / "wanted.csv", n=3, accelerator="cpu")
+
+
+def test_a_table_of_wanted_classes(tmp_path: Path) -> None:
+    data = Digits(batch_size=8)
+    model = DCGAN(data.schema, width=4)
+    run = trainer(1)
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    (tmp_path / "wanted.csv").write_text("label\n7\n7\n2\n")
+    generate(tmp_path / "a.ckpt", tmp_path / "a", rows=tmp_path / "wanted.csv", accelerator="cpu", progress=False)
+    made = sorted(str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").glob("*/*.png"))
+    assert made == ["2/00000002.png", "7/00000000.png", "7/00000001.png"]
+    (tmp_path / "wanted.csv").write_text("label\n7\n11\n")
+    with pytest.raises(InputError, match=r"wanted.csv:3: .*'11'"):
+        generate(tmp_path / "a.ckpt", tmp_path / "b", rows=tmp_path / "wanted.csv", accelerator="cpu", progress=False)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 
 from datamodules.base import requests
 from datamodules.errors import InputError
@@ -27,6 +28,7 @@ from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch, ImageSchema, Schema
 from datamodules.sheet import contact_sheet
 from datamodules.store import write_images, write_series, write_texts
+from datamodules.tables import TableFile
 from datamodules.tokens import TextSchema
 from ganaug.checkpoint import serialised
 from ganaug.devices import Accelerator
@@ -56,6 +58,7 @@ def generate(
     top_p: float | None = None,
     length: int | None = None,
     static: str | Mapping[str, str | float] | None = None,
+    rows: Path | None = None,
     overwrite: bool = False,
     accelerator: Accelerator = "auto",
     devices: str | int = "auto",
@@ -85,6 +88,8 @@ def generate(
         top_k: of sentences: draw from so many of the likeliest tokens.
         top_p: of sentences: draw from the likeliest tokens that together have this probability.
         static: of series: attributes that all samples are to have, such as age=30,sex=f; the others are drawn.
+        rows: table (.csv, .tsv, .xlsx, .parquet) of the samples wanted, one a row: its class, where there is a column
+            of the source's name for it (label), and of series its attributes; instead of n, per_class, labels, static.
         length: of series: steps of each, also more than the data have; by default as long as those.
         overwrite: replace what another generation has written to ``out``.
         accelerator: auto, cpu, cuda, mps.
@@ -101,7 +106,14 @@ def generate(
     ckpt, out = Path(ckpt), Path(out)
     model = load(ckpt)
     chosen = choose_labels(model, labels)
-    count = _count(n, per_class, len(chosen))
+    y: Tensor | None = None
+    fields: dict[str, Tensor] = {}
+    if rows is not None:
+        others = {"n": n, "per_class": per_class, "labels": labels, "static": static}
+        if given_too := [name for name, value in others.items() if value is not None]:
+            raise InputError(f"rows says which samples are wanted: leave --{given_too[0]} out")
+        y, fields = wanted_rows(model, rows)
+    count = _count(n, per_class, len(chosen)) if y is None else len(y)
     in_range("batch_size", batch_size, 1, 2**20)
     in_range("seed", seed, 0, 2**64 - 1)
     schema = model.schema if model.conditional else replace(model.schema, classes=())
@@ -130,6 +142,7 @@ def generate(
         "format": format,
         "precision": precision,
         **given,
+        **({} if rows is None else {"rows_sha256": hashlib.sha256(rows.read_bytes()).hexdigest()}),
     }
     if not _claim(out, request, overwrite):
         rank_zero_info(f"{out} is complete already: the same {count} samples of the same checkpoint")
@@ -137,7 +150,8 @@ def generate(
 
     parts = out / PARTS
     # Cyclic, so that sample i has the same label and the same latent whether 100 or 100,000 are asked for.
-    y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
+    if y is None:
+        y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
     drawn = np.zeros(count, dtype=bool)
     for part in _shards(parts):
         drawn[part["index"]] = True
@@ -156,7 +170,8 @@ def generate(
     except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
         raise InputError(" ".join(str(error).split())) from error
     if len(pending):
-        trainer.predict(model, requests(y[pending], batch_size, pending), return_predictions=False)
+        asked = {name: field[pending] for name, field in fields.items()}
+        trainer.predict(model, requests(y[pending], batch_size, pending, **asked), return_predictions=False)
         trainer.strategy.barrier()
     if trainer.is_global_zero:
         write(schema, lambda: _shards(parts), out, format)
@@ -201,6 +216,37 @@ def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[
     if not names:
         raise InputError("labels: give at least one, or leave --labels out for all")
     return model.schema.class_ids("labels", names)
+
+
+def wanted_rows(model: GAN, path: Path) -> tuple[Tensor, dict[str, Tensor]]:
+    """Class ids (N,) of a table of wanted samples, and what else their rows ask for.
+
+    Raises:
+        InputError: it cannot be read, or asks for a class or an attribute that the model does not know.
+    """
+    schema = model.schema
+    label = schema.label_column if isinstance(schema, SeriesSchema) else "label"
+    static = schema.static if isinstance(schema, SeriesSchema) else ()
+    table = TableFile(Path(path), {label, *static})
+    unknown = [name for name in table.names if name not in (*static, *([label] if model.conditional else []))]
+    if unknown:
+        known = ", ".join([*([label] if model.conditional else []), *static]) or "(none)"
+        raise InputError(f"{path}: no column {unknown[0]!r} can be asked for; known are {known}")
+    columns = {name: table.words(name) for name in table.names}
+    y = torch.zeros(len(table.frame), dtype=torch.long)
+    asked = []
+    for k in range(len(y)):
+        try:
+            if label in columns:
+                y[k] = schema.class_id(columns[label][k].strip())
+            if static:
+                values = {name: columns[name][k] for name in static if name in columns}
+                asked.append(cast(SeriesSchema, schema).asked(values))
+        except InputError as error:
+            raise InputError(f"{table.place(k)}: {error}") from None
+    if label not in columns and model.conditional:
+        raise InputError(f"{path}: no column {label}, which says the class of each row")
+    return y, {"static": torch.stack(asked)} if asked and set(static) & set(columns) else {}
 
 
 def asked_for(static: str | Mapping[str, str | float] | None) -> dict[str, str | float] | None:
