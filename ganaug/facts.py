@@ -29,7 +29,9 @@ def facts(data: GANDataModule) -> list[Fact]:
         found.append(("classes", f"{len(each)}, training rows each: {_some(each)}"))
     else:
         found.append(("classes", "none"))
-    return found + list(KINDS[data.schema.kind](data.schema, stored_rows(data.schema, data.train), splits))
+    if (more := KINDS.get(data.schema.kind)) is not None:
+        found += more(data.schema, stored_rows(data.schema, data.train), splits)
+    return found
 
 
 def duplicates(data: GANDataModule) -> list[Fact]:
