@@ -77,7 +77,9 @@ def read_as_typed() -> None:
 
     def adapt_typed(val: Any, typehint: Any, *args: Any, **kwargs: Any) -> Any:
         """With text, of which jsonargparse makes what the hint says, as it does of the command line's."""
-        if isinstance(val, Word):
+        if typehint is Any:
+            val = settled(val)
+        elif isinstance(val, Word):
             val = str(val)
         elif isinstance(val, dict) and takes_names(typehint):
             val = {str(key) if isinstance(key, Word) else key: item for key, item in val.items()}
