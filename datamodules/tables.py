@@ -93,7 +93,7 @@ class TableFile:
             "dtype": {name: str for name in names if name in words},
             "dtype_backend": "numpy_nullable",  # whole numbers stay whole beside empty cells
             # The number that the digits mean, to the last bit, as pandas 3 reads by itself.
-            **({"float_precision": "round_trip"} if pd.__version__ < "3" else {}),
+            **({"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}),
             "low_memory": False,  # guess the type of a column from all of it
             "usecols": None if only is None else sorted(only, key=names.index),
         }

@@ -72,7 +72,9 @@ def test_the_command_line_and_the_page(
     page = Path("pages/a.html").read_text()
     for line in printed.splitlines()[:4]:
         assert line.split(maxsplit=1)[1].replace("<", "&lt;") in page
-    assert ("<img" in page) == (source != "Grammar") or "data:image/svg" in page
+    assert page.count("data:image/svg") == 1  # how many rows each class has
+    assert page.count("data:image/png") == (source != "Grammar")  # examples: a picture, or a table of sentences
+    assert page.count("<table>") == 1 + (source == "Grammar")
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
