@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from datamodules.base import GANDataModule, Stream, StreamLoader, Table, as_is
 from datamodules.errors import InputError
-from datamodules.samples import read_samples
 from datamodules.schema import Batch, Schema
+from datamodules.store import read_samples
 
 SOURCE_ONLY = ("row", "observed")  # fields of real rows that samples need not have
 

@@ -23,3 +23,8 @@ def named_once(what: str, names: Sequence[str], known: Collection[str]) -> tuple
     if len(set(names)) < len(names):
         raise InputError(f"{what}: give each once, not {', '.join(names)}")
     return tuple(names)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -10,6 +10,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
 
+LABEL = "label"  # the column of labels, where no other is named
+
 
 def is_whole(name: str) -> bool:
     """Whether a label is a whole number as it is usually written."""

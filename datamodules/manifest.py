@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from datamodules.errors import InputError
+from datamodules.errors import InputError, reason_of
 
 _UNSAFE = re.compile(r'[%<>:"/\\|?*\x00-\x1f\x7f]|^[. ]|[. ]$')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps for itself
@@ -92,7 +92,7 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise InputError(f"{path}: not a manifest that can be read ({reason}): repair or remove it") from None
     if not isinstance(manifest, dict):
         raise InputError(f"{path}: not a manifest but a JSON {type(manifest).__name__}: move it elsewhere")

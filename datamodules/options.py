@@ -15,7 +15,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_
 
 import numpy as np
 
-from datamodules.errors import InputError
+from datamodules.errors import InputError, reason_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -241,7 +241,7 @@ class Remembering(type):
         except (MemoryError, RuntimeError) as error:
             if "memory" not in str(error) and not isinstance(error, MemoryError):
                 raise
-            reason = " ".join(str(error).split())
+            reason = reason_of(error)
             raise InputError(f"{cls.__name__}: what is asked for does not fit into memory ({reason:.200})") from error
         made._arguments = {}
         for name, value in list(given.arguments.items())[1:]:

@@ -1,20 +1,21 @@
 """What ``from datamodules import …`` offers."""
 
-from datamodules.arrays import ImageArrays
 from datamodules.augmented import AugmentedDataModule
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
-from datamodules.grammar import Grammar
-from datamodules.imagefolder import ImageFolder
-from datamodules.images import CIFAR10, MNIST, Digits, FashionMNIST
-from datamodules.oracle import OracleText
-from datamodules.scales import SeriesSchema
-from datamodules.schema import ImageSchema, Schema
-from datamodules.seriesarrays import SeriesArrays
-from datamodules.seriesfile import SeriesFile
-from datamodules.simulated import Signals, Sines
-from datamodules.text import TextFile
-from datamodules.tokens import TextSchema
+from datamodules.images.arrays import ImageArrays
+from datamodules.images.folder import ImageFolder
+from datamodules.images.schema import ImageSchema
+from datamodules.images.sources import CIFAR10, MNIST, Digits, FashionMNIST
+from datamodules.schema import Schema
+from datamodules.series.arrays import SeriesArrays
+from datamodules.series.file import SeriesFile
+from datamodules.series.schema import SeriesSchema
+from datamodules.series.simulated import Signals, Sines
+from datamodules.text.file import TextFile
+from datamodules.text.grammar import Grammar
+from datamodules.text.oracle import OracleText
+from datamodules.text.schema import TextSchema
 
 __all__ = [
     "CIFAR10",

@@ -42,9 +42,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tables import table
 from torch import nn
 
-from datamodules.schema import Batch, ImageSchema
-from ganaug.convnets import stage_channels
-from ganaug.dcgan import DCGAN
+from datamodules.images.schema import ImageSchema
+from datamodules.schema import Batch
+from ganaug.gans.dcgan.model import DCGAN
+from ganaug.gans.dcgan.networks import stage_channels
 
 Section = Literal[
     "step", "overhead", "sampling", "memory",

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datamodules.tokens import TextSchema
-from ganaug.decoder import TransformerDecoder
-from ganaug.reinforce import policy_loss
-from ganaug.rollout import Sampler, walk
-from ganaug.seqgan import PRESETS, SeqGAN
+from datamodules.text.schema import TextSchema
+from ganaug.gans.seqgan.model import PRESETS, SeqGAN
+from ganaug.gans.seqgan.reinforce import policy_loss
+from ganaug.gans.seqgan.rollout import Sampler, walk
+from ganaug.networks.decoder import TransformerDecoder
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

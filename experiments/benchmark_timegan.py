@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
 from datamodules.base import Table, as_is
-from datamodules.scales import SeriesSchema
 from datamodules.schema import Batch
-from ganaug.timegan import TimeGAN
+from datamodules.series.schema import SeriesSchema
+from ganaug.gans.timegan.model import TimeGAN
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from datamodules import OracleText, Table
 from ganaug import SeqGAN, load
-from ganaug.checkpoint import AtomicCheckpointIO, serialised
+from ganaug.gans.checkpoint import AtomicCheckpointIO, serialised
 
 NETWORK = {"embedding": 32, "hidden": 32, "dropout": 0.0, "lr_mle": 1e-2}
 

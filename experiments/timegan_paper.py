@@ -22,7 +22,7 @@ from jsonargparse import auto_cli
 from lightning.pytorch import Trainer
 
 from datamodules import InputError, SeriesFile, Sines
-from datamodules.series import SeriesModule
+from datamodules.series.base import SeriesModule
 from ganaug import TimeGAN
 from ganaug.metrics.judges import discriminative_score, predictive_score
 from ganaug.metrics.series import autocorrelation_distance, correlation_distance, marginal_distance

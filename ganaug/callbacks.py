@@ -19,20 +19,21 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule, TextSchema
+from datamodules.images.schema import ImageSchema
 from datamodules.options import LARGEST, Remembering, in_range
 from datamodules.rows import stored_rows
-from datamodules.scales import SeriesSchema
-from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.sheet import contact_sheet
-from ganaug.classifiers import CLASSIFIERS
-from ganaug.distributed import Question
-from ganaug.downstream import ClassifierFeatures, fit_features
-from ganaug.gan import GAN
+from datamodules.schema import Batch, Schema
+from datamodules.series.schema import SeriesSchema
+from ganaug.classifiers.networks import CLASSIFIERS
+from ganaug.classifiers.training import ClassifierFeatures, fit_features
+from ganaug.evaluation.contact_sheet import contact_sheet
+from ganaug.evaluation.series_plots import sample_figure
+from ganaug.gans.base import GAN
+from ganaug.gans.randomness import stream_seed
 from ganaug.loggers import Shown, show
 from ganaug.metrics.distance import frechet_distance, kernel_distance
-from ganaug.randomness import stream_seed
-from ganaug.seriesplots import sample_figure
-from ganaug.signals import Stopped, queue_again, told
+from ganaug.runtime.distributed import Question
+from ganaug.runtime.stopping import Stopped, queue_again, told
 
 
 def picture(schema: Schema, batch: Batch) -> np.ndarray:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from datamodules.errors import InputError
-from ganaug.outside import import_modules, taken_out
-from ganaug.signals import Stopped, told
+from ganaug.runtime.outside import import_modules, taken_out
+from ganaug.runtime.stopping import Stopped, told
 
 SUBCOMMANDS = ("inspect", "fit", "generate", "evaluate", "augment", "export", "validate", "test", "predict")
 GOES_ON = ("generate", "augment")  # where it was, by the same command; fit says so itself, as far as it has saved

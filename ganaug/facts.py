@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from datamodules.base import GANDataModule, Table
+from datamodules.images.schema import ImageSchema
 from datamodules.rows import stored_rows
-from datamodules.scales import SeriesSchema
-from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.tokens import UNKNOWN, TextSchema
+from datamodules.schema import Batch, Schema
+from datamodules.series.schema import SeriesSchema
+from datamodules.text.schema import UNKNOWN, TextSchema
 
 Fact = tuple[str, str]
 NAMED = 12  # most classes, columns and categories that are named one by one

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.manifest import replacing
-from ganaug.figures import pixels
+from ganaug.evaluation.figures import pixels
 
 Table = Sequence[tuple[str, str]]  # a class and a sentence in each row
 Shown = np.ndarray | Figure | Table

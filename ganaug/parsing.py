@@ -25,14 +25,14 @@ import datamodules
 from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
-from ganaug.checkpoint import AtomicCheckpointIO
 from ganaug.commands.augment import augment
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.commands.inspect import inspect as inspect_data
 from ganaug.facts import as_table, facts
-from ganaug.finetune import begin_from
+from ganaug.gans.checkpoint import AtomicCheckpointIO
+from ganaug.gans.finetune import begin_from
 from ganaug.loggers import set_aside
 from ganaug.typed import read_as_typed, settled
 

@@ -5,13 +5,13 @@ from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.commands.inspect import inspect
-from ganaug.dcgan import DCGAN
-from ganaug.gan import GAN, DivergedError
-from ganaug.loading import load
-from ganaug.resample import GANSampler
-from ganaug.seqgan import SeqGAN
-from ganaug.synthetic import SyntheticDataset
-from ganaug.timegan import TimeGAN
+from ganaug.gans.base import GAN, DivergedError
+from ganaug.gans.dcgan.model import DCGAN
+from ganaug.gans.loading import load
+from ganaug.gans.seqgan.model import SeqGAN
+from ganaug.gans.timegan.model import TimeGAN
+from ganaug.sampling.dataset import SyntheticDataset
+from ganaug.sampling.resample import GANSampler
 
 __all__ = [
     "DCGAN",

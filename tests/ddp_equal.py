@@ -10,7 +10,7 @@ import torch
 from gan_contract import trainer
 from torch import nn
 
-import ganaug.gan
+import ganaug.gans.base
 from datamodules import GANDataModule, OracleText
 from ganaug import DCGAN, GAN
 
@@ -63,8 +63,8 @@ MODELS = {"DCGAN": pictures, "SeqGAN": sentences, "TimeGAN": series}
 
 def same_noise(rank: int, world: int) -> None:
     """Let each process draw its part of what one alone would draw, by (seed, step)."""
-    seed = ganaug.gan.stream_seed
-    ganaug.gan.stream_seed = lambda *key: seed(*(key[:2] + key[3:] if key[0] == "train" else key))
+    seed = ganaug.gans.base.stream_seed
+    ganaug.gans.base.stream_seed = lambda *key: seed(*(key[:2] + key[3:] if key[0] == "train" else key))
     for name in ("rand", "randn"):
         draw = getattr(torch, name)
 

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from datamodules import GANDataModule, InputError
-from ganaug.checkpoint import FORMAT, AtomicCheckpointIO, read_checkpoint
-from ganaug.gan import GAN, DivergedError
-from ganaug.loading import load
+from ganaug.gans.base import GAN, DivergedError
+from ganaug.gans.checkpoint import FORMAT, AtomicCheckpointIO, read_checkpoint
+from ganaug.gans.loading import load
 
 warnings.filterwarnings("ignore", ".*does not have many workers.*")
 

@@ -19,14 +19,14 @@ from test_dcgan import Squares, make
 from torch import nn
 
 from datamodules import GANDataModule, Table, TextSchema
-from datamodules.tokens import SPECIAL
+from datamodules.text.schema import SPECIAL
 from ganaug.callbacks import LastCheckpoint, Previews, Scores, sentences
-from ganaug.checkpoint import read_checkpoint
-from ganaug.gan import GAN
-from ganaug.loading import load
+from ganaug.gans.base import GAN
+from ganaug.gans.checkpoint import read_checkpoint
+from ganaug.gans.loading import load
+from ganaug.gans.randomness import draw_rows
 from ganaug.loggers import markdown
-from ganaug.randomness import draw_rows
-from ganaug.signals import told
+from ganaug.runtime.stopping import told
 
 
 class Letters(GANDataModule):

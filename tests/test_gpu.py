@@ -14,10 +14,10 @@ from gan_contract import equal, trainer
 from datamodules import GANDataModule
 from datamodules.rows import stored_rows
 from ganaug.callbacks import Scores
-from ganaug.critic import Discriminator
-from ganaug.decoder import DECODERS
-from ganaug.downstream import fit_classifier
-from ganaug.rollout import values, walk
+from ganaug.classifiers.training import fit_classifier
+from ganaug.gans.seqgan.discriminator import Discriminator
+from ganaug.gans.seqgan.rollout import values, walk
+from ganaug.networks.decoder import DECODERS
 
 pytestmark = [
     pytest.mark.gpu,

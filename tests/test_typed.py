@@ -13,8 +13,8 @@ from PIL import Image
 
 from datamodules import ImageSchema, InputError
 from ganaug.cli import main
-from ganaug.commands.generate import choose_labels
 from ganaug.parsing import Parser, parsed
+from ganaug.sampling.wanted import choose_labels
 
 TRICKY = ["01", "010", "no", "1.0", "1_0", "1:30", "2024-01-01", "~", "null", "true", "Yes", "0x1F", "1e3", ".5", "+1"]
 FIT = [

@@ -28,22 +28,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from datamodules import GANDataModule
-from datamodules.errors import InputError, named_once
+from datamodules.errors import InputError, named_once, reason_of
 from datamodules.manifest import replacing
 from datamodules.options import checked, in_range
 from datamodules.schema import Schema
-from ganaug.arms import run_cell
-from ganaug.devices import Accelerator
-from ganaug.downstream import Precision
-from ganaug.filters import FILTERS
-from ganaug.gan import GAN, DivergedError
-from ganaug.learners import Classifies, as_learner, behind
-from ganaug.outside import IMPORTED, import_modules
-from ganaug.paired import summarise, verdict
-from ganaug.recipe import Recipe
-from ganaug.report import write_report
-from ganaug.signals import told
-from ganaug.study import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
+from ganaug.classifiers.training import Precision
+from ganaug.gans.base import GAN, DivergedError
+from ganaug.gans.recipe import Recipe
+from ganaug.runtime.devices import Accelerator
+from ganaug.runtime.outside import IMPORTED, import_modules
+from ganaug.runtime.stopping import told
+from ganaug.sampling.filters import FILTERS
+from ganaug.study.cell import run_cell
+from ganaug.study.learners import Classifies, as_learner, behind
+from ganaug.study.plan import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
+from ganaug.study.report import write_report
+from ganaug.study.statistics import summarise, verdict
 
 COLUMNS = (
     "cell", "per_class", "imbalance", "seed", "arm", "ratio", "accuracy", "macro_f1", "rare_recall", "rarest",
@@ -247,7 +247,7 @@ def attempt(study: Study, cell: Cell) -> str | None:
     try:
         run_cell(study, cell)
     except (InputError, DivergedError) as error:
-        return " ".join(str(error).split())
+        return reason_of(error)
     except Exception as error:  # our fault, or that of somebody's classifier
         path = study.folder(cell) / "error.txt"
         path.write_text(traceback.format_exc(), encoding="utf-8")

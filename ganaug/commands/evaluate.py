@@ -18,21 +18,21 @@ from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked, in_range
 from datamodules.rows import chosen, joined, stored_rows
-from datamodules.samples import read_samples
 from datamodules.schema import Batch
-from ganaug.checkpoint import read_checkpoint
-from ganaug.devices import Accelerator, device_of
-from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
-from ganaug.figures import save_figure
-from ganaug.gan import GAN
-from ganaug.loading import load
+from datamodules.store import read_samples
+from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
+from ganaug.evaluation.figures import save_figure
+from ganaug.evaluation.series import series_scores
+from ganaug.evaluation.series_plots import compare_figure, sample_figure
+from ganaug.evaluation.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
+from ganaug.evaluation.text import LanguageScores, text_scores
+from ganaug.gans.base import GAN
+from ganaug.gans.checkpoint import read_checkpoint
+from ganaug.gans.loading import load
 from ganaug.loggers import write
 from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
-from ganaug.seriesplots import compare_figure, sample_figure
-from ganaug.seriesscores import series_scores
-from ganaug.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
-from ganaug.textscores import LanguageScores, text_scores
+from ganaug.runtime.devices import Accelerator, device_of
 
 PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
@@ -289,7 +289,7 @@ class Kind(NamedTuple):
 
     Args:
         scores: beyond those of every kind, by name; of ``memorisation`` beyond that in features. It is given what
-            :func:`~ganaug.textscores.text_scores` and :func:`~ganaug.seriesscores.series_scores` take.
+            :func:`~ganaug.evaluation.text.text_scores` and :func:`~ganaug.evaluation.series.series_scores` take.
         figures: of test rows and samples, by name.
     """
 

@@ -20,8 +20,8 @@ from torch.onnx import OnnxExporterError
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.schema import Batch
-from ganaug.gan import GAN
-from ganaug.loading import load
+from ganaug.gans.base import GAN
+from ganaug.gans.loading import load
 
 Program = Callable[[Tensor, Tensor], Batch]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,24 +21,25 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.base import requests
-from datamodules.errors import InputError
+from datamodules.errors import InputError, reason_of
+from datamodules.images.schema import ImageSchema
+from datamodules.images.store import write_images
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.options import checked, in_range
-from datamodules.scales import SeriesSchema
-from datamodules.schema import Batch, ImageSchema, Schema
-from datamodules.sheet import contact_sheet
-from datamodules.store import write_images, write_series, write_texts
-from datamodules.tables import TableFile
-from datamodules.tokens import TextSchema
-from ganaug.checkpoint import serialised
-from ganaug.devices import Accelerator
-from ganaug.figures import save_figure
-from ganaug.gan import GAN
-from ganaug.loading import load
-from ganaug.seriesplots import sample_figure
+from datamodules.schema import Batch, Schema
+from datamodules.series.schema import SeriesSchema
+from datamodules.series.store import write_series
+from datamodules.text.schema import TextSchema
+from datamodules.text.store import write_texts
+from ganaug.evaluation.contact_sheet import contact_sheet
+from ganaug.evaluation.figures import save_figure
+from ganaug.evaluation.series_plots import sample_figure
+from ganaug.gans.checkpoint import serialised
+from ganaug.gans.loading import load
+from ganaug.runtime.devices import Accelerator
+from ganaug.sampling.wanted import asked_for, choose_labels, how_many, wanted_rows
 
 Format = Literal["folder", "npz", "jsonl", "txt", "csv", "parquet"]
-MOST = 10**9  # samples
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
 
 
@@ -113,7 +114,7 @@ def generate(
         if given_too := [name for name, value in others.items() if value is not None]:
             raise InputError(f"rows says which samples are wanted: leave --{given_too[0]} out")
         y, fields = wanted_rows(model, rows)
-    count = _count(n, per_class, len(chosen)) if y is None else len(y)
+    count = how_many(n, per_class, len(chosen)) if y is None else len(y)
     in_range("batch_size", batch_size, 1, 2**20)
     in_range("seed", seed, 0, 2**64 - 1)
     schema = model.schema if model.conditional else replace(model.schema, classes=())
@@ -168,7 +169,7 @@ def generate(
             callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
         )
     except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(reason_of(error)) from error
     if len(pending):
         asked = {name: field[pending] for name, field in fields.items()}
         trainer.predict(model, requests(y[pending], batch_size, pending, **asked), return_predictions=False)
@@ -193,83 +194,6 @@ def generate(
         )
         shutil.rmtree(parts)
     return out
-
-
-def choose_labels(model: GAN, labels: str | Sequence[str | int] | None) -> list[int]:
-    """Class ids of the labels asked for: all where none are, and one id, 0, where the model has no classes.
-
-    Raises:
-        InputError: an unknown or repeated label, or labels for a model without classes.
-    """
-    if labels is None:
-        return list(range(model.schema.num_classes)) if model.conditional else [0]
-    if not model.conditional:
-        raise InputError(
-            f"labels {labels!r}: this {type(model).__name__} was trained without classes; leave --labels out"
-        )
-    if not isinstance(labels, str):
-        names = np.atleast_1d(labels).tolist()
-    elif labels in model.schema.classes:  # a name may hold a comma
-        names = [labels]
-    else:
-        names = [part.strip() for part in labels.split(",")]
-    if not names:
-        raise InputError("labels: give at least one, or leave --labels out for all")
-    return model.schema.class_ids("labels", names)
-
-
-def wanted_rows(model: GAN, path: Path) -> tuple[Tensor, dict[str, Tensor]]:
-    """Class ids (N,) of a table of wanted samples, and what else their rows ask for.
-
-    Raises:
-        InputError: it cannot be read, or asks for a class or an attribute that the model does not know.
-    """
-    schema = model.schema
-    label = schema.label_column if isinstance(schema, SeriesSchema) else "label"
-    static = schema.static if isinstance(schema, SeriesSchema) else ()
-    table = TableFile(Path(path), {label, *static})
-    unknown = [name for name in table.names if name not in (*static, *([label] if model.conditional else []))]
-    if unknown:
-        known = ", ".join([*([label] if model.conditional else []), *static]) or "(none)"
-        raise InputError(f"{path}: no column {unknown[0]!r} can be asked for; known are {known}")
-    columns = {name: table.words(name) for name in table.names}
-    y = torch.zeros(len(table.frame), dtype=torch.long)
-    asked = []
-    for k in range(len(y)):
-        try:
-            if label in columns:
-                y[k] = schema.class_id(columns[label][k].strip())
-            if static:
-                values = {name: columns[name][k] for name in static if name in columns}
-                asked.append(cast(SeriesSchema, schema).asked(values))
-        except InputError as error:
-            raise InputError(f"{table.place(k)}: {error}") from None
-    if label not in columns and model.conditional:
-        raise InputError(f"{path}: no column {label}, which says the class of each row")
-    return y, {"static": torch.stack(asked)} if asked and set(static) & set(columns) else {}
-
-
-def asked_for(static: str | Mapping[str, str | float] | None) -> dict[str, str | float] | None:
-    """Attributes by name, of ``name=value`` with commas between.
-
-    Raises:
-        InputError: it is no such text.
-    """
-    if not isinstance(static, str):
-        return static if static is None else dict(static)
-    pairs = [part.partition("=") for part in static.split(",")]
-    wrong = next((name for name, sign, value in pairs if not (name.strip() and sign and value.strip())), None)
-    if wrong is not None:
-        raise InputError(f"static {static!r}: give it as name=value,name=value")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _count(n: int | None, per_class: int | None, labels: int) -> int:
-    if n is not None and per_class is not None:
-        raise InputError("give n or per_class, not both")
-    in_range("n", n, 1, MOST)
-    in_range("per_class", per_class, 1, MOST // labels)
-    return n if n is not None else (10 if per_class is None else per_class) * labels
 
 
 def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:

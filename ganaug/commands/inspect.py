@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 
 from datamodules import GANDataModule
+from datamodules.images.files import as_image
 from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked
 from datamodules.schema import Schema
-from datamodules.sheet import as_image
 from ganaug.callbacks import SHOW
+from ganaug.evaluation.figures import blank_figure, pixels
 from ganaug.facts import as_table, duplicates, facts
-from ganaug.figures import blank_figure, pixels
 from ganaug.loggers import Shown
-from ganaug.markup import Html, data_uri, page, plotted, table_of, tag
+from ganaug.study.markup import Html, data_uri, page, plotted, table_of, tag
 
 EXAMPLES = 10  # of each class
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datamodules.errors import InputError
-from ganaug.devices import device_of
+from datamodules.errors import InputError, reason_of
+from ganaug.runtime.devices import device_of
 
 
 class Inception:
@@ -46,7 +46,7 @@ class Inception:
                     self.name, ["2048"], feature_extractor_weights_path=weights if weights is None else str(weights)
                 )
         except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error)[:200]
             if weights is not None:
                 raise InputError(f"{weights}: not the weights of the FID Inception network: {reason}") from None
             raise InputError(

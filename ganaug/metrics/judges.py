@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from datamodules.errors import InputError
-from ganaug.gru import gru
 from ganaug.metrics.series import inside, same_features
+from ganaug.networks.gru import gru
 
 RATE = 1e-3  # of Adam
 HELD_OUT = 0.2  # share of the series that a discriminative score is taken on

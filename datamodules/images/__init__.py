@@ -1,0 +1,1 @@
+"""Pictures: what they mean, where they come from, how they are written."""

@@ -1,0 +1,233 @@
+"""Folders of pictures: which files, of which classes, sizes and modes, and the range of their pixels."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, reduce
+from operator import or_
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from datamodules.base import Split
+from datamodules.errors import InputError
+from datamodules.images.files import (
+    ENDINGS,
+    GREY,
+    Header,
+    Numbers,
+    Ranges,
+    is_picture,
+    read_extent,
+    read_header,
+    varies,
+    walk,
+)
+from datamodules.images.ranges import Extent, Range, found_range
+from datamodules.images.splits import split_folders
+from datamodules.manifest import folder_names, read_manifest
+
+OnError = Literal["raise", "skip"]
+T = TypeVar("T")
+
+
+class PictureFolder:
+    """The pictures of a folder with a subfolder for each class, or of a folder without subfolders.
+
+    Listing reads the file headers alone. The classes are the subfolders, in numeric order where all are whole numbers,
+    else alphabetic; the pictures of a class may lie deeper. A ``manifest.json`` as :func:`write_manifest` leaves it
+    gives the classes their names and order instead. Hidden files and files that are no pictures are passed over and
+    counted.
+
+    Args:
+        path: of the folder.
+        on_error: ``raise`` refuses a picture that cannot be read, ``skip`` counts it and goes on.
+
+    Raises:
+        InputError: no folder, no pictures, a class without pictures, pictures beside class folders, or, with
+            ``on_error="raise"``, a file whose header cannot be read.
+    """
+
+    def __init__(self, path: str | Path, on_error: OnError = "raise") -> None:
+        self.path = Path(path)
+        self.on_error = on_error
+        if not self.path.exists():
+            raise InputError(f"no folder {self.path}: check the path")
+        if not self.path.is_dir():
+            raise InputError(
+                f"{self.path} is a file: give the folder that holds the pictures, or use ImageArrays for a .npz file"
+            )
+        manifest = read_manifest(self.path) or {}
+        described = manifest.get("schema")
+        described = described if isinstance(described, dict) and described.get("kind") == "image" else None
+        self.files, self.y, self.classes = self._listing(described)
+        self.headers: list[Header] = []
+        headers = self.each(read_header)
+        self.keep([header is not None for header in headers])
+        self.headers = [header for header in headers if header is not None]
+        self.sizes = {header.size for header in self.headers}
+        modes = {header.mode for header in self.headers}
+        if len(self.classes) == 1 and not any(file.parent.parent == self.path for file in self.files):
+            inner = self.files[0].relative_to(self.path).parent
+            rank_zero_warn(
+                f"{self.path}: all pictures are of one class, {self.classes[0]}, in folders inside such as {inner}:"
+                " where those are the classes, give the folder that holds them"
+            )
+        self._known = described and described.get("channels")
+        self.colours = 1 if modes <= GREY else 3
+
+    @cached_property
+    def channels(self) -> int:
+        """1 grey, 3 RGB; 4 with the transparency, where that varies in every picture."""
+        if self._known == 4:
+            return 4
+        if not all(header.clear for header in self.headers):
+            return self.colours
+        for file in self.files:
+            try:
+                if not varies(file):
+                    return self.colours
+            except InputError:  # said when it is read for good
+                continue
+        rank_zero_info(f"{self.path}: every picture is transparent in parts: channels 4, with the transparency kept")
+        return 4
+
+    def ranges(self, asked: Range | None = None) -> Ranges:
+        """Black and white of grey pictures that are stored in more than bytes, as asked for, or as found, and said.
+
+        Raises:
+            InputError: no range can be told.
+        """
+        if asked is not None:
+            if any(header.numbers != "byte" for header in self.headers):
+                rank_zero_info(f"{self.path}: {asked.said}")
+            return {"whole": asked, "float": asked, "byte": asked}
+        found: dict[Numbers, Range] = {}
+        kinds: tuple[Numbers, ...] = ("whole", "float")
+        for kind in kinds:
+            files = [file for file, header in zip(self.files, self.headers, strict=True) if header.numbers == kind]
+            extents = [extent for extent in _several(read_extent, files) if isinstance(extent, Extent)]
+            if extents:
+                try:
+                    found[kind] = found_range(reduce(or_, extents))
+                except InputError as error:
+                    raise InputError(f"{self.path}: {error}") from None
+                if found[kind].said:
+                    rank_zero_info(f"{self.path}: {found[kind].said}; another range by value_range")
+        return found
+
+    def _listing(self, described: dict[str, Any] | None) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        passed_over: Counter[str] = Counter()
+        loose, folders = [], []
+        for entry in sorted(self.path.iterdir()):
+            if entry.is_dir():
+                if not entry.name.startswith((".", "__")):  # .git, __MACOSX
+                    folders.append(entry)
+            elif described is not None and entry.name in ("manifest.json", "grid.png"):
+                continue
+            elif is_picture(entry):
+                loose.append(entry)
+            else:
+                passed_over[entry.suffix.lower() or entry.name] += 1
+        inside = {folder.name: list(walk(folder, passed_over)) for folder in folders}
+        if passed_over:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in passed_over.most_common(5))
+            rank_zero_info(f"{self.path}: files that are no pictures passed over: {passed_over.total()} ({kinds})")
+        if not any(inside.values()):
+            if not loose:
+                hint = ": give the .npz file to ImageArrays" if passed_over[".npz"] else ""
+                raise InputError(f"{self.path}: no pictures in it (looked for {' '.join(sorted(ENDINGS))}){hint}")
+            return loose, np.zeros(len(loose), dtype=np.int64), ()
+        if loose:
+            raise InputError(
+                f"{self.path}: {len(loose)} pictures, the first {loose[0].name}, lie beside the class folders and have"
+                " no class: move them into one, or away"
+            )
+        if described is not None and described.get("classes"):
+            classes = tuple(str(name) for name in described["classes"])
+            order = folder_names(classes)
+            unknown = sorted(set(inside) - set(order))
+            if unknown:
+                raise InputError(f"{self.path}: manifest.json names no class for the folder {unknown[0]}")
+        else:
+            order = _numeric_first(list(inside))
+            classes = tuple(order)
+            empty = [name for name in order if not inside[name]]
+            if empty:
+                raise InputError(f"{self.path / empty[0]}: a class folder without pictures: fill or remove it")
+        files = [file for name in order for file in inside.get(name, [])]
+        y = np.repeat(np.arange(len(order)), [len(inside.get(name, [])) for name in order])
+        return files, y, classes
+
+    def each(self, read: Callable[[Path], T]) -> list[T | None]:
+        """What ``read`` makes of each file, in order, several at a time; None for a broken file that is skipped."""
+        results = _several(read, self.files)
+        broken = [result for result in results if isinstance(result, InputError)]
+        if broken and self.on_error == "raise":
+            raise InputError(f"{broken[0]}: repair or remove it, or set on_error to skip")
+        if broken:
+            rank_zero_info(f"{self.path}: broken pictures skipped: {len(broken)}, the first {broken[0]}")
+        return [None if isinstance(result, InputError) else result for result in results]
+
+    def keep(self, good: Sequence[bool]) -> None:
+        """Forget the other files.
+
+        Raises:
+            InputError: a class would be left without pictures.
+        """
+        rows = np.flatnonzero(good)
+        lost = sorted(set(self.y.tolist()) - set(self.y[rows].tolist()))
+        if lost:
+            where = f"of class {self.classes[lost[0]]} " if self.classes else ""
+            raise InputError(f"{self.path}: none of the pictures {where}can be read")
+        self.files, self.y = [self.files[row] for row in rows], self.y[rows]
+        if self.headers:
+            self.headers = [self.headers[row] for row in rows]
+
+
+def _numeric_first(names: list[str]) -> list[str]:
+    try:
+        return sorted(names, key=lambda name: (int(name), name))
+    except ValueError:
+        return sorted(names)
+
+
+def _several(read: Callable[[Path], T], files: Sequence[Path]) -> list[T | InputError]:
+    """What ``read`` makes of each file, in order, several at a time, or how it fails."""
+
+    def attempt(file: Path) -> T | InputError:
+        try:
+            return read(file)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes without the interpreter's lock
+        return list(pool.map(attempt, files))
+
+
+def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, PictureFolder]:
+    """The folder as ``train``, or what it holds where that is the splits, with the same class ids in all."""
+    splits = split_folders(path, lambda folder: any(walk(folder, Counter())))
+    folders = {role: PictureFolder(folder, on_error) for role, folder in (splits or {"train": path}).items()}
+    for folder in list(folders.values())[1:]:
+        match_classes(folders["train"], folder)
+    if splits and (loose := [file.name for file in sorted(path.iterdir()) if is_picture(file)]):
+        raise InputError(f"{path}: {loose[0]} lies beside the splits: move it into one, or away")
+    return folders
+
+
+def match_classes(train: PictureFolder, test: PictureFolder) -> None:
+    """Give the test pictures the class ids of the training pictures."""
+    unknown = sorted(set(test.classes) - set(train.classes))
+    if unknown:
+        raise InputError(f"{test.path}: the class {unknown[0]} is not among those of {train.path}")
+    if train.classes and not test.classes:
+        raise InputError(f"{test.path}: no class folders, but {train.path} has them: use the same folders in both")
+    if train.classes:
+        ids = np.array([train.classes.index(name) for name in test.classes])
+        test.y, test.classes = ids[test.y], train.classes

@@ -1,0 +1,1 @@
+"""Time series: what they mean, where they come from, how they are written."""

@@ -1,0 +1,175 @@
+"""SeriesModule: series in memory, scaled by what the training rows are like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+
+from datamodules.base import GANDataModule, Table
+from datamodules.errors import InputError
+from datamodules.schema import Batch
+from datamodules.series.schema import Scaler, SeriesSchema, fit_scaler
+
+
+@dataclass
+class SeriesRows:
+    """Series in their own units.
+
+    Args:
+        values: float64 (N, T, F), finite up to ``length``; whatever lies beyond it does not count.
+        length: int64 (N,), at least 1 and at most T.
+        y: class ids int64 (N,), 0 without classes.
+        static: an array (N,) for each static attribute.
+        observed: bool (N, T, F), False for what was filled in; None where nothing was.
+    """
+
+    values: np.ndarray
+    length: np.ndarray
+    y: np.ndarray
+    static: list[np.ndarray] = field(default_factory=list)
+    observed: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def inside(self) -> np.ndarray:
+        """Which steps count, bool (N, T)."""
+        return np.arange(self.values.shape[1]) < self.length[:, None]
+
+
+class SeriesModule(GANDataModule):
+    """Base of the sources of series. A subclass hands its rows to :meth:`describe` at the end of ``__init__``.
+
+    Args:
+        scaler: of each column, fitted on the training rows: ``min_max`` to [0, 1]; ``standard`` to mean 0 and deviation
+            1; ``robust`` to median 0 and 1 between the quartiles, for columns with outliers.
+        bounds: of columns by name, the lowest and the highest value that samples may have; or ``train``, for all
+            columns, what they are in the training rows.
+        **options: of :class:`GANDataModule`.
+
+    Raises:
+        InputError: there is no such scaler or column, or a value lies beyond its bounds.
+    """
+
+    schema: SeriesSchema
+
+    def __init__(
+        self,
+        scaler: Scaler = "min_max",
+        bounds: Literal["train"] | Mapping[str, tuple[float, float]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.scaler = scaler
+        self.bounds = bounds
+
+    def describe(self, rows: SeriesRows, test: SeriesRows | None, columns: tuple[str, ...], **fields: Any) -> None:
+        """Take the rows, and make the schema: split, then fit the scalers on the training rows.
+
+        Args:
+            rows: all of them; or, where the source has a test split of its own, the others.
+            test: that split.
+            columns: names of the F measurements.
+            **fields: of :class:`SeriesSchema`, but those that are known from the rows.
+        """
+        self._rows, self._test = rows, test
+        steps = max(part.values.shape[1] for part in (rows, test) if part is not None)
+        unscaled = (0.0,) * len(columns), (1.0,) * len(columns)
+        known: dict[str, Any] = {
+            "columns": columns,
+            "dtypes": ("float64",) * len(columns),
+            "offset": unscaled[0],
+            "scale": unscaled[1],
+            "length": steps,
+            "fixed": all((part.length == steps).all() for part in (rows, test) if part is not None),
+            "scaler": self.scaler,
+            "static_offset": (0.0,) * len(fields.get("static", ())),
+            "static_scale": (1.0,) * len(fields.get("static", ())),
+        }
+        self.schema = SeriesSchema(**known | fields)  # the classes are needed to split
+        train, _, _ = self.partition(rows.y, test is not None)
+        counts = rows.inside()[train][:, :, None] & (True if rows.observed is None else rows.observed[train])
+        values = np.where(counts, rows.values[train], np.nan)  # (N, T, F)
+        empty = np.flatnonzero(np.isnan(values).all(axis=(0, 1)))
+        if len(empty):
+            raise InputError(f"the column {columns[empty[0]]} has no value in the training split: leave it out")
+        offset, scale = fit_scaler(values.reshape(-1, len(columns)), self.scaler)
+        offset = tuple(0.0 if self.schema.words(k) else own for k, own in enumerate(offset))
+        scale = tuple(1.0 if self.schema.words(k) else own for k, own in enumerate(scale))
+        ranges = self._ranges(columns, values)
+        self.schema = replace(self.schema, offset=offset, scale=scale, ranges=ranges)
+        self._warn_far_out(columns, values, offset, scale)
+        numbers = [k for k, categories in enumerate(self.schema.static_categories) if not categories]
+        static_offset, static_scale = [0.0] * len(self.schema.static), [1.0] * len(self.schema.static)
+        for k in numbers:
+            (static_offset[k],), (static_scale[k],) = fit_scaler(rows.static[k][train][:, None], "min_max")
+        self.schema = replace(self.schema, static_offset=tuple(static_offset), static_scale=tuple(static_scale))
+
+    def _ranges(self, columns: tuple[str, ...], train: np.ndarray) -> tuple[tuple[float, ...], ...]:
+        """As in the schema, of training values (N, T, F): the bounds that were asked for, and those of constants."""
+        given = self.bounds if isinstance(self.bounds, Mapping) else {}
+        for name, (low, high) in given.items():
+            if name not in columns:
+                raise InputError(f"bounds: no column {name!r}: the columns are {', '.join(columns)}")
+            if low > high:
+                raise InputError(
+                    f"bounds: of {name} the lowest value is {low} and the highest {high}: the other way round"
+                )
+        ranges: list[tuple[float, ...]] = []
+        for k, name in enumerate(columns):
+            if self.schema.words(k):
+                ranges.append(())
+                continue
+            parts = [part.values[..., k][part.inside()] for part in (self._rows, self._test) if part is not None]
+            least, most = min(map(np.min, parts)), max(map(np.max, parts))
+            if name in given and (least < given[name][0] or most > given[name][1]):
+                beyond = least if least < given[name][0] else most
+                raise InputError(f"bounds: {name} has the value {beyond:g}, beyond {list(given[name])}: correct either")
+            if least == most:
+                ranges.append((float(least), float(most)))
+            elif self.bounds == "train":
+                ranges.append((float(np.nanmin(train[..., k])), float(np.nanmax(train[..., k]))))
+            else:
+                ranges.append(tuple(map(float, given.get(name, ()))))
+        return tuple(ranges)
+
+    def _warn_far_out(
+        self, columns: tuple[str, ...], train: np.ndarray, offset: tuple[float, ...], scale: tuple[float, ...]
+    ) -> None:
+        """Warn of a column in which a few values leave the others a hundredth of the range."""
+        numbers = [(k, name) for k, name in enumerate(columns) if not self.schema.words(k)]
+        for k, name in numbers if self.scaler == "min_max" else ():
+            scaled = (train[..., k][np.isfinite(train[..., k])] - offset[k]) / scale[k]
+            low, high = np.quantile(scaled, [0.005, 0.995])
+            if len(scaled) >= 200 and 0 < high - low < 0.01:
+                far = float((1.0 if 1 - high > low else 0.0) * scale[k] + offset[k])
+                rank_zero_warn(
+                    f"{name}: {far:g} lies so far out that 99 % of the values share {100 * (high - low):.1g} % of the"
+                    " range: if it is no value, name it by missing_values; else set scaler to robust"
+                )
+
+    def load(self) -> tuple[Table, Table | None]:
+        """The rows as the model sees them."""
+        return Table(self._encoded(self._rows)), None if self._test is None else Table(self._encoded(self._test))
+
+    def _encoded(self, rows: SeriesRows) -> Batch:
+        missing = self.schema.length - rows.values.shape[1]
+        values = np.pad(rows.values, ((0, 0), (0, missing), (0, 0)))
+        batch = {
+            "x": self.schema.encode(values, rows.length),
+            "length": torch.from_numpy(rows.length.astype(np.int64)),
+            "y": torch.from_numpy(rows.y.astype(np.int64)),
+            "row": torch.arange(len(rows)),
+        }
+        if self.schema.static:
+            batch["static"] = self.schema.encode_static(rows.static)
+        if rows.observed is not None:
+            observed = np.pad(rows.observed & rows.inside()[:, :, None], ((0, 0), (0, missing), (0, 0)))
+            observed = observed.repeat(self.schema.widths, axis=2)
+            batch["observed"] = torch.from_numpy(observed.astype(np.float32))
+        return batch

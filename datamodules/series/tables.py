@@ -1,0 +1,362 @@
+"""Series from the columns of a table: where each begins, how time runs, what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from datamodules.errors import InputError
+from datamodules.labels import LABEL, quoted, stripped, unknown
+from datamodules.series.arrays import Missing, fill
+from datamodules.series.roles import Roles
+from datamodules.series.schema import STEP
+from datamodules.tables.cells import Marks, decimals_of
+from datamodules.tables.dates import Dates, zone_of
+from datamodules.tables.file import TableFile, class_ids
+
+INTERVAL = "interval"
+STATES, MOST_STATES = 50, 1000  # most different words that are learnt unasked, and at all
+SERIES_ID = "series_id"  # column of the numbers of samples, where the source has none of ids
+
+
+class SeriesTable:
+    """The series of a table, one after another, checked. What :class:`SeriesFile` documents.
+
+    Args:
+        path: of the file.
+        roles: of its columns.
+        missing: see :class:`SeriesFile`.
+        marks: how the cells are written.
+
+    Attributes:
+        columns, dtypes, decimals, categories: of the measurements, as in the schema.
+        values: float64 (R, F), a row a step.
+        observed: bool (R, F), which of them were there; None where that is not asked.
+        bounds: int64 (N + 1,): series i is the rows from ``bounds[i]`` to ``bounds[i + 1]``.
+        names: of the N series.
+        label: class ids (R,).
+        classes: their names.
+        static, static_dtypes, static_decimals: an array (R,) for each attribute, its type and its decimals.
+        time, start, frequency, zone, time_format: as in the schema.
+        breaks: steps, in order, before which others are missing.
+
+    Raises:
+        InputError: it cannot be read as this says.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        roles: Roles,
+        missing: Missing = "raise",
+        marks: Marks = Marks(),  # noqa: B008
+    ) -> None:
+        words = {name for name in (roles.id, roles.time, roles.label or LABEL, *roles.static, *roles.words) if name}
+        self.path, self.roles = path, roles
+        self.table = table = TableFile(path, words, marks)
+        if roles.classes and roles.label not in table.names:
+            self.roles = roles = replace(roles, label=None)  # samples need no labels
+        for role in ("id", "time", "label"):
+            if (name := getattr(roles, role)) is not None:
+                table.require(name, f"{role}_column")
+        for role, names in (("value_columns", roles.values or ()), ("static_columns", roles.static)):
+            for name in names:
+                table.require(name, role)
+        label = roles.label or (LABEL if LABEL in table.names and LABEL not in (roles.values or ()) else None)
+        named = [name for name in (roles.id, roles.time, label, *roles.static) if name is not None]
+        measured = self._measured(named) if roles.values is None else list(roles.values)
+        twice = [name for name in named + measured if (named + measured).count(name) > 1]
+        if twice:
+            raise InputError(f"{path}: the column {twice[0]} is to be two things: name it once")
+
+        self.order, self.bounds, self.names = self._series()
+        times = self._times()
+        self._measure(measured, times, missing)
+        self.label, self.classes = self._labels(label)
+        self.static, self.static_dtypes, self.static_decimals = self._attributes()
+        self.label_column = label or LABEL
+        taken = [roles.id or SERIES_ID, self.time or STEP, *([label] if label else []), *roles.static]
+        clash = [name for name in self.columns if name in taken]
+        if clash:
+            raise InputError(
+                f"{path}: {clash[0]} is what samples call the {'series' if clash[0] == taken[0] else 'step'}: name it"
+                f" by {'id_column' if clash[0] == taken[0] else 'time_column'}, or leave it out of value_columns"
+            )
+
+    def _measured(self, named: list[str]) -> list[str]:
+        rest = [name for name in self.table.names if name not in named]
+        numbers = [name for name in rest if self.table.numeric(name)]
+        for name in rest:
+            if name not in numbers and (cell := self.table.like_numbers(name)) is not None:
+                raise InputError(
+                    f"{self.path}, column {name}: {cell!r} is a number with marks that are not read: set decimal or"
+                    " thousands, take the sign out, or leave the column out by value_columns"
+                )
+        found = [name for name in rest if name in numbers or self._states(name)]
+        if not found:
+            raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
+        if len(found) < len(rest):
+            rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(n for n in rest if n not in found)}")
+        if words := [name for name in found if name not in numbers]:
+            rank_zero_info(f"{self.path}: words that change within a series, learnt as categories: {', '.join(words)}")
+        if "" in found or "Unnamed: 0" in found:
+            raise InputError(
+                f"{self.path}: a column has no name, as where pandas wrote its index: name it, or remove it"
+            )
+        return found
+
+    def _states(self, name: str) -> bool:
+        """Whether a column has a few words that change within a series."""
+        column = self.table.frame[name]
+        if self.roles.wide or not 2 <= column.nunique() <= min(STATES, len(column) // 10):
+            return False
+        each = np.zeros(len(column)) if self.roles.id is None else self.table.words(self.roles.id)
+        return bool(column.groupby(each).nunique().max() > 1)
+
+    def _series(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """The rows in the order of the series (R,), the bounds of these, and their names."""
+        rows = len(self.table.frame)
+        if self.roles.wide:
+            self.series_of = np.arange(rows)
+            if self.roles.id is not None:
+                self.series_of, found = pd.factorize(self.table.words(self.roles.id))
+                return np.arange(rows), np.arange(rows + 1), [str(found[k]) for k in self.series_of]
+            return np.arange(rows), np.arange(rows + 1), [str(k) for k in range(rows)]
+        if self.roles.id is None:
+            self.series_of = np.zeros(1, dtype=np.int64)
+            return np.arange(rows), np.array([0, rows]), [self.path.name]
+        codes, found = pd.factorize(self.table.words(self.roles.id))
+        self.series_of = np.arange(len(found))
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+        return np.argsort(codes, kind="stable"), bounds, [str(name) for name in found]
+
+    def place(self, row: int, column: str | None = None) -> str:
+        """Where a step stands in the file."""
+        return self.table.place(int(self.order[row]), column)
+
+    # ---- time ----
+
+    def _times(self) -> np.ndarray | None:
+        """Times (R,), rising within each series; sets what the schema says of time, and where steps are missing."""
+        self.time, self.start, self.frequency, self.zone, self.time_format = "", "0", "1", "", ""
+        self.dates: Dates | None = None
+        self.time_decimals = -1
+        self.breaks = np.empty(0, dtype=np.int64)
+        if self.roles.time is None:
+            return None
+        read, self.dates = self.table.times(self.roles.time)
+        times: np.ndarray = read[self.order]
+        gaps = np.diff(times)
+        within = np.ones(len(gaps), dtype=bool)
+        within[self.bounds[1:-1] - 1] = False
+        late = np.flatnonzero(within & (gaps < 0 if self.roles.ties else gaps <= 0))
+        if len(late):
+            row = int(late[0]) + 1
+            raise InputError(
+                f"{self.place(row, self.roles.time)}: the time {'is that of' if gaps[row - 1] == 0 else 'lies before'}"
+                f" the step before: sort each series by time, a row for each"
+            )
+        if self.dates is not None:
+            self.zone, self.time_format = self.dates.zone, self.dates.format
+            if self.dates.said:
+                rank_zero_info(f"{self.path}, column {self.roles.time}: {self.dates.said}")
+            start = self._local(times[:1])[0].isoformat()
+            self.time_decimals = next((d for d in (0, 3) if not (times % 10 ** (6 - d)).any()), 6)
+        else:
+            start = repr(int(times[0]) if times[0].is_integer() else float(times[0]))
+            self.time_decimals = decimals_of(times)
+        if self.roles.irregular:
+            self.time, self.start = self.roles.time, start
+            return times
+        frequency = self._frequency(times, gaps, within)
+        if not frequency:
+            rank_zero_info(
+                f"{self.path}: the steps of {self.roles.time} are not all equally long: samples number them; irregular"
+                " learns how long they are"
+            )
+        elif (self.roles.time, start, frequency) != (STEP, "0", "1"):  # which is how steps are numbered
+            self.time, self.start, self.frequency = self.roles.time, start, frequency
+        return times
+
+    def _local(self, times: np.ndarray) -> pd.DatetimeIndex:
+        """Times (R,) as dates in their zone."""
+        dates = pd.DatetimeIndex(times.astype("datetime64[us]"))
+        zone = zone_of(self.zone)
+        return dates if zone is None else dates.tz_localize("UTC").tz_convert(zone)
+
+    def _frequency(self, times: np.ndarray, gaps: np.ndarray, within: np.ndarray) -> str:
+        """What the schema calls the time from step to step; empty where it is not the same everywhere.
+
+        Where most are the same and the others longer, steps are missing before these: ``breaks``.
+        """
+        if not within.any():
+            return ""
+        gap = float(np.median(gaps[within]))
+        noise = 0.0 if self.dates is not None else 1e-6 * gap + 4 * np.finfo(float).eps * float(np.abs(times).max())
+        longer = within & (gaps > gap + noise)
+        if (np.abs(gaps[within] - gap) <= noise).all():
+            return self._name(gap)
+        if self.dates is not None and (
+            calendar := _calendar([self._local(part) for part in np.split(times, self.bounds[1:-1])])
+        ):
+            return calendar
+        equal = within & ~longer
+        if longer.sum() * 10 > within.sum() or (np.abs(gaps[equal] - gap) > noise).any():
+            return ""
+        self.breaks = np.flatnonzero(longer) + 1
+        return self._name(gap)
+
+    def _name(self, gap: float) -> str:
+        """What the schema calls a time between two steps."""
+        if self.dates is None:
+            return _plain(gap)
+        name = str(pd.tseries.frequencies.to_offset(pd.Timedelta(int(gap), unit="us")).freqstr)
+        # A day of a calendar may have 23 hours, and one of these has 24.
+        return f"{int(gap) // 3_600_000_000}h" if "/" in self.zone and name.endswith("D") else name
+
+    # ---- values ----
+
+    def _measure(self, names: list[str], times: np.ndarray | None, missing: Missing) -> None:
+        """Set ``columns``, ``dtypes``, ``decimals``, ``values`` and ``observed``."""
+        read = {name: self._codes(name) for name in names if self._wordy(name)}
+        parts, kinds = zip(
+            *((read[n][0], "object") if n in read else self.table.numbers(n) for n in names), strict=True
+        )
+        decimals = tuple(
+            0 if kind[0] in "iub" else decimals_of(part, kind) for part, kind in zip(parts, kinds, strict=True)
+        )
+        values = np.stack(parts, axis=1)[self.order]  # (R, F)
+        self.observed = None
+        if self.roles.wide:
+            steps = len(names)
+            values = values.reshape(-1, 1)
+            self.order = np.repeat(self.order, steps)
+            self.bounds = self.bounds * steps
+            place = lambda row, _: self.place(row, names[row % steps])  # noqa: E731
+            self.columns: tuple[str, ...] = ("value",)
+            self.dtypes: tuple[str, ...] = (str(np.result_type(*map(np.dtype, kinds))),)
+            self.decimals: tuple[int, ...] = (-1 if -1 in decimals else max(decimals),)
+        else:
+            place = lambda row, column: self.place(row, names[column])  # noqa: E731
+            self.columns, self.dtypes, self.decimals = tuple(names), kinds, decimals
+        self.categories: tuple[tuple[str, ...], ...] = (
+            tuple(read[n][1] if n in read else () for n in names) if read else ()
+        )
+        absent = np.isnan(values)
+        for k, name in enumerate(names if missing != "raise" else ()):
+            if name in read:  # between two words there is nothing: the one before goes on
+                series = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+                values[:, k] = pd.Series(values[:, k]).groupby(series).transform(lambda own: own.ffill().bfill())
+        if fill(values, self.bounds, missing, place, times) is not None:
+            self.observed = ~absent
+        constant = [name for name, column in zip(self.columns, values.T, strict=True) if (column == column[0]).all()]
+        if constant:
+            rank_zero_warn(f"{self.path}: constant, so that there is nothing to learn in them: {', '.join(constant)}")
+        if self.roles.irregular:
+            assert times is not None
+            gaps = np.diff(times, prepend=times[:1]) / (1.0 if self.dates is None else 1e6)
+            gaps[self.bounds[:-1]] = 0.0
+            values = np.concatenate([gaps[:, None], values], axis=1)
+            self.columns, self.dtypes = (INTERVAL, *self.columns), ("float64", *self.dtypes)
+            self.decimals = (self.time_decimals, *self.decimals)
+            self.categories = ((), *self.categories) if self.categories else ()
+            if self.observed is not None:
+                self.observed = np.concatenate([np.ones((len(gaps), 1), dtype=bool), self.observed], axis=1)
+            if INTERVAL in names:
+                raise InputError(f"{self.path}: irregular calls its column {INTERVAL}: rename the one in the file")
+        self.values = values
+
+    def _wordy(self, name: str) -> bool:
+        """Whether a measurement is one of words."""
+        if name in self.roles.words:
+            return True
+        return not self.roles.wide and not self.table.numeric(name) and self.table.wordy(name)
+
+    def _codes(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """A column of words: the number of each, NaN where a cell is empty, float64 (R,), and the words."""
+        there = self.table.frame[name].notna().to_numpy()
+        words = self.table.words(name, empty=True)
+        words = np.array(stripped(words, self.path, lambda row: self.table.place(row, name)), dtype=object)
+        known = self.roles.words.get(name) or tuple(sorted(set(words[there].tolist())))
+        if len(known) > MOST_STATES:
+            raise InputError(
+                f"{self.path}, column {name}: {len(known)} different words, at most {MOST_STATES} are learnt"
+            )
+        codes = pd.Index(known).get_indexer(words).astype(np.float64)
+        wrong = there & (codes < 0)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise InputError(f"{self.table.place(row, name)}: {words[row]!r} is not one of {quoted(known)}")
+        codes[~there] = np.nan
+        return codes, known
+
+    def _labels(self, column: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Class ids (R,); the classes are those of the roles, else those that occur."""
+        if column is None:
+            return np.zeros(len(self.values), dtype=np.int64), ()
+        words = self.table.words(column, empty="" in self.roles.classes)
+        words = np.array(
+            stripped(words, self.path, lambda row: self.table.place(row, column), self.roles.classes), object
+        )
+        ids, classes = class_ids(words)
+        if self.roles.classes:
+            known = {name: i for i, name in enumerate(self.roles.classes)}
+            for k, name in enumerate(classes):
+                if name not in known:
+                    row = int((ids == k).argmax())
+                    raise InputError(
+                        f"{self.table.place(row, column)}: {unknown(name, 'the data', self.roles.classes)}"
+                    )
+            ids, classes = np.array([known[name] for name in classes])[ids], self.roles.classes
+        return ids[self.order], classes
+
+    def _attributes(self) -> tuple[list[np.ndarray], tuple[str, ...], tuple[int, ...]]:
+        """Attributes (R,), constant within each series, their types and their decimals."""
+        columns, dtypes, decimals = [], [], []
+        for name in self.roles.static:
+            if self.table.counts(name):
+                column, dtype = self.table.numbers(name)
+                gap = np.flatnonzero(np.isnan(column))
+                if len(gap):
+                    raise InputError(f"{self.table.place(int(gap[0]), name)}: the cell is empty: fill it in")
+                decimals.append(decimals_of(column, dtype))
+            else:
+                column, dtype = self.table.words(name), "object"
+                decimals.append(-1)
+            column = column[self.order]
+            changed = self.change(column)
+            if changed is not None:
+                raise InputError(
+                    f"{self.place(changed, name)}: changes within the series {self.name_of(changed)}: an attribute has"
+                    " one value a series; or is it a measurement?"
+                )
+            columns.append(column)
+            dtypes.append(dtype)
+        return columns, tuple(dtypes), tuple(decimals)
+
+    def change(self, column: np.ndarray) -> int | None:
+        """The first row that differs from the one before it in the same series."""
+        changes = np.flatnonzero(column[1:] != column[:-1]) + 1
+        changes = np.setdiff1d(changes, self.bounds)
+        return int(changes[0]) if len(changes) else None
+
+    def name_of(self, row: int) -> str:
+        """The name of the series that a row belongs to."""
+        return self.names[int(np.searchsorted(self.bounds, row, side="right")) - 1]
+
+
+def _plain(number: float) -> str:
+    """A number without the noise of its last binary digits."""
+    return repr(int(number)) if float(number).is_integer() else f"{number:.12g}"
+
+
+def _calendar(series: list[pd.DatetimeIndex]) -> str:
+    """What pandas calls steps of a calendar, such as months, the same in all series; empty where they are none."""
+    longest = max(series, key=len)
+    alias = pd.infer_freq(longest) if len(longest) > 2 else None
+    same = alias and all(part.equals(pd.date_range(part[0], periods=len(part), freq=alias)) for part in series)
+    return str(alias) if same else ""

@@ -1,0 +1,1 @@
+"""Tables as people write them: what their cells and dates say."""

@@ -1,0 +1,1 @@
+"""Sentences: what they mean, where they come from, how they are written."""

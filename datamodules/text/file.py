@@ -1,0 +1,208 @@
+"""TextFile: sentences of files as rows of tokens, with the vocabulary of the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from datamodules.base import GANDataModule, Table
+from datamodules.errors import InputError
+from datamodules.labels import LABEL, unknown
+from datamodules.options import LARGEST, in_range
+from datamodules.text.reading import TEXT, TextSource
+from datamodules.text.schema import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
+
+LEAST_BPE = 258  # bytes and the two special tokens
+MUCH, LONG = 4, 300  # times as long as most, and tokens, from which a sentence is worth a word
+
+
+class TextFile(GANDataModule):
+    """Sentences from a file, or from a folder of samples.
+
+    - ``.txt``: a sentence a line, no labels.
+    - ``.jsonl``: a JSON object a line.
+    - ``.csv``, ``.tsv``: with a header; quotes around what holds commas or tabs, quotes or line breaks. Columns that
+      semicolons separate are read, and that is said.
+    - a folder: ``samples.jsonl``, ``samples.csv`` or ``samples.txt``, whichever is found first, or a ``.txt`` for each
+      class, named after it. Its ``manifest.json`` gives the classes their names and order.
+
+    All in UTF-8, unless ``encoding`` says otherwise, with any line ends. Runs of white space become one space. The
+    vocabulary is that of the training rows; what validation and test rows have beyond it is unknown, and counted.
+
+    Args:
+        path: of the file or folder.
+        test_path: of a second one to test on, with classes of the same names.
+        text_column: the column of the sentences.
+        label_column: the column of the labels, strings or whole numbers. Where it is left out and no row has a
+            ``label``, there are no classes.
+        tokenizer: ``word``: words and punctuation marks; ``char``: characters, as for Chinese; ``bpe``: pieces of
+            words, learned from the training rows.
+        vocabulary_size: most tokens of ``bpe``.
+        min_count: tokens of ``word`` and ``char`` that occur less often are unknown.
+        max_length: sentences of more tokens are left out, and counted. By default that of the longest.
+        lowercase: put all in lower case.
+        skip_empty: leave out empty lines and sentences, and count them, instead of refusing them.
+        encoding: of the files, such as ``cp1252``; by default UTF-8, or UTF-16 where a file begins with its mark.
+        kwargs: the options of :class:`GANDataModule`.
+
+    Raises:
+        InputError: a file cannot be read as this says.
+    """
+
+    schema: TextSchema
+
+    def __init__(
+        self,
+        path: str | Path,
+        test_path: str | Path | None = None,
+        text_column: str = TEXT,
+        label_column: str = LABEL,
+        tokenizer: Tokenizer = "word",
+        vocabulary_size: int = 4000,
+        min_count: int = 1,
+        max_length: int | None = None,
+        lowercase: bool = False,
+        skip_empty: bool = False,
+        encoding: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        in_range("min_count", min_count, 1)
+        in_range("max_length", max_length, 1, LARGEST - 1)
+        if tokenizer == "bpe":
+            in_range("vocabulary_size", vocabulary_size, LEAST_BPE, 10**6)
+        self._sources = [
+            TextSource(file, text_column, label_column, "skip" if skip_empty else "raise", encoding)
+            for file in (path, test_path)
+            if file is not None
+        ]
+        if test_path is not None:
+            _match_classes(*self._sources)
+        first = self._sources[0]
+        if tokenizer != "bpe" and max_length is not None:  # first, lest the vocabulary hold words that never occur
+            plain = TextSchema(**BLANK, lowercase=lowercase)
+            for source in self._sources:
+                _leave_out(source, [len(split(plain.normalise(text), tokenizer)) for text in source.texts], max_length)
+        self.schema = TextSchema(classes=first.classes, **BLANK, tokenizer=tokenizer, lowercase=lowercase)
+        self._learn(vocabulary_size, min_count)
+        # Pieces of words are known, and with them how long sentences are, when the rows to learn them from are. What is
+        # left out then changes those rows, so it begins anew until none is too long.
+        while tokenizer == "bpe" and max_length is not None:
+            counts = [[len(self.schema.ids(text)) for text in source.texts] for source in self._sources]
+            if max(map(max, counts)) <= max_length:
+                break
+            for source, tokens in zip(self._sources, counts, strict=True):
+                _leave_out(source, tokens, max_length)
+            self._learn(vocabulary_size, min_count)
+        self._ids = [[self.schema.ids(text) for text in source.texts] for source in self._sources]
+        longest = max_length or max(len(ids) for rows in self._ids for ids in rows)
+        self.schema = replace(self.schema, max_length=longest + 1)
+        _report_single(first)
+        if tokenizer == "word":
+            _report_unspaced(first)
+        if max_length is None:
+            _report_longest(self._sources, [list(map(len, rows)) for rows in self._ids])
+        for source, rows in zip(self._sources, self._ids, strict=True):
+            _report_unknown(source, rows)
+
+    def _learn(self, size: int, min_count: int) -> None:
+        """Split, and take the vocabulary from the training rows."""
+        source, schema = self._sources[0], self.schema
+        self._parts = None
+        train, _, _ = self.partition(source.y, len(self._sources) > 1)
+        texts = [schema.normalise(source.texts[row]) for row in train]
+        vocabulary, bpe = build_vocabulary(texts, schema.tokenizer, min_count, size)
+        if len(vocabulary) == len(SPECIAL):
+            raise InputError(
+                f"{source.path}: no token occurs {min_count} times in the training rows: choose a smaller min_count"
+            )
+        self.schema = replace(schema, vocabulary=tuple(vocabulary), bpe=bpe)
+
+    def load(self) -> tuple[Table, Table | None]:
+        """``x`` int64 (N, T), ``length`` and ``y`` int64 (N,): the rows of ``path``, and those of ``test_path``."""
+        tables = []
+        for source, ids in zip(self._sources, self._ids, strict=True):
+            x, length = self.schema.pad(ids)
+            tables.append(Table({"x": x, "length": length, "y": torch.from_numpy(source.y)}))
+        return tables[0], tables[1] if len(tables) > 1 else None
+
+
+def _match_classes(train: TextSource, test: TextSource) -> None:
+    """Give the test sentences the class ids of the training sentences."""
+    others = [name for name in test.classes if name not in train.classes]
+    if others:
+        raise InputError(f"{test.path}: {unknown(others[0], train.path, train.classes)}")
+    if train.classes and not test.classes:
+        raise InputError(f"{test.path}: no labels, but {train.path} has them: label both or neither")
+    if train.classes:
+        ids = np.array([train.classes.index(name) for name in test.classes])
+        test.y, test.classes = ids[test.y], train.classes
+
+
+def _leave_out(source: TextSource, counts: list[int], max_length: int) -> None:
+    """Forget sentences of more tokens, and say how many.
+
+    Raises:
+        InputError: none is left, or none of a class.
+    """
+    good = np.flatnonzero(np.array(counts) <= max_length)
+    dropped = len(counts) - len(good)
+    if not dropped:
+        return
+    lost = np.setdiff1d(source.y, source.y[good])
+    if len(lost):
+        whose = f" of class {source.classes[lost[0]]}" if source.classes else ""
+        raise InputError(f"{source.path}: every sentence{whose} has more than {max_length} tokens: raise max_length")
+    rank_zero_warn(
+        f"{source.path}: {dropped} of {len(counts)} sentences left out: they have more than {max_length} tokens"
+    )
+    source.keep(good)
+
+
+def _report_single(source: TextSource) -> None:
+    """Warn of classes of one sentence, which can only be trained on."""
+    single = np.flatnonzero(np.bincount(source.y) == 1) if source.classes else np.empty(0, dtype=np.int64)
+    if len(single):
+        named = [f"{source.classes[c]} ({source.places[int(np.argmax(source.y == c))]})" for c in single[:5]]
+        rank_zero_warn(
+            f"labels with a single sentence, which cannot be both trained on and held out to test: {', '.join(named)}"
+            + (f" and {len(single) - 5} more" if len(single) > 5 else "")
+        )
+
+
+def _report_unspaced(source: TextSource) -> None:
+    """Hint at ``char`` where lines have no spaces to tell words by, as in Chinese, Japanese and Thai."""
+    whole = sum(len(text.split()) == 1 for text in source.texts)
+    if whole * 2 > len(source.texts):
+        rank_zero_info(
+            f"{source.path}: {whole} of {len(source.texts)} sentences have no space in them, and the tokenizer word"
+            " takes what no space divides for a word: use tokenizer char"
+        )
+
+
+def _report_longest(sources: list[TextSource], counts: list[list[int]]) -> None:
+    """Say what it costs where a few sentences are much longer than the rest."""
+    every = np.concatenate(counts)
+    usual, longest = int(np.percentile(every, 99, method="higher")), int(every.max())
+    if longest > MUCH * usual or (longest > LONG and longest > 1.5 * usual):
+        places = [place for source in sources for place in source.places]
+        rank_zero_info(
+            f"{places[int(every.argmax())]}: the longest sentence has {longest} tokens, 99 % have at most {usual};"
+            f" every batch is padded to it, about {longest / usual:.0f} times the work: max_length {usual} leaves out"
+            f" {np.count_nonzero(every > usual)} of {len(every)} sentences"
+        )
+
+
+def _report_unknown(source: TextSource, rows: list[list[int]]) -> None:
+    counts = np.array([row.count(UNKNOWN) for row in rows])
+    total = sum(map(len, rows))
+    if counts.any():
+        rank_zero_info(
+            f"{source.path}: {counts.sum()} of {total} tokens ({counts.sum() / total:.2%}) are not in the vocabulary,"
+            f" in {np.count_nonzero(counts)} of {len(rows)} sentences"
+        )

@@ -1,0 +1,1 @@
+"""Classifiers, to judge samples with and to learn from them."""

@@ -1,0 +1,1 @@
+"""What learns: GANs, their losses, and their checkpoints."""

@@ -1,0 +1,314 @@
+"""DCGAN (Radford, Metz and Chintala 2015, arXiv 1511.06434), and what has been learned since about few data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor
+
+from datamodules.errors import InputError
+from datamodules.images.schema import ImageSchema
+from datamodules.images.sides import is_drawable
+from datamodules.schema import Batch
+from ganaug.gans.base import GAN
+from ganaug.gans.dcgan.networks import Discriminator, Generator, Norm
+from ganaug.gans.diffaug import augment, parse_policy
+from ganaug.gans.ema import EMA
+from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, r1_penalty
+from ganaug.gans.randomness import draw_rows
+from ganaug.runtime.devices import seeded
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper's figure 1 and section 4; unconditional, as there.
+    "paper": {
+        "conditional": False,
+        "prior": "uniform",
+        "width": 128,
+        "kernel_size": 5,
+        "discriminator_norm": "batch",
+        "loss": "non_saturating",
+        "augment": "",
+        "ema_decay": 0.0,
+        "lr_g": 2e-4,
+        "lr_d": 2e-4,
+        "betas": (0.5, 0.999),
+    },
+    # Few data, with classes: class-conditional batch norm (Dumoulin et al. 2017), projection (Miyato and Koyama 2018),
+    # spectral norm (Miyato et al. 2018), hinge, average of G (Yazıcı et al. 2019), DiffAugment (Zhao et al. 2020).
+    "scarce": {
+        "conditional": True,
+        "prior": "normal",
+        "width": 64,
+        "kernel_size": 4,
+        "discriminator_norm": "spectral",
+        "loss": "hinge",
+        "augment": "color,translation,cutout",
+        "ema_decay": 0.999,
+        "lr_g": 2e-4,
+        "lr_d": 2e-4,
+        "betas": (0.5, 0.999),
+    },
+}
+
+
+class DCGAN(GAN):
+    """DCGAN for pictures of 8 to 256 pixels, square or not, class-conditional where the data have classes.
+
+    Options that are left out take the preset's value.
+
+    Args:
+        schema: of the data: picture size, channels, classes.
+        preset: ``scarce``, for few data, or ``paper``, the architecture and settings of Radford et al. 2015.
+        latent_dim: length of a latent vector.
+        prior: distribution of the latent (scarce: normal; paper: uniform on [-1, 1]).
+        width: channels at half the picture's side; doubled at each halving, up to 8 × width (scarce: 64; paper: 128).
+        kernel_size: of all convolutions, 4 or 5 (scarce: 4; paper: 5).
+        conditional: batch norm in G and projection in D by class (scarce: true; paper: false). Without classes it has
+            no effect.
+        discriminator_norm: spectral, batch or none (scarce: spectral; paper: batch).
+        loss: non_saturating, least_squares, hinge or wasserstein (scarce: hinge; paper: non_saturating).
+        gradient_penalty: weight of the WGAN-GP term; 10 in its paper.
+        r1: weight γ of the R1 penalty on real pictures, applied every ``r1_every`` steps, times ``r1_every``.
+        r1_every: see ``r1``.
+        n_critic: D's steps per step of G; each is a batch of its own.
+        lr_g: G's learning rate.
+        lr_d: D's learning rate.
+        betas: of Adam.
+        ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.999).
+        augment: what D sees is put through these, comma-separated: color, translation, cutout; empty for none.
+        augment_probability: per operation and picture. Below 1, so that D sees some pictures as they are, edges and
+            all, and the operations cannot leak into samples (Karras et al. 2020, section 2.2); ``ada`` adapts it to
+            D's overfitting (section 3).
+        ada_target: share by which D's logits on real pictures lean to the positive, E[sign], that ``ada`` aims at.
+        ada_speed: pictures, in thousands, over which the probability may go from 0 to 1.
+        clip: largest gradient norm per optimiser; none by default.
+        accumulate: batches whose gradients are summed before an optimiser steps.
+        channels_last: memory format of both networks; faster on CPUs and tensor cores.
+        compile: put both networks through torch.compile.
+        seed: of the initial weights and of the noise in training.
+    """
+
+    schema: ImageSchema
+    augment_probability: Tensor
+    schema_kind = "image"
+    optimizer_names = ("g", "d")
+
+    def __init__(
+        self,
+        schema: ImageSchema,
+        preset: Literal["scarce", "paper"] = "scarce",
+        latent_dim: int = 128,
+        prior: Literal["normal", "uniform"] | None = None,
+        width: int | None = None,
+        kernel_size: Literal[4, 5] | None = None,
+        conditional: bool | None = None,
+        discriminator_norm: Norm | None = None,
+        loss: LossName | None = None,
+        gradient_penalty: float = 0.0,
+        r1: float = 0.0,
+        r1_every: int = 16,
+        n_critic: int = 1,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        betas: tuple[float, float] | None = None,
+        ema_decay: float | None = None,
+        augment: str | None = None,
+        augment_probability: float | Literal["ada"] = 0.8,
+        ada_target: float = 0.6,
+        ada_speed: float = 500.0,
+        clip: float | None = None,
+        accumulate: int = 1,
+        channels_last: bool = True,
+        compile: bool = False,
+        seed: int = 0,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
+        super().__init__(schema, seed, clip, accumulate)
+        options = self.resolved(options, PRESETS[preset])
+        self.save_hyperparameters(options | {"betas": list(options["betas"])})
+        self._check_options()
+
+        hp = self.hp
+        classes = schema.num_classes if hp.conditional else 1
+        with seeded(seed):
+            self.generator = Generator(
+                schema.image_size, schema.channels, classes, latent_dim, hp.width, hp.kernel_size, hp.prior
+            )
+            self.discriminator = Discriminator(
+                schema.image_size, schema.channels, classes, hp.width, hp.kernel_size, hp.discriminator_norm
+            )
+        self.ema = EMA(self.generator, hp.ema_decay)
+        self.loss = LOSSES[hp.loss]
+        self.policy = parse_policy(hp.augment)
+        adaptive = augment_probability == "ada"
+        self.register_buffer("augment_probability", torch.tensor(0.0 if adaptive else float(augment_probability)))
+
+    def _check_options(self) -> None:
+        hp = self.hp
+        height, width = self.schema.size
+        if not is_drawable((height, width)):
+            raise InputError(
+                f"DCGAN draws pictures whose sides are multiples of 4 from 8 to 256, not {height}×{width}: set"
+                " data.image_size"
+            )
+        self.sizes("latent_dim", "width")
+        self.require("at least 1", "r1_every", "n_critic")
+        self.require("above 0", "lr_g", "lr_d", "ada_speed")
+        self.require("at least 0", "r1", "gradient_penalty")
+        self.require("at least 0 and below 1", "ema_decay", "betas")
+        if hp.augment_probability != "ada" and not 0 <= hp.augment_probability <= 1:
+            raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
+        if hp.gradient_penalty and hp.discriminator_norm == "batch":
+            raise InputError(
+                "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al.,"
+                " section 4): set discriminator_norm to none or spectral"
+            )
+        if hp.compile and (hp.gradient_penalty or hp.r1):
+            raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty or r1")
+
+    # ---- set-up ----
+
+    @property
+    def phases(self) -> list[tuple[str, int | None]]:
+        """One, from the first batch on."""
+        return [("adversarial", None)]
+
+    def setup(self, stage: str) -> None:
+        """Memory format and compilation."""
+        super().setup(stage)
+        if self.hp.channels_last:
+            self.to(memory_format=torch.channels_last)
+        if self.hp.compile and stage == "fit":
+            self.generator.compile()
+            self.discriminator.compile()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam for each network."""
+        hp = self.hp
+        return [
+            torch.optim.Adam(self.generator.parameters(), hp.lr_g, **self.adam),
+            torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, **self.adam),
+        ]
+
+    # ---- training ----
+
+    def judge(self, x: Tensor, y: Tensor) -> Tensor:
+        """D's logits (B,) on augmented pictures x (B, C, H, W) of classes y (B,)."""
+        fixed = self.hp.augment_probability
+        x = augment(x, self.policy, self.augment_probability if fixed == "ada" else fixed)
+        if self.hp.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.discriminator(x, y)
+        return logits
+
+    def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of D, then, every ``n_critic`` steps, one of G on the same fakes."""
+        optimizer_g, optimizer_d = cast(list[LightningOptimizer], self.optimizers())
+        real, y = batch["x"], batch["y"]  # (B, C, H, W), (B,)
+        turn_g, remainder = divmod(self.step, self.hp.n_critic)
+        train_g = remainder == self.hp.n_critic - 1
+        with torch.set_grad_enabled(train_g):
+            z = torch.randn(len(real), self.hp.latent_dim, device=self.device)
+            fake = self.generator(z, y)  # (B, C, H, W)
+
+        losses = {"loss/d": self._step_d(optimizer_d, real, fake.detach(), y)}
+        if train_g:
+            losses["loss/g"] = self._step_g(optimizer_g, fake, y, turn_g)
+            if (turn_g + 1) % self.accumulate == 0:
+                self.ema.update(self.generator, turn_g // self.accumulate)
+        return losses
+
+    def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
+        hp = self.hp
+        with self.toggled_optimizer(optimizer):
+            if hp.discriminator_norm == "batch":  # its statistics are those of real or of fake, not of a mixture
+                logits_real, logits_fake = self.judge(real, y), self.judge(fake, y)
+            else:
+                logits_real, logits_fake = self.judge(torch.cat([real, fake]), torch.cat([y, y])).chunk(2)
+            adversarial = loss = self.loss.discriminator(logits_real, logits_fake)
+            if hp.gradient_penalty:
+                loss = loss + hp.gradient_penalty * gradient_penalty(lambda x: self.judge(x, y), real, fake)
+            if hp.r1 and self.step % hp.r1_every == 0:
+                loss = loss + hp.r1 * hp.r1_every * r1_penalty(lambda x: self.judge(x, y), real)
+            self.update(optimizer, loss, self.step)
+        if hp.augment_probability == "ada":
+            self._adapt(logits_real.detach())
+        if self.logging_step:
+            self.log("accuracy/real", (logits_real > 0).float().mean())
+            self.log("accuracy/fake", (logits_fake < 0).float().mean())
+            if hp.augment_probability == "ada":
+                self.log("augment/probability", self.augment_probability)
+        return adversarial
+
+    def _step_g(self, optimizer: LightningOptimizer, fake: Tensor, y: Tensor, turn: int) -> Tensor:
+        with self.toggled_optimizer(optimizer):  # D's weights get no gradient here, and none is computed
+            loss = self.loss.generator(self.judge(fake, y))
+            self.update(optimizer, loss, turn)
+        return loss
+
+    def _adapt(self, logits_real: Tensor) -> None:
+        """Move the probability towards the target of E[sign(D(real))] (Karras et al. 2020, section 3.1, r_t)."""
+        lean = cast(Tensor, self.all_gather(logits_real.sign().mean())).mean()
+        pictures = len(logits_real) * self.trainer.world_size
+        change = (lean - self.hp.ada_target).sign() * (pictures / (self.hp.ada_speed * 1000))
+        self.augment_probability.add_(change).clamp_(0, 1)
+
+    # ---- sampling ----
+
+    def latent(self, indices: Tensor, seed: int) -> Tensor:
+        """Standard normal (B, latent_dim), row i from (seed, indices[i]) alone."""
+        return draw_rows(indices, seed, (self.hp.latent_dim,)).to(self.device)
+
+    @torch.no_grad()
+    def sample(  # type: ignore[override]
+        self, latent: Tensor, labels: Tensor, truncation: float | None = None
+    ) -> Batch:
+        """Pictures from the averaged generator.
+
+        Args:
+            latent: (B, latent_dim).
+            labels: (B,) class ids; ignored by an unconditional model.
+            truncation: latents are squeezed into [-t, t] as a truncated normal (Brock et al. 2019, section 3.1):
+                smaller is cleaner and less diverse.
+
+        Returns:
+            ``x`` (B, C, H, W) float32 in [-1, 1] and ``y`` (B,).
+        """
+        if truncation is not None:
+            if not truncation > 0:
+                raise InputError(f"truncation must be above 0, not {truncation}")
+            # By quantiles instead of redrawing, so that it stays a function of the latent.
+            tail = torch.special.ndtr(torch.tensor(-truncation, dtype=torch.float64))
+            quantile = tail + (1 - 2 * tail) * torch.special.ndtr(latent.double().cpu())
+            latent = torch.special.ndtri(quantile).to(latent)
+        labels = labels.to(self.device)
+        network = self.ema.network.eval()  # Lightning puts every submodule into training mode
+        return {"x": network(latent.to(self.device), labels), "y": labels}
+
+    def judged(self, batch: Batch) -> Tensor:
+        """See :meth:`GAN.judged`."""
+        logits: Tensor = self.discriminator(batch["x"], batch["y"])
+        return logits
+
+    def augmented(self, batch: Batch) -> Batch | None:
+        """See :meth:`GAN.augmented`."""
+        return {**batch, "x": augment(batch["x"], self.policy)} if self.policy else None
+
+    @staticmethod
+    def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
+        """Latents on the great circle from start to end (White 2016, arXiv 1609.04468).
+
+        Args:
+            start, end: (latent_dim,) each.
+            steps: number of latents, both ends included.
+
+        Returns:
+            (steps, latent_dim).
+        """
+        share = torch.linspace(0, 1, steps, device=start.device)[:, None]
+        angle = torch.acos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+        if angle.sin().abs() < 1e-6:
+            return torch.lerp(start, end, share)
+        return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

@@ -1,0 +1,40 @@
+"""A checkpoint into the model that it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datamodules.errors import InputError
+from datamodules.schema import Schema
+from ganaug.gans.base import GAN
+from ganaug.gans.checkpoint import Unfit, read_checkpoint
+from ganaug.gans.recipe import Recipe
+
+
+def load(path: str | Path) -> GAN:
+    """The model of a checkpoint, on the CPU, ready to ``sample``.
+
+    Raises:
+        InputError: see :func:`read_checkpoint`; or the class is not one that has been imported.
+    """
+    checkpoint = read_checkpoint(path)
+    name = checkpoint["ganaug"]["model"]
+    if name not in GAN.models:
+        known = ", ".join(GAN.models)
+        raise InputError(f"{path} holds a {name}; known are {known}: import the module that defines it (--import)")
+    try:
+        schema = Schema.from_dict(checkpoint["ganaug"]["schema"])
+        if unsaved := checkpoint["ganaug"].get("unsaved"):
+            raise InputError(
+                f"a {name} with {', '.join(unsaved)}, which no checkpoint can hold: make it, and resume it"
+            )
+        arguments = checkpoint["ganaug"].get("arguments")
+        recipe = Recipe(GAN.models[name], schema, checkpoint["hyper_parameters"], arguments)
+        model: GAN = recipe.filled(checkpoint["state_dict"]).eval()
+        return model
+    except Unfit as error:
+        raise InputError(f"{path}: its weights do not fit its {name}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except TypeError as error:
+        raise InputError(f"{path}: its options are not those of {name}: {' '.join(str(error).split())}") from error

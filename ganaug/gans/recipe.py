@@ -1,0 +1,80 @@
+"""How a model was made: what a checkpoint says of it, so that the same can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from datamodules.errors import InputError, reason_of
+from datamodules.options import bound, shown
+from datamodules.schema import Schema
+from ganaug.gans.checkpoint import Unfit, fill, match
+
+# Of a model that is made again, the values that its presets had given its options.
+BEFORE: ContextVar[Mapping[str, Any]] = ContextVar("BEFORE", default={})  # noqa: B039  never written to
+
+
+class Recipe(NamedTuple):
+    """How a model was made, so that another can be.
+
+    Args:
+        cls: its class.
+        schema: of its data.
+        options: its hyperparameters, presets resolved.
+        arguments: what its class was called with; None where a checkpoint does not say, as old ones, for the options.
+    """
+
+    cls: Any
+    schema: Schema
+    options: dict[str, Any]
+    arguments: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> Recipe:
+        """That of a model."""
+        return cls(type(model), model.schema, dict(model.hparams), model.arguments)
+
+    def make(self, schema: Schema | None = None, **changes: Any) -> Any:
+        """A new model, with other options or of other data where wanted.
+
+        Raises:
+            InputError: options that cannot be used.
+            TypeError: options of another class.
+        """
+        before = BEFORE.set({} if self.arguments is None else self.options)
+        try:
+            options = self.options if self.arguments is None else self.arguments
+            return self.cls(schema=self.schema if schema is None else schema, **options | changes)
+        finally:
+            BEFORE.reset(before)
+
+    def filled(self, weights: dict[str, Tensor]) -> Any:
+        """The model with these weights, on the CPU, for which nothing is allocated before they fit.
+
+        Raises:
+            InputError: options that cannot be used, or that have come to mean something else.
+            TypeError: options of another class.
+            Unfit: weights of other names, shapes or types.
+        """
+        bound(self.cls, schema=self.schema, **self.options if self.arguments is None else self.arguments)
+        try:
+            with torch.device("meta"):
+                model = self.make()
+            whole = fill(model, weights)
+        except (InputError, Unfit):
+            raise
+        except Exception as error:  # of a class from outside whose constructor asks for a tensor's value
+            if self.cls.__module__.partition(".")[0] == "ganaug":
+                raise Unfit(reason_of(error)) from error
+            whole = False
+        if not whole:
+            model = self.make()
+            model.load_state_dict(match(weights, model.state_dict()))
+        for name, value in model.hparams.items():
+            if self.options.get(name) != value:
+                raise InputError(f"{name} was {shown(self.options.get(name))} and would now become {shown(value)}")
+        return model.to("cpu")  # says so to Lightning, too, which takes a module to be where it was made

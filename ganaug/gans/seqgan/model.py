@@ -1,0 +1,503 @@
+"""SeqGAN (Yu et al. 2017, arXiv 1609.05473): text by policy gradient, and what has been learned since."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from datamodules.base import StreamLoader, Table
+from datamodules.errors import InputError
+from datamodules.options import LARGEST, in_range
+from datamodules.schema import Batch
+from datamodules.text.schema import TextSchema
+from ganaug.gans.base import GAN
+from ganaug.gans.ema import EMA
+from ganaug.gans.losses import LOSSES
+from ganaug.gans.randomness import draw_rows
+from ganaug.gans.seqgan.discriminator import Discriminator
+from ganaug.gans.seqgan.reinforce import Baseline, Reduction, Rescale, advantages, entropy, policy_loss
+from ganaug.gans.seqgan.rollout import Sampler, restrict, values, walk
+from ganaug.networks.decoder import DECODERS, Decoder
+from ganaug.runtime.devices import seeded
+
+# After 23 passes over 420 questions a fiftieth of the samples were copies of training questions, after 14 over 4,500 an
+# eighth, and after 500 over 120 nearly all.
+PASSES = 50
+Reward = Literal["probability", "logit", "constant", "shuffled"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The official code's networks, schedule and loss (its epochs of 9,984 sequences are 156 batches of 64).
+    "paper": {
+        "conditional": False,
+        "embedding": 32,
+        "hidden": 32,
+        "dropout": 0.0,
+        "ema_decay": 0.0,
+        "d_embedding": 64,
+        "d_dropout": 0.25,
+        "d_l2": 0.2,
+        "d_weight_decay": 0.0,
+        "filters": dict(
+            zip((*range(1, 11), 15, 20), (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160), strict=True)
+        ),
+        "mle_steps": 120 * 156,
+        "discriminator_steps": 50 * 3 * 156,
+        "d_steps": 5 * 3 * 156,
+        "negatives": 156,
+        "negative_epochs": 3,
+        "rollouts": 16,
+        "rollout_every": 1,
+        "rollout_lag": 0.8,
+        "baseline": "none",
+        "whiten": False,
+        "reduction": "sum",
+        "mle_weight": 0.0,
+        "lr_mle": 1e-2,
+        "lr_g": 1e-2,
+        "lr_d": 1e-4,
+        "clip": 5.0,
+    },
+    # Few data: more memory and dropout in G, its average for samples, a smaller D that forgets by weight decay, and a
+    # gradient of less variance that goes on seeing real sentences.
+    "scarce": {
+        "conditional": True,
+        "embedding": 64,
+        "hidden": 128,
+        "dropout": 0.2,
+        "ema_decay": 0.998,
+        "d_embedding": 16,
+        "d_dropout": 0.5,
+        "d_l2": 0.0,
+        "d_weight_decay": 0.5,
+        "filters": {1: 64, 2: 64, 3: 64, 4: 64, 5: 64, 7: 64, 10: 64},
+        "mle_steps": 1000,
+        "discriminator_steps": 1000,
+        "d_steps": 1,
+        "negatives": 4,
+        "negative_epochs": 1,
+        "rollouts": 4,
+        "rollout_every": 4,
+        "rollout_lag": 0.0,
+        "baseline": "difference",
+        "whiten": False,
+        "reduction": "mean",
+        "mle_weight": 0.2,
+        "lr_mle": 5e-3,
+        "lr_g": 5e-3,
+        "lr_d": 4e-3,
+        "clip": 5.0,
+    },
+}
+
+
+class SeqGAN(GAN):
+    """SeqGAN for sentences of up to about a hundred tokens, class-conditional where the data have classes.
+
+    Three phases: the generator by maximum likelihood (MLE), the discriminator against what it then writes, and both in
+    turn: every ``d_steps`` batches one REINFORCE step of the generator, whose reward for a token comes from rollouts.
+    What maximum likelihood alone had reached is kept: see :meth:`pretrained`.
+    On NVIDIA GPUs ``--trainer.deterministic`` can be ``warn``, not ``true``: see
+    :func:`~ganaug.gans.seqgan.rollout.draw`.
+    Options that are left out take the preset's value.
+
+    Args:
+        schema: of the data: vocabulary, length, classes.
+        preset: ``scarce``, for few data, or ``paper``, the networks, schedule and loss of the official code.
+        generator: ``lstm``, the paper's, or ``transformer``, which looks further back and costs more a token.
+        embedding: width of a token in G (scarce: 64; paper: 32).
+        hidden: width of G (scarce: 128; paper: 32).
+        layers: of the transformer.
+        heads: of each of them.
+        dropout: in G where it learns by maximum likelihood: against learning few sentences by heart. Off where it
+            samples and where it learns by reward, which is about the policy as it acts (scarce: 0.2; paper: 0).
+        conditional: start and tokens of G and the projection in D by class (scarce: true; paper: false). Without
+            classes it has no effect.
+        d_embedding: width of a token in D (scarce: 16; paper: 64).
+        filters: how many of D's filters have each width (paper: the official list, widths 1 to 20). Widths beyond the
+            longest row are left out.
+        d_dropout: in D where it learns; off where it rewards, since there it would be noise (scarce: 0.5; paper: 0.25).
+        d_l2: weight of the penalty on D's output layer, half the squared norm of the pair of outputs in the official
+            code, which for one logit is a quarter of the squared norm (scarce: 0; paper: 0.2).
+        d_weight_decay: of AdamW for D. Without it D soon knows the real sentences by heart, and its reward says whether
+            a sentence is one of them and no longer whether it is a good one (scarce: 0.5; paper: 0).
+        ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.998).
+        mle_steps: batches of maximum likelihood.
+        discriminator_steps: batches of D before the adversarial phase.
+        d_steps: in the adversarial phase, batches of D for each step of G.
+        negatives: batches of samples drawn from G at once for D; drawing many costs little more than drawing few.
+        negative_epochs: times that each of them is shown.
+        rollouts: N, of each prefix. Their mean's variance falls with 1 / N (scarce: 4; paper: 16).
+        rollout_every: tokens between the prefixes that are rolled out; those between share a reward. The cost of a
+            step of G falls by nearly this factor (scarce: 4; paper: 1).
+        rollout_lag: decay of the average of G that rolls out (algorithm 1; 0.8 is meant and without effect in the
+            official code); 0 rolls out with G itself, whose value it is that the gradient is about.
+        reward: of D's logit: its ``probability`` (the paper), or the ``logit`` itself, which does not flatten where D
+            is sure. ``constant`` (1 for every sequence) and ``shuffled`` (that of another sequence of the batch) are
+            controls: whatever they gain, D did not teach.
+        baseline: what is taken off the value of a token. ``none`` (the paper); ``batch``, the mean of the other
+            sequences at the same place; ``difference``, the value before the token, which the rollouts of the shorter
+            prefix have estimated already: what this token has changed. It leaves the gradient's mean as it is and
+            takes most of its variance.
+        whiten: scale the advantages of a batch to mean 0 and deviation 1, so that steps do not die out as D gets sure.
+            Off in both presets: where D cannot tell, differences of its reward vanish, and so should the step;
+            whitened, they are noise at full size (a grammar's valid sentences: 91.0 % after maximum likelihood, 89.5 %
+            after 250 whitened steps).
+        rescale: ``rank`` replaces values by σ(12 (0.5 − rank / B)), rank by rank at each place, best first (Guo et al.
+            2018, LeakGAN, section 3.4): only the order counts.
+        reduction: of the policy loss, over tokens: ``sum`` (official code), or ``mean``, which ``mle_weight`` and
+            ``entropy_weight`` are relative to.
+        mle_weight: of the likelihood of the real batch in each step of G: what keeps it from forgetting what D does
+            not ask for (interleaved training, Guo et al. 2018).
+        entropy_weight: of the policy's entropy, as a bonus against collapse.
+        lr_mle: G's learning rate by maximum likelihood.
+        lr_g: G's learning rate by reward.
+        lr_d: D's learning rate.
+        betas: of Adam, for all of them.
+        clip: largest gradient norm per optimiser.
+        accumulate: batches whose gradients are summed before an optimiser steps.
+        seed: of the initial weights and of the noise in training.
+    """
+
+    schema: TextSchema
+    schema_kind = "text"
+    optimizer_names = ("mle", "g", "d")
+
+    def __init__(
+        self,
+        schema: TextSchema,
+        preset: Literal["scarce", "paper"] = "scarce",
+        generator: Literal["lstm", "transformer"] = "lstm",
+        embedding: int | None = None,
+        hidden: int | None = None,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float | None = None,
+        conditional: bool | None = None,
+        d_embedding: int | None = None,
+        filters: dict[int, int] | None = None,
+        d_dropout: float | None = None,
+        d_l2: float | None = None,
+        d_weight_decay: float | None = None,
+        ema_decay: float | None = None,
+        mle_steps: int | None = None,
+        discriminator_steps: int | None = None,
+        d_steps: int | None = None,
+        negatives: int | None = None,
+        negative_epochs: int | None = None,
+        rollouts: int | None = None,
+        rollout_every: int | None = None,
+        rollout_lag: float | None = None,
+        reward: Reward = "probability",
+        baseline: Baseline | None = None,
+        whiten: bool | None = None,
+        rescale: Rescale = "none",
+        reduction: Reduction | None = None,
+        mle_weight: float | None = None,
+        entropy_weight: float = 0.0,
+        lr_mle: float | None = None,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        clip: float | None = None,
+        accumulate: int = 1,
+        seed: int = 0,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
+        options = self.resolved(options, PRESETS[preset])
+        super().__init__(schema, seed, options["clip"], accumulate)
+        self.save_hyperparameters(options | {"betas": list(betas), "filters": dict(options["filters"])})
+        self._check_options()
+
+        hp = self.hp
+        size = len(schema.vocabulary), schema.max_length, schema.num_classes if hp.conditional else 1
+        shape: dict[str, int] = {"embedding": hp.embedding, "hidden": hp.hidden}
+        if generator == "transformer":
+            shape |= {"layers": layers, "heads": heads}
+        with seeded(seed):
+            self.generator: Decoder = DECODERS[generator](*size, **shape)
+            self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
+        self.ema = EMA(self.generator, hp.ema_decay)
+        self.mle = EMA(self.ema.network, 0.0)  # follows to the end of the first phase and stays there
+        self.roller = EMA(self.generator, hp.rollout_lag) if hp.rollout_lag else None
+        self.negatives: tuple[Tensor, Tensor] | None = None  # (S · B, T), (S · B,): a set that D is being shown
+
+    def _check_options(self) -> None:
+        hp = self.hp
+        self.sizes("embedding", "hidden", "heads", "d_embedding", "negatives", "rollouts")
+        self.require("from 1 to 256", "layers")
+        self.require("at least 1", "d_steps", "negative_epochs", "rollout_every")
+        self.require("at least 0", "mle_steps", "discriminator_steps")
+        self.require("at least 0", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight")
+        self.require("above 0", "lr_mle", "lr_g", "lr_d")
+        self.require("at least 0 and below 1", "dropout", "d_dropout", "ema_decay", "rollout_lag", "betas")
+        if hp.generator == "transformer" and hp.hidden % hp.heads:
+            raise InputError(f"hidden {hp.hidden} must be a multiple of heads {hp.heads}")
+        for width, count in hp.filters.items():
+            in_range("filters: a width", width, 1, LARGEST)
+            in_range(f"filters: those of width {width}", count, 1, LARGEST)
+        if not any(width <= self.schema.max_length for width in hp.filters):
+            raise InputError(f"filters {hp.filters}: none fits into {self.schema.max_length} tokens")
+
+    # ---- set-up ----
+
+    @property
+    def phases(self) -> list[tuple[str, int | None]]:
+        """MLE, D alone, adversarial."""
+        return [("mle", self.hp.mle_steps), ("discriminator", self.hp.discriminator_steps), ("adversarial", None)]
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam: for G by likelihood, for G by reward, for D."""
+        hp, options = self.hp, self.adam
+        return [
+            torch.optim.Adam(self.generator.parameters(), hp.lr_mle, **options),
+            torch.optim.Adam(self.generator.parameters(), hp.lr_g, **options),
+            torch.optim.AdamW(self.discriminator.parameters(), hp.lr_d, weight_decay=hp.d_weight_decay, **options),
+        ]
+
+    # ---- likelihood ----
+
+    def nll(self, batch: Batch, temperature: float = 1.0) -> Tensor:
+        """Negative log-likelihood of sentences under the averaged generator, in nats per token, end included, (B,).
+
+        Args:
+            batch: ``x`` (B, T), ``length`` (B,), ``y`` (B,).
+            temperature: above 0; logits are divided by it, as in :meth:`sample`.
+
+        Raises:
+            InputError: a temperature out of its range.
+        """
+        Sampler(self.schema.ends, temperature).check()
+        network = cast(Decoder, self.ema.network)
+        with torch.no_grad():
+            losses = self._token_losses(network, batch, temperature=temperature)
+        return losses.sum(1) / batch["length"].to(losses.device)
+
+    def _token_losses(self, network: Decoder, batch: Batch, dropout: float = 0.0, temperature: float = 1.0) -> Tensor:
+        """Cross-entropy of each token, (B, T), 0 on padding."""
+        x = batch["x"].to(self.device)
+        logits = network(x, self.classes(batch["y"].to(self.device)), dropout).float()  # (B, T, V)
+        if temperature != 1:
+            logits = logits / temperature
+        targets = x.masked_fill(~self._real(x, batch["length"]), -100)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape)
+
+    @staticmethod
+    def _real(x: Tensor, length: Tensor) -> Tensor:
+        """Which places of x (B, T) are no padding, (B, T)."""
+        return torch.arange(x.shape[1], device=x.device) < length.to(x.device)[:, None]
+
+    # ---- training ----
+
+    def on_train_start(self) -> None:
+        """Say so where the first phase may learn the sentences by heart."""
+        super().on_train_start()
+        loader = self.trainer.train_dataloader
+        if self.step >= self.hp.mle_steps or not isinstance(loader, StreamLoader):
+            return
+        rows, batch = len(cast(Table, loader.dataset)), (loader.batch_size or 1) * self.trainer.world_size
+        if self.hp.mle_steps * batch > PASSES * rows:
+            rank_zero_warn(
+                f"mle_steps {self.hp.mle_steps}: {self.hp.mle_steps * batch / rows:.0f} passes over {rows} sentences by"
+                " likelihood may learn them by heart, so that samples are copies: about"
+                f" {max(1, PASSES * rows // (2 * batch))} would be {PASSES // 2} passes (--model.mle_steps)"
+            )
+
+    def mle_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of G towards the real sentences: mean cross-entropy of a token."""
+        optimizer, _, _ = cast(list[LightningOptimizer], self.optimizers())
+        with self.toggled_optimizer(optimizer):
+            loss = self._token_losses(self.generator, batch, self.hp.dropout).sum() / batch["length"].sum()
+            self.update(optimizer, loss, self.step)
+        self._average(self.step, self.step)
+        self.mle.update(self.ema.network, self.step)
+        return {"loss/mle": loss}
+
+    def discriminator_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of D, as in the adversarial phase."""
+        return self._step_d(batch, self.step - self.hp.mle_steps)
+
+    def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Every ``d_steps`` batches one update of G by policy gradient, and then, in each, one of D."""
+        step = self.step - self.hp.mle_steps - self.hp.discriminator_steps
+        turn, remainder = divmod(step, self.hp.d_steps)
+        losses = {}
+        if remainder == 0:
+            losses = self._step_g(batch, turn)
+            self._average(turn, self.hp.mle_steps + turn)
+        return losses | self._step_d(batch, self.hp.discriminator_steps + step)
+
+    def _average(self, turn: int, updates: int) -> None:
+        if (turn + 1) % self.accumulate == 0:
+            self.ema.update(self.generator, updates // self.accumulate)
+
+    def _step_d(self, batch: Batch, turn: int) -> dict[str, Tensor]:
+        _, _, optimizer = cast(list[LightningOptimizer], self.optimizers())
+        hp, real, y = self.hp, batch["x"], self.classes(batch["y"])
+        labels = y.repeat(hp.negatives)
+        whole = self.negatives is not None and len(self.negatives[1]) == len(labels)  # or of another batch size
+        if not whole or turn % (hp.negatives * hp.negative_epochs) == 0:
+            uniform = torch.rand(len(labels), real.shape[1], device=self.device)
+            self.negatives = walk(self.generator, labels, uniform, Sampler(self.schema.ends)).x, labels
+        rows = slice(turn % hp.negatives * len(y), (turn % hp.negatives + 1) * len(y))
+        fake, fake_y = (part[rows] for part in cast(tuple[Tensor, Tensor], self.negatives))
+        with self.toggled_optimizer(optimizer):
+            x, labels = torch.cat([real, fake]), torch.cat([y, fake_y])
+            logits_real, logits_fake = self.discriminator(x, labels, hp.d_dropout).float().chunk(2)
+            adversarial = LOSSES["non_saturating"].discriminator(logits_real, logits_fake) / 2
+            loss, dense = adversarial, self.discriminator.dense
+            if hp.d_l2:
+                loss = loss + hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
+            self.update(optimizer, loss, turn)
+        if self.logging_step:
+            self.log("accuracy/real", (logits_real > 0).float().mean())
+            self.log("accuracy/fake", (logits_fake < 0).float().mean())
+        return {"loss/d": adversarial}
+
+    def _step_g(self, batch: Batch, turn: int) -> dict[str, Tensor]:
+        """One update of G by what its sequences were worth, and by the likelihood of the real batch."""
+        _, optimizer, _ = cast(list[LightningOptimizer], self.optimizers())
+        hp, y = self.hp, self.classes(batch["y"])
+        if turn == 0:
+            optimizer.zero_grad()  # what the likelihood's last batches may have left, short of a step
+        x, advantage, reward = self.play(y, turn)  # (B, T), (B, T), (B,)
+        with self.toggled_optimizer(optimizer):
+            log_policy, real = self.log_policy(x, y), self._real(x, self.schema.lengths(x))
+            loss = policy = policy_loss(log_policy, x, real, advantage, hp.reduction)
+            if hp.entropy_weight:
+                loss = loss - hp.entropy_weight * entropy(log_policy, real)
+            if hp.mle_weight:
+                likelihood = self._token_losses(self.generator, batch, hp.dropout).sum() / batch["length"].sum()
+                loss = loss + hp.mle_weight * likelihood
+            self.update(optimizer, loss, turn)
+        if self.roller is not None:
+            self.roller.update(self.generator, 10**9)  # its own decay from the first step on
+        if self.logging_step:
+            self.log("reward", reward.mean())
+            self.log("entropy", entropy(log_policy.detach(), real))
+            self.log("advantage/deviation", advantage[real].std())
+        return {"loss/g": policy}
+
+    def log_policy(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log-probabilities (B, T, V) of G as it samples, along sequences x (B, T) of classes y (B,)."""
+        logits = self.generator(x, y).float()
+        if self.schema.ends:
+            logits = restrict(logits, slice(None))
+        log_policy: Tensor = logits.log_softmax(2)
+        return log_policy
+
+    def play(self, y: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Sequences of classes y (B,), what each token of them was worth, and D's reward of each.
+
+        Returns:
+            Token ids (B, T), advantages (B, T), 0 on padding, and rewards (B,).
+        """
+        hp, length = self.hp, self.schema.max_length
+        uniform = torch.rand(len(y), length, device=self.device)
+        past = walk(self.generator, y, uniform, Sampler(self.schema.ends), keep=self.roller is None)
+        policy = self.generator
+        if self.roller is not None:
+            if turn == 0:
+                self.roller.network.load_state_dict(self.generator.state_dict())
+            policy = cast(Decoder, self.roller.network)
+            past = walk(policy, y, past.x, keep=True)
+        first = 0 if hp.baseline == "difference" else hp.rollout_every
+        prefixes = range(first, min(length, len(past.features)), hp.rollout_every)
+        value = values(
+            policy, self.discriminator, self.reward, past, y, prefixes, hp.rollouts, self.schema.ends
+        )  # (T + 1, B)
+        if hp.reward == "shuffled":
+            value = value[:, torch.randperm(len(y), device=value.device)]
+        real = self._real(past.x, self.schema.lengths(past.x))
+        advantage = advantages(value, real, hp.rollout_every, hp.baseline, hp.rescale, hp.whiten)
+        return past.x, advantage, value[-1]
+
+    def reward(self, logits: Tensor) -> Tensor:
+        """What D's logits (B,) are worth, (B,)."""
+        if self.hp.reward == "constant":
+            return torch.ones_like(logits)
+        return logits if self.hp.reward == "logit" else torch.sigmoid(logits)
+
+    # ---- checkpoints ----
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The samples that D is being shown, too, of every rank."""
+        super().on_save_checkpoint(checkpoint)
+        if self.negatives is not None and self._trainer is not None:
+            ranks = [cast(Tensor, self.all_gather(part)).view(-1, *part.shape) for part in self.negatives]
+            checkpoint["ganaug"]["negatives"] = [part.to("cpu", torch.int32) for part in ranks]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See :meth:`GAN.on_load_checkpoint`."""
+        super().on_load_checkpoint(checkpoint)
+        self._check_negatives(checkpoint["ganaug"].get("negatives"))
+        if "negatives" in checkpoint["ganaug"]:
+            ranks = checkpoint["ganaug"]["negatives"]
+            x, y = (part[self.global_rank % len(part)].to(self.device, torch.long) for part in ranks)
+            self.negatives = x, y
+
+    def _check_negatives(self, ranks: Any) -> None:
+        """Refuse what cannot have been drawn here: tokens (R, N, T) and classes (R, N)."""
+        if ranks is None:
+            return
+        limits = (len(self.schema.vocabulary), self.schema.max_length), (self.schema.num_classes, None)
+        whole = isinstance(ranks, list) and len(ranks) == 2 and all(isinstance(part, Tensor) for part in ranks)
+        whole = whole and ranks[0].shape[:-1] == ranks[1].shape and ranks[1].ndim == 2 and ranks[1].numel() > 0
+        for part, (most, length) in zip(ranks if whole else (), limits, strict=False):
+            whole = whole and part.dtype == torch.int32 and length in (None, part.shape[-1])
+            whole = whole and int(part.min()) >= 0 and int(part.max()) < most
+        if not whole:
+            raise InputError("the checkpoint cannot be used: the samples that D was being shown are damaged")
+
+    # ---- sampling ----
+
+    def pretrained(self) -> SeqGAN | None:
+        """The model as maximum likelihood left it, to ``sample`` and to ask for ``nll``; None without such a phase.
+
+        Where it stands in that phase, as far as it has come. The two share their networks, nothing is copied.
+        """
+        if not self.hp.mle_steps:
+            return None
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "ema": self.mle}
+        return twin
+
+    def latent(self, indices: Tensor, seed: int) -> Tensor:
+        """Uniform on [0, 1), (B, T), one a token; row i from (seed, indices[i]) alone."""
+        return draw_rows(indices, seed, (self.schema.max_length,), uniform=True).to(self.device)
+
+    def sample(  # type: ignore[override]
+        self,
+        latent: Tensor,
+        labels: Tensor,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Batch:
+        """Sentences from the averaged generator, a deterministic function of latents and labels.
+
+        Args:
+            latent: (B, T) uniform on [0, 1).
+            labels: (B,) class ids; ignored by an unconditional model.
+            temperature: below 1 likelier and less diverse, above 1 the other way.
+            top_k: only so many of the likeliest tokens at each place.
+            top_p: only the likeliest tokens that together have this probability.
+
+        Returns:
+            ``x`` (B, T) token ids, 0 after the end, ``length`` (B,), ``y`` (B,).
+        """
+        sampler = Sampler(self.schema.ends, temperature, top_k, top_p).check()
+        labels = labels.to(self.device)
+        network = cast(Decoder, self.ema.network)
+        x = walk(network, self.classes(labels), latent.to(self.device), sampler).x
+        return {"x": x, "length": self.schema.lengths(x), "y": labels}
+
+    def judged(self, batch: Batch) -> Tensor:
+        """See :meth:`GAN.judged`."""
+        logits: Tensor = self.discriminator(batch["x"], self.classes(batch["y"]))
+        return logits

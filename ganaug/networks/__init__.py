@@ -1,0 +1,1 @@
+"""Networks that GANs and judges share."""

@@ -1,0 +1,1 @@
+"""Samples of a trained model, in the containers that people use."""

@@ -1,0 +1,133 @@
+"""SyntheticDataset: samples of a trained model as a data set, drawn when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.base import Table
+from datamodules.errors import InputError
+from datamodules.rows import joined
+from datamodules.schema import Batch
+from ganaug.gans.base import GAN
+from ganaug.gans.loading import load
+from ganaug.gans.recipe import Recipe
+from ganaug.sampling.wanted import choose_labels
+
+
+class SyntheticDataset(Dataset[Batch]):
+    """Labelled samples of a checkpoint for any ``DataLoader``; an item is a dict of ``x``, ``y`` and what else a row
+    of its kind has, such as ``length``.
+
+    Row i is a function of (seed, i) and its label alone, and the labels go round in turn: the same samples as
+    ``ganaug generate`` writes with the same seed and labels. They are drawn on the model's device and handed over on
+    the CPU; for a model on a GPU leave the loader's ``num_workers`` at 0.
+
+    Args:
+        ckpt: a checkpoint that ``ganaug fit`` wrote, or a model, which is used as it is.
+        per_class: number of samples of each label; 10 where neither this nor n is given.
+        n: number of samples in all, spread evenly over the labels.
+        labels: the classes to draw, by name or number, comma-separated or as a list; all by default.
+        seed: of the latents.
+        batch_size: samples drawn at a time.
+        prepared: rows as a batch has them, pictures float32 in [-1, 1]; otherwise as they are stored, pictures uint8.
+        cache: draw all of them now and keep them, instead of anew whenever they are asked for.
+
+    Attributes:
+        targets: class ids int64 (N,).
+        schema: of the samples, without classes where the model knows none.
+
+    Raises:
+        InputError: the checkpoint or an option cannot be used.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | Path | GAN,
+        per_class: int | None = None,
+        n: int | None = None,
+        labels: str | Sequence[str | int] | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+        prepared: bool = True,
+        cache: bool = False,
+    ) -> None:
+        if n is not None and per_class is not None:
+            raise InputError("give n or per_class, not both")
+        for name, value in (("n", n), ("per_class", per_class), ("batch_size", batch_size)):
+            if value is not None and (not isinstance(value, Integral) or value < 1):
+                raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
+        if not 0 <= seed < 2**64:
+            raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
+        self.model = ckpt if isinstance(ckpt, GAN) else load(ckpt)
+        chosen = choose_labels(self.model, labels)
+        count = n if n is not None else (10 if per_class is None else per_class) * len(chosen)
+        self.targets = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
+        self.schema = self.model.schema if self.model.conditional else replace(self.model.schema, classes=())
+        self.seed, self.batch_size, self.prepared = seed, batch_size, prepared
+        self._kept: Table | None = None
+        if cache:
+            self._kept = Table(draw_samples(self.model, torch.arange(count), self.targets, seed, batch_size))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, rows: Sequence[int]) -> list[Batch]:
+        """The rows of these numbers, drawn together."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        if not len(index):
+            return []
+        wrong = index[(index < 0) | (index >= len(self))]
+        if len(wrong):
+            raise IndexError(f"row {int(wrong[0])} of {len(self)}")
+        if self._kept is not None:
+            batch = self._kept.__getitems__(index.tolist())
+        else:
+            batch = draw_samples(self.model, index, self.targets[index], self.seed, self.batch_size)
+        batch = self.schema.prepare(batch) if self.prepared else batch
+        return [{name: field[i] for name, field in batch.items()} for i in range(len(index))]
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])[0]
+
+    # For worker processes.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "model": packed(self.model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "model": unpacked(state["model"])})
+
+
+def packed(model: GAN) -> tuple[Recipe, dict[str, Tensor]]:
+    """What a checkpoint holds of a model, to pickle: spectral norm cannot be pickled itself."""
+    weights = {name: weight.cpu() for name, weight in model.state_dict().items()}
+    return Recipe.of(model), weights
+
+
+def unpacked(parts: tuple[Recipe, dict[str, Tensor]]) -> GAN:
+    """The inverse of :func:`packed`."""
+    recipe, weights = parts
+    model: GAN = recipe.filled(weights).eval()
+    return model
+
+
+def draw_samples(model: GAN, index: Tensor, y: Tensor, seed: int, batch_size: int = 256) -> Batch:
+    """Samples as rows are stored, on the CPU.
+
+    Args:
+        model: on whichever device.
+        index: (N,) int64, N ≥ 1: with the seed they make the latents.
+        y: (N,) class ids.
+        seed: of the latents.
+        batch_size: rows at a time.
+    """
+    parts = zip(torch.split(index, batch_size), torch.split(y, batch_size), strict=True)
+    return joined(model.schema.stored(model.sample(model.latent(i, seed), labels)) for i, labels in parts)

@@ -1,0 +1,1 @@
+"""Do samples help? Cells, statistics and the report."""

@@ -1,0 +1,291 @@
+"""What an augmentation study is asked to do: its cells, its arms, and what all of them have in common."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from datamodules.base import GANDataModule
+from datamodules.errors import InputError, named_once, reason_of
+from datamodules.manifest import folder_names, make_folder, replacing
+from datamodules.rows import stored_rows
+from datamodules.schema import Batch, Schema
+from ganaug.classifiers.training import Precision
+from ganaug.gans.recipe import Recipe
+from ganaug.study.learners import Learner
+
+ARMS = (
+    "real", "oversampled", "smote", "classical", "classical_oversampled", "gan", "classical_gan", "gan_only", "trts",
+)  # fmt: skip
+BASE = {"gan": "real", "classical_gan": "classical"}  # the same arm without samples: what a ratio of 0 stands for
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One of the runs that a study repeats.
+
+    Args:
+        per_class: rows of each class, None for all.
+        imbalance: shares of classes, as text such as ``8:0.05,9:0.05``; empty for none.
+        seed: of the split, the subset and all that is random in the cell.
+    """
+
+    per_class: int | None
+    imbalance: str
+    seed: int
+
+    @property
+    def setting(self) -> str:
+        """What it has in common with the cells of other seeds."""
+        parts = [f"n={self.per_class}"] if self.per_class is not None else []
+        return ",".join([*parts, *([self.imbalance] if self.imbalance else [])]) or "all"
+
+    @property
+    def name(self) -> str:
+        """Such as ``n=20,seed=0``."""
+        return f"{self.setting},seed={self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all cells have in common; a process of its own can be sent it.
+
+    Args:
+        out: folder of the study.
+        data: as it was made, not set up: each cell makes it again.
+        imbalances: by their text, classes and shares.
+        recipe: of the GAN.
+        gan_steps: batches that it is trained for.
+        ratios: of samples to training rows, in rising order.
+        arms: of :data:`ARMS`, in that order.
+        filters: that samples pass through.
+        learner: what is trained on rows.
+        classifier_steps: batches it is trained for, in every arm.
+        gallery_seed: of the cells whose samples are kept to look at.
+        accelerator, precision: for the GAN.
+    """
+
+    out: Path
+    data: GANDataModule
+    imbalances: dict[str, dict[str, float]]
+    recipe: Recipe
+    gan_steps: int
+    ratios: tuple[float, ...]
+    arms: tuple[str, ...]
+    filters: tuple[str, ...]
+    learner: Learner
+    classifier_steps: int
+    gallery_seed: int
+    accelerator: str
+    precision: Precision
+
+    def folder(self, cell: Cell) -> Path:
+        """Where the cell keeps what it has."""
+        return self.out / "cells" / folder_names([cell.name])[0]
+
+    def module(self, cell: Cell) -> GANDataModule:
+        """The data of the cell."""
+        changes: dict[str, Any] = {"seed": cell.seed}
+        changes |= {"per_class": cell.per_class} if cell.per_class is not None else {}
+        changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance else {}
+        return self.data.again(**changes)
+
+    def facts(self, cell: Cell) -> dict[str, Any]:
+        """What the cell has found out so far; it has ``rows`` when it is finished."""
+        path = self.folder(cell) / "cell.json"
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return found
+
+
+# ---- what is asked for ----
+
+
+def plan(
+    data: GANDataModule,
+    per_class: Sequence[int] | None,
+    imbalance: Sequence[Mapping[str | int, float]] | None,
+    seeds: Sequence[int],
+) -> tuple[list[Cell], dict[str, dict[str, float]]]:
+    """The cells, setting by setting, and the imbalances by their text."""
+    schema = data.schema
+    if len(schema.classes) < 2:
+        raise InputError(f"a classifier needs at least 2 classes, --data gives {len(schema.classes)}")
+    given: tuple[tuple[str, Sequence[Any] | None], ...]
+    given = ("seeds", seeds), ("per_class", per_class), ("imbalance", imbalance)
+    for name, values in given:
+        if values is not None and (not len(values) or any(value in values[:k] for k, value in enumerate(values))):
+            raise InputError(f"{name}: give at least one, and each once, not {list(values)}")
+    for name, least, numbers in (("seeds", 0, seeds), ("per_class", 1, per_class or ())):
+        if min(numbers, default=least) < least:
+            raise InputError(f"{name} must be at least {least}, not {min(numbers)}")
+    shares: dict[str, dict[str, float]] = {}
+    for rare in imbalance if imbalance is not None else [data.imbalance]:
+        by_id = dict(zip(schema.class_ids("imbalance", rare), map(float, rare.values()), strict=True))
+        named = {schema.class_name(c): by_id[c] for c in sorted(by_id)}
+        shares[",".join(f"{name}:{share:g}" for name, share in named.items())] = named
+    sizes = sorted(per_class) if per_class is not None else [data.per_class]
+    return [Cell(size, text, seed) for size in sizes for text in shares for seed in seeds], shares
+
+
+def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -> Study:
+    """The study with its arms, after trying what can go wrong, on the largest subset of each imbalance.
+
+    Raises:
+        InputError: too few rows of some class, nothing to validate or to test with, an arm that has no meaning here,
+            or a classifier that cannot learn from such rows.
+    """
+    uneven, vectors = False, True
+    for cell in {cell.imbalance: cell for cell in cells if cell.seed == cells[0].seed}.values():  # the last is largest
+        data = study.module(cell)
+        data.setup()
+        rows = stored_parts(data)
+        for part in ("val", "test"):
+            if not len(rows[part]["y"]):
+                raise InputError(f"{cell.setting}: no {part} rows are left to measure with: raise data.{part}_fraction")
+        train = rows["train"]
+        counts = train["y"].bincount(minlength=data.schema.num_classes)
+        if not bool(counts.all()):
+            lacking = data.schema.class_name(int(counts.argmin()))
+            raise InputError(f"{cell.setting}: class {lacking} has no training row: leave the class out of the data")
+        # Of a smaller subset as of this one; of samples that level the classes all count together.
+        share = min(c.per_class for c in cells if c.per_class) / cell.per_class if cell.per_class else 1.0
+        least = share * float(counts.sum() if cell.imbalance else counts.max())
+        if least * study.ratios[0] < 0.5:
+            whose = "" if cell.imbalance else " of a class"
+            raise InputError(f"ratios: {study.ratios[0]:g} of {least:.0f} rows{whose} is no sample: raise it")
+        uneven |= len(set(counts.tolist())) > 1
+        whole = "observed" not in train or bool(train["observed"].bool().all())
+        one_length = "length" not in train or len(set(train["length"].tolist())) == 1
+        vectors &= data.schema.kind in ("image", "series") and whole and one_length
+        if not study.learner.augments:  # ours can learn from anything
+            few = {name: field[:: max(1, len(field) // 200)] for name, field in train.items()}
+            _tried(study.learner, data.schema, few)
+    named = named_once("arms", ARMS if arms is None else arms, ARMS)
+    if not named:
+        raise InputError(f"arms: give at least one of {', '.join(ARMS)}")
+    own = "the classifier of the data's kind, since yours is given the rows as they are"
+    needs = [
+        ("oversampled", uneven, "classes of different sizes"),
+        ("smote", uneven and vectors, "classes of different sizes, and rows of equally many numbers"),
+        ("classical", study.learner.augments, own),
+    ]
+    cannot = {arm: need for arm in named for part, met, need in needs if part in arm and not met}
+    if cannot and arms is not None:
+        arm, need = next(iter(cannot.items()))
+        raise InputError(f"the arm {arm} needs {need}: leave it out")
+    compared = {BASE[arm] for arm in named if arm in BASE}
+    chosen = tuple(arm for arm in ARMS if arm in compared.union(named).difference(cannot))
+    return replace(study, arms=chosen)
+
+
+def _tried(learner: Learner, schema: Schema, rows: Batch) -> None:
+    """Refuse a classifier that cannot be trained on such rows, whatever it says."""
+    try:
+        learner.learn(schema, rows, 1, 0, False)(rows)
+    except InputError:
+        raise
+    except Exception as error:  # somebody's code: anything may come
+        name = learner.describe()["class"].rpartition(".")[2]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"classifier: {name} cannot be trained on this data: {reason}") from error
+
+
+def stored_parts(data: GANDataModule) -> dict[str, Batch]:
+    """``train``, ``val`` and ``test`` rows of a data module that is set up, as they are stored."""
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    return {name: stored_rows(data.schema, table) for name, table in parts.items()}
+
+
+def claim(study: Study, cells: Sequence[Cell]) -> None:
+    """Make the study's folder its own; ``study.json`` says what it was asked for.
+
+    Raises:
+        InputError: it holds another study, naming what differs, or something else.
+    """
+    unasked = {"data": {"num_workers"}, "model": {"seed", *study.recipe.cls.runtime_options}}
+    parts = {
+        "data": {"class": type(study.data).__qualname__, **study.data._arguments},
+        "model": {"class": study.recipe.cls.__qualname__, **(study.recipe.arguments or {}), **study.recipe.options},
+        "classifier": study.learner.describe(),
+    }
+    asked: dict[str, Any] = {
+        "cells": [cell.name for cell in cells],
+        **{
+            name: getattr(study, name)
+            for name in ("gan_steps", "precision", "ratios", "arms", "filters", "classifier_steps")
+        },
+    }
+    for part, options in parts.items():
+        asked |= {f"{part}.{name}": value for name, value in options.items() if name not in unasked.get(part, ())}
+    asked = json.loads(json.dumps(asked, default=str))
+    make_folder(study.out)
+    path = study.out / "study.json"
+    if path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        differ = [
+            f"{name} {there.get(name)} there, {asked.get(name)} here"
+            for name in sorted({*there, *asked})
+            if there.get(name) != asked.get(name)
+        ]
+        if differ:
+            raise InputError(f"{study.out} holds another study: choose another folder ({'; '.join(differ)})")
+        return
+    if any(not entry.name.startswith(".") for entry in study.out.iterdir()):
+        raise InputError(f"{study.out} is not empty, and what is in it is no study: choose another folder")
+    with replacing(path) as file:
+        file.write((json.dumps(asked, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sendable(study: Study) -> None:
+    """Refuse a study that cannot be sent to other processes."""
+    try:
+        pickle.dumps(study)
+    except Exception as error:  # pickle has a dozen ways to say so
+        reason = reason_of(error)
+        raise InputError(
+            f"workers above 1 need data, model and classifier whose classes can be imported ({reason}): define them in"
+            " a file of their own, or use workers 1"
+        ) from None
+
+
+def trainings(arms: tuple[str, ...], ratios: tuple[float, ...]) -> list[tuple[str, float]]:
+    """What has to be trained for the arms: an arm and a ratio each, bases among them; ``trts`` comes with ``real``."""
+    needed = {*arms, *(BASE[arm] for arm in arms if arm in BASE), *(["real"] if "trts" in arms else [])}
+    last = ratios[-1:]
+    tried = {"gan": ratios, "classical_gan": ratios, "gan_only": last}
+    return [(arm, ratio) for arm in ARMS if arm in needed and arm != "trts" for ratio in tried.get(arm, (0.0,))]
+
+
+def key(arm: str, ratio: float) -> str:
+    """What ``cell.json`` calls a training."""
+    return f"{arm}@{ratio:g}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what Lightning says at the start of every training, and what is said of every subset."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for said in (
+                ".*does not have many workers.*",
+                ".*LeafSpec.*",
+                ".*`srun` command.*",
+                "Checkpoint directory .* exists",
+                ".* sentences left out.*",
+            ):
+                warnings.filterwarnings("ignore", said)
+            yield
+    finally:
+        logger.setLevel(level)

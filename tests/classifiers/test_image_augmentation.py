@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted
+
+
+def dots(count: int = 64, channels: int = 1) -> torch.Tensor:
+    """Black pictures with a white dot right of the middle."""
+    x = torch.full((count, channels, 16, 16), -1.0)
+    x[:, :, 8, 12] = 1
+    return x
+
+
+def test_shifted_moves_pictures_whole() -> None:
+    x = dots()
+    moved = shifted(x)
+    place = (moved[:, 0] == 1).nonzero()[:, 1:] - torch.tensor([8, 12])
+    assert moved.shape == x.shape
+    assert len(place) == 64
+    assert (int(place.min()), int(place.max())) == (-2, 2)
+    assert (moved.sum((1, 2, 3)) == x[0].sum()).all()
+
+
+def test_rotated_turns_about_the_middle() -> None:
+    x = torch.rand(32, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(rotated(x, 0.0), x)
+    torch.manual_seed(0)
+    moved = rotated(dots(500), 90.0)[:, 0] + 1
+    grid = torch.stack(torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij"), -1) - 7.5
+    centre = (moved[..., None] * grid).sum((1, 2)) / moved.sum((1, 2))[:, None]  # (500, 2), y and x from the middle
+    torch.testing.assert_close(centre.norm(dim=1), torch.full((500,), (0.5**2 + 4.5**2) ** 0.5), atol=0.15, rtol=0)
+    angle = torch.atan2(centre[:, 0], centre[:, 1]).rad2deg() - 6.34
+    assert float(angle.min()) == pytest.approx(-90, abs=4)
+    assert float(angle.max()) == pytest.approx(90, abs=4)
+
+
+def test_black_moves_in() -> None:
+    white = torch.ones(50, 1, 16, 16)
+    for change in (shifted, rotated):
+        assert float(change(white).min()) < -0.9
+        assert float(change(white).max()) == pytest.approx(1)
+
+
+def test_flipped_mirrors_half() -> None:
+    torch.manual_seed(0)
+    x = dots(1000)
+    column = (flipped(x)[:, 0] == 1).nonzero()[:, 2]
+    assert set(column.tolist()) == {12, 3}
+    assert float((column == 3).float().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_randaugment_changes_each_picture_by_itself(channels: int) -> None:
+    torch.manual_seed(0)
+    x = (torch.rand(1, channels, 16, 16) * 2 - 1).repeat(40, 1, 1, 1)
+    changed = randaugmented(x)
+    assert changed.shape == x.shape
+    assert -1 <= float(changed.min()) <= float(changed.max()) <= 1
+    assert len(torch.unique(changed.flatten(1), dim=0)) > 20
+    torch.manual_seed(0)
+    assert torch.equal(randaugmented(torch.rand(1, channels, 16, 16).mul(2).sub(1).repeat(40, 1, 1, 1)), changed)

@@ -1,0 +1,738 @@
+"""``ganaug augment``: what a cell trains on, what is chosen by what, going on after a stop, and who may take part."""
+
+import csv
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
+from torch import nn
+
+from datamodules import Digits, Grammar, InputError, Schema
+from ganaug import DCGAN, GAN, SeqGAN, arms
+from ganaug.callbacks import LastCheckpoint
+from ganaug.classifiers.networks import ImageClassifier
+from ganaug.commands.augment import TimeLeft, augment, gpus, others
+from ganaug.study.cell import Lesson, added, alone, first, oversampled, run_cell, wanted
+from ganaug.study.learners import Estimator, Module, Network
+from ganaug.study.plan import ARMS, Cell, trainings
+
+ROOT = Path(__file__).parents[2]
+GENERATOR = partial(DCGAN, width=8, latent_dim=8)
+QUICK = {
+    "per_class": [4],
+    "seeds": [0, 1],
+    "gan_steps": 4,
+    "classifier_steps": 3,
+    "ratios": [1.0, 0.5],
+    "filters": [],
+    "accelerator": "cpu",
+    "threads": 1,
+    "progress": False,
+}
+SHORT = {"arms": ["gan"], "ratios": [1.0]}
+
+
+def digits(**options) -> Digits:
+    return Digits(image_size=8, **{"batch_size": 8} | options)
+
+
+def study(out: Path, data=None, model: Callable[[Schema], GAN] = GENERATOR, **options) -> dict:
+    return augment(data or digits(), model, out, **QUICK | options)
+
+
+def timeless(rows: list[dict]) -> list[dict]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def facts(out: Path, name: str) -> dict:
+    return json.loads((out / "cells" / name / "cell.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("study") / "out"
+    return out, study(out)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """Rows of a study of two arms."""
+    return timeless(study(tmp_path_factory.mktemp("study"), **SHORT)["rows"])
+
+
+@pytest.fixture(autouse=True)
+def without_report(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Its plots take longer than all the rest; ``done`` and the command line write it."""
+    if request.function is not test_the_command_line:
+        monkeypatch.setattr(sys.modules["ganaug.commands.augment"], "write_report", lambda *_: None)
+
+
+# ---- what comes of it ----
+
+
+def test_every_cell_and_arm_has_a_row(done: tuple[Path, dict]) -> None:
+    out, result = done
+    rows = result["rows"]
+    every = ["real", "classical", "gan", "classical_gan", "gan_only", "trts"]  # equal classes: nothing is rare
+    assert [(row["seed"], row["arm"]) for row in rows] == [(seed, arm) for seed in (0, 1) for arm in every]
+    with (out / "results.csv").open(encoding="utf-8") as file:
+        written = list(csv.DictReader(file))
+    assert [float(row["accuracy"]) for row in written] == [row["accuracy"] for row in rows]
+    assert {row["steps"] for row in rows} == {3}
+    by = {row["arm"]: row for row in rows if row["seed"] == 0}
+    assert (by["real"]["train_rows"], by["real"]["synthetic_rows"], by["real"]["ratio"]) == (40, 0, 0.0)
+    assert (by["gan_only"]["train_rows"], by["gan_only"]["synthetic_rows"]) == (0, 40)
+    assert by["gan"]["train_rows"] == 40
+    assert by["gan"]["synthetic_rows"] == 40 * by["gan"]["ratio"]
+    assert by["trts"]["macro_f1"] is None
+    assert (by["real"]["rarest"], by["real"]["rare_recall"]) == ("", None), "no class is rare"
+    assert json.loads((out / "summary.json").read_text())["verdict"] == result["verdict"]
+    assert "</html>" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_all_that_was_tried_is_kept(done: tuple[Path, dict]) -> None:
+    out, result = done
+    cell = facts(out, "n=4,seed=1")
+    assert [(s["arm"], s["ratio"]) for s in cell["sweep"]] == [
+        (a, r) for a in ("gan", "classical_gan") for r in (0, 0.5, 1)
+    ]
+    assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 4)
+    assert cell["memorisation"].keys() == {"ratio", "closer", "copies"}
+    for row in result["rows"]:  # the choice follows from what was kept
+        tried = [s for s in facts(out, row["cell"])["sweep"] if s["arm"] == row["arm"]]
+        if tried:
+            best = max(s["validation"] for s in tried)
+            assert row["ratio"] == min(s["ratio"] for s in tried if s["validation"] == best)
+    assert (out / "cells" / "n=4,seed=0" / "gallery.pt").is_file()
+    assert not (out / "cells" / "n=4,seed=1" / "gallery.pt").exists()
+    gallery = torch.load(out / "cells" / "n=4,seed=0" / "gallery.pt", weights_only=True)
+    assert gallery["synthetic"]["x"].shape == gallery["nearest"]["x"].shape == (40, 1, 8, 8)
+
+
+def test_the_ratio_is_chosen_on_validation_alone() -> None:
+    """Ties go to the likelier, then to the smaller ratio; a better test score changes nothing."""
+    run = {"macro_f1": 0.5, "rare_recall": None, "train_rows": 1, "synthetic_rows": 0, "seconds": 1.0}
+    scores = {"real@0": (0.5, 0.9), "gan@1": (0.7, 0.1), "gan@2": (0.7, 0.8), "gan@3": (0.6, 1.0)}
+    runs = {k: run | {"ratio": float(k[-1]), "validation": v, "accuracy": t} for k, (v, t) in scores.items()}
+    lesson = Lesson.__new__(Lesson)
+    lesson.cell, lesson.schema, lesson.rarest = Cell(None, "", 0), digits().schema, 0
+    lesson.study = type("S", (), {"classifier_steps": 7, "learner": Network(), "arms": ("gan",)})()
+    assert (lesson.row("gan", runs)["ratio"], lesson.row("gan", runs)["accuracy"]) == (1.0, 0.1)
+    runs["real@0"]["validation"] = 0.7
+    assert (lesson.row("gan", runs)["ratio"], lesson.row("gan", runs)["accuracy"]) == (0.0, 0.9)
+    for name, loss in (("real@0", 0.3), ("gan@1", 0.2), ("gan@2", 0.1), ("gan@3", 0.0)):
+        runs[name]["validation_loss"] = loss
+    assert lesson.row("gan", runs)["ratio"] == 2.0
+
+
+def test_all_arms_learn_for_the_same_steps_from_the_same_seed(tmp_path: Path, monkeypatch) -> None:
+    seen = []
+    learn = Network.learn
+
+    def watched(self, schema, rows, steps, seed, augment):
+        seen.append((len(rows["y"]), steps, seed, augment))
+        return learn(self, schema, rows, steps, seed, augment)
+
+    monkeypatch.setattr(Network, "learn", watched)
+    study(tmp_path, seeds=[3])
+    assert [(n, augment) for n, _, _, augment in seen] == [
+        (40, False), (40, True), (60, False), (80, False), (60, True), (80, True), (40, False)
+    ]  # fmt: skip
+    assert len({(steps, seed) for _, steps, seed, _ in seen}) == 1
+
+
+# ---- how many samples ----
+
+
+def test_samples_in_the_shares_of_the_rows() -> None:
+    y = torch.tensor([0] * 5 + [1] * 2 + [2])
+    assert wanted(y, 3, 1.0, level=False).tolist() == [5, 2, 1]
+    assert wanted(y, 3, 0.5, level=False).tolist() == [3, 1, 1]
+    assert alone(y, 3, 1.0, level=True).tolist() == [3, 3, 3]
+
+
+def test_rare_classes_come_first() -> None:
+    y = torch.tensor([0] * 10 + [1] * 4 + [2] * 2)
+    for ratio, counts in (
+        (1 / 16, [0, 0, 1]),
+        (4 / 16, [0, 1, 3]),
+        (14 / 16, [0, 6, 8]),
+        (1.0, [1, 7, 8]),
+        (2.0, [6, 12, 14]),
+    ):
+        found = wanted(y, 3, ratio, level=True)
+        assert found.tolist() == counts
+        assert int(found.sum()) == round(16 * ratio)
+    assert oversampled({"y": y, "x": torch.arange(16)})["y"].bincount().tolist() == [10, 10, 10]
+    assert set(oversampled({"y": y, "x": torch.arange(16)})["x"].tolist()) == set(range(16))
+
+
+def test_what_filters_said_is_added_up() -> None:
+    assert added([{"a": {"in": 3, "mean": 0.5}}, {"a": {"in": 2, "mean": 0.7}}]) == {"a": {"in": 5, "mean": 0.5}}
+    again = [{"a": {"in": 3, "dropped": 1, "repeats": 1}}, {"a": {"dropped": 2, "repeats": 2}}]  # of earlier rounds
+    assert added(again) == {"a": {"in": 3, "dropped": 3, "repeats": 3}}
+    taken = first({"y": torch.tensor([0, 0, 1, 1]), "x": torch.arange(4)}, torch.tensor([1, 5]))
+    assert taken["x"].tolist() == [0, 2, 3]
+
+
+def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, fit = [], arms.fit_features
+    monkeypatch.setattr(
+        arms, "fit_features", lambda schema, rows, *a, **o: judged.append(rows["y"]) or fit(schema, rows, *a, **o)
+    )
+    options = {"per_class": None, "seeds": [0], "ratios": [0.2], "imbalance": [{"9": 0.1, 8: 0.05}]}
+    result = study(tmp_path, **options, arms=["classical_oversampled", "oversampled", "smote", "gan"])
+    rows = {row["arm"]: row for row in result["rows"]}
+    assert list(rows) == ["real", "oversampled", "smote", "classical_oversampled", "gan"]  # real, to compare with
+    row = rows["real"]
+    assert (row["imbalance"], row["rarest"], row["per_class"]) == ("8:0.05,9:0.1", "8", None)
+    n = row["train_rows"]
+    largest = rows["oversampled"]["train_rows"] // 10
+    assert rows["classical_oversampled"]["train_rows"] == rows["oversampled"]["train_rows"]
+    assert rows["classical_oversampled"]["accuracy"] != rows["oversampled"]["accuracy"]  # augmented
+    assert judged[0].bincount().tolist() == [largest] * 10, "it knows rare classes as well as the others"
+    assert rows["smote"]["train_rows"] == n
+    assert rows["smote"]["synthetic_rows"] == 10 * largest - n
+    cell = facts(tmp_path, "8%3A0.05,9%3A0.1,seed=0")
+    assert cell["samples"]["kept"]["8"] > cell["samples"]["kept"]["9"] > cell["samples"]["kept"]["0"]
+    for row in result["rows"]:  # macro-F1 decides
+        assert row["validation"] != row["accuracy"]
+
+
+def test_the_kinds_own_classifier_with_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By class path it keeps the arms of classical augmentation, and what is trained has the options."""
+    trained: list[tuple[int, tuple[str, ...]]] = []
+    loss = ImageClassifier.loss
+    monkeypatch.setattr(
+        ImageClassifier, "loss", lambda self, b: trained.append((self.hparams["width"], self.chosen)) or loss(self, b)
+    )
+    narrow = partial(ImageClassifier, width=3, steps=1000)  # the default of steps, as the command line hands it over
+    rows = study(tmp_path, classifier=narrow, seeds=[0], arms=["real", "classical"])["rows"]
+    assert {row["arm"] for row in rows} == {"real", "classical"}
+    assert {(3, ()), (3, ("shift",))} <= set(trained)
+    asked = json.loads((tmp_path / "study.json").read_text())
+    assert asked["classifier.width"] == 3
+    assert "classifier.steps" not in asked
+
+
+def test_samples_are_marked_for_the_classifier(tmp_path: Path, monkeypatch) -> None:
+    seen = {}
+    learn = Network.learn
+
+    def watched(self, schema, rows, *rest):
+        seen[len(seen)] = int(rows["synthetic"].sum()) if "synthetic" in rows else None
+        return learn(self, schema, rows, *rest)
+
+    monkeypatch.setattr(Network, "learn", watched)
+    study(tmp_path, seeds=[0], arms=["gan", "gan_only"], ratios=[0.5], curriculum=0.5, label_smoothing=0.1)
+    assert list(seen.values()) == [None, 20, 20]
+
+
+def test_filters_are_refilled(tmp_path: Path) -> None:
+    study(tmp_path, seeds=[0], filters=["agreement"], arms=["gan"])
+    cell = facts(tmp_path, "n=4,seed=0")
+    kept, missing = cell["samples"]["kept"], cell["samples"]["missing"]
+    assert 40 < cell["samples"]["drawn"] <= 5 * 40
+    assert cell["filters"]["agreement"]["in"] == cell["samples"]["drawn"]
+    assert all(kept[name] + missing.get(name, 0) == 4 for name in kept)
+    assert sum(kept.values()) <= cell["samples"]["drawn"] - cell["filters"]["agreement"]["dropped"]
+
+
+def test_a_collapsed_gan_is_counted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It draws the same for every latent: whatever is not kept of all rounds, somebody has dropped."""
+    sample = DCGAN.sample
+    monkeypatch.setattr(DCGAN, "sample", lambda self, latent, labels: sample(self, latent * 0, labels))
+    study(tmp_path, seeds=[0], filters=["duplicates"], arms=["gan"])
+    cell = facts(tmp_path, "n=4,seed=0")
+    found, kept = cell["filters"]["duplicates"], sum(cell["samples"]["kept"].values())
+    assert 0 < kept <= 10
+    assert (cell["samples"]["drawn"], found["in"], found["dropped"]) == (200, 200, 200 - kept)
+    assert (found["copies"], found["near"], found["repeats"]) == (0, 0, 200 - kept)
+
+
+def test_copies_are_counted_before_they_are_filtered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Copier(DCGAN):
+        def sample(self, latent, labels):
+            x = torch.stack([known[int(y)][int(k)] for y, k in zip(labels, latent[:, 0] > 0, strict=True)])
+            return {"x": x, "y": labels}
+
+    data = digits(per_class=4, seed=0)
+    data.setup()
+    known = {c: data.schema.prepare(data.train.fields)["x"][data.train.fields["y"] == c] for c in range(10)}
+    arms_ = ["gan", "gan_only", "trts"]
+    rows = study(tmp_path, seeds=[0], model=partial(Copier, width=8), filters=["duplicates"], arms=arms_)["rows"]
+    cell = facts(tmp_path, "n=4,seed=0")
+    assert cell["memorisation"]["copies"] == 1
+    assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 0)
+    by = {row["arm"]: row for row in rows}  # with nothing left the arm is that of the real rows
+    assert (by["gan"]["ratio"], by["gan"]["accuracy"]) == (0.0, by["real"]["accuracy"])
+    assert by["gan_only"]["accuracy"] is by["trts"]["accuracy"] is None
+
+
+def test_samples_of_one_class_alone_teach_nothing() -> None:
+    made = {"x": torch.zeros(5, 64), "y": torch.full((5,), 2)}
+    train = {"x": torch.zeros(20, 64), "y": torch.arange(20) % 10}
+    asked = SimpleNamespace(arms=ARMS, ratios=(1.0,))
+    lesson = Lesson(asked, Cell(2, "", 0), digits().schema, {"train": train}, made)
+    runs = lesson.run("gan_only", 1.0)
+    assert runs == {
+        "gan_only@1": {"ratio": 1.0, "accuracy": None, "train_rows": 0, "synthetic_rows": 2, "seconds": 0.0}
+    }
+
+
+def test_classes_without_rows_do_not_count_in_macro_f1() -> None:
+    train = {"x": torch.zeros(30, 64), "y": torch.arange(30) % 10}
+    lesson = Lesson(SimpleNamespace(), Cell(3, "", 0), digits().schema, {"train": train}, train)
+    held = {"y": torch.tensor([0] * 10 + [1] * 10)}
+    scores = []
+    for wrong in (1, 9):  # of class 0; there is no row of class 9
+        answers = torch.eye(10)[held["y"]]
+        answers[0] = torch.eye(10)[wrong]
+        scores.append(lesson.examined(lambda _, answers=answers: answers, held)["macro_f1"])
+    assert scores[1] == pytest.approx((18 / 19 + 1) / 2)
+    assert scores[0] == pytest.approx((18 / 19 + 20 / 21) / 2)
+
+
+# ---- going on ----
+
+
+class Killed(BaseException):
+    pass
+
+
+def killing(function: Callable, calls: int) -> Callable:
+    left = [calls]
+
+    def dies(*args, **kwargs):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return function(*args, **kwargs)
+
+    return dies
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "calls", "steps"),
+    [
+        (DCGAN, "training_step", 3, [2, 3, 0, 1, 2, 3]),  # steps of the GANs that are still to be done
+        (DCGAN, "training_step", 6, [2, 3]),
+        (arms, "load", 0, [0, 1, 2, 3]),
+        (arms, "draw", 1, []),
+        (arms, "_write", 0, [0, 1, 2, 3]),
+        (arms, "_write", 1, [0, 1, 2, 3]),
+        (Network, "learn", 1, [0, 1, 2, 3]),
+        (Network, "learn", 3, []),
+    ],
+)
+def test_killed_anywhere_it_goes_on_to_the_same_rows(
+    owner, name: str, calls: int, steps: list[int], short: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arms, "LastCheckpoint", lambda: LastCheckpoint(every_n_steps=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killing(getattr(owner, name), calls))
+        with pytest.raises(Killed):
+            study(tmp_path, **SHORT)
+    assert not (tmp_path / "results.csv").exists()
+    went_on = []
+    step = DCGAN.training_step
+    monkeypatch.setattr(DCGAN, "training_step", lambda self, *a: (went_on.append(self.step), step(self, *a))[1])
+    assert timeless(study(tmp_path, **SHORT)["rows"]) == short
+    assert went_on == steps
+
+
+@pytest.mark.parametrize(("owner", "name"), [(DCGAN, "training_step"), (Network, "learn"), (arms, "draw")])
+def test_slurm_is_asked_to_go_on(
+    owner, name, short: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, asked = getattr(owner, name), []
+
+    def told(*given, **options):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return function(*given, **options)
+
+    before = signal.getsignal(signal.SIGUSR1)
+    with monkeypatch.context() as patch:
+        patch.setenv("SLURM_JOB_ID", "7")
+        patch.setattr(sys.modules["ganaug.runtime.stopping"].subprocess, "run", lambda words, **_: asked.append(words))
+        patch.setattr(owner, name, told)
+        with pytest.raises(SystemExit) as end:
+            study(tmp_path, **SHORT)
+    assert asked == [["scontrol", "requeue", "7"]]
+    assert signal.getsignal(signal.SIGUSR1) is before
+    assert end.value.code == 128 + signal.SIGUSR1
+    assert timeless(study(tmp_path, **SHORT)["rows"]) == short
+
+
+def test_the_same_command_has_nothing_left_to_do(done: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DCGAN, "training_step", killing(DCGAN.training_step, 0))
+    monkeypatch.setattr(Network, "learn", killing(Network.learn, 0))
+    assert study(done[0])["rows"] == done[1]["rows"]
+
+
+def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> None:
+    for options, message in (
+        ({"gan_steps": 5}, "gan_steps 4 there, 5 here"),
+        ({"precision": "bf16-mixed"}, "precision 32-true there, bf16-mixed here"),
+        ({"seeds": [0]}, "cells"),
+        ({"data": digits(val_fraction=0.2)}, "data.val_fraction None there, 0.2 here"),
+        ({"model": partial(DCGAN, width=16, latent_dim=8)}, "model.width 8 there, 16 here"),
+        ({"label_smoothing": 0.1}, "classifier.label_smoothing 0.0 there, 0.1 here"),
+        ({"classical": ["rotate"]}, "classifier.classical ['shift'] there, ['rotate'] here"),
+        ({"arms": ["gan"]}, "arms"),
+    ):
+        with pytest.raises(InputError, match="another study") as error:
+            study(done[0], **options)
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="no study"):
+        study(tmp_path)
+
+
+def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (gpus("auto"), gpus("cpu")) == (["0", "1"], [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    assert gpus("cuda") == ["GPU-a", "GPU-b"]
+    for given, taken in ((gpus("cuda"), ["GPU-a", "GPU-b", "GPU-a"]), ([], ["GPU-a,GPU-b"] * 3)):
+        with others(3, 1, given) as pool:
+            for device in taken:  # as its processes would
+                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+                pool._initializer(*pool._initargs)
+                assert os.environ["CUDA_VISIBLE_DEVICES"] == device
+
+
+def test_processes_multiply_as_their_parent_does() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with others(1, 1, []) as pool:
+            torch.set_float32_matmul_precision("highest")
+            pool._initializer(*pool._initargs)  # as its processes would
+            assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_two_processes_do_not_run_the_same_cell(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    study(tmp_path / "out", list_cells=True)
+    folder = tmp_path / "out" / "cells" / "n=4,seed=0"
+
+    def busy(*_: object) -> None:
+        with pytest.raises(InputError, match="another process is at work on"):
+            run_cell(*cells[0])
+        raise InputError("seen")
+
+    cells = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["ganaug.study.cell"], "_run", lambda *given: cells.append(given[:2]) or busy())
+        with pytest.raises(InputError, match="seen"):
+            study(tmp_path / "out", seeds=[0])
+    assert folder.is_dir()
+    assert study(tmp_path / "out", seeds=[0])["rows"], "and the lock is gone with the process"
+
+
+def test_a_cell_alone_and_then_all(short: list[dict], tmp_path: Path, capsys) -> None:
+    assert study(tmp_path, list_cells=True)["cells"] == ["n=4,seed=0", "n=4,seed=1"]
+    assert capsys.readouterr().out == "   0 n=4,seed=0\n   1 n=4,seed=1\n"
+    assert {row["seed"] for row in study(tmp_path, cell=1, **SHORT)["rows"]} == {1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cells", "study.json"]
+    assert timeless(study(tmp_path, **SHORT)["rows"]) == short
+
+
+def test_workers_come_to_the_same_rows(short: list[dict], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="workers above 1 need"):
+        study(tmp_path, workers=2, classifier=lambda schema: Linear(schema))
+    assert timeless(study(tmp_path, workers=2, **SHORT)["rows"]) == short
+
+
+def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkeypatch) -> None:
+    learn, calls = Network.learn, []
+
+    def fails(self, schema, rows, steps, seed, augment):
+        calls.append(seed)
+        if len(set(calls)) == 1:
+            raise RuntimeError("no more\nluck")
+        return learn(self, schema, rows, steps, seed, augment)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Network, "learn", fails)
+        with pytest.raises(InputError, match="1 of 2 cells failed") as error:
+            study(tmp_path, arms=["real"])
+    assert "n=4,seed=0: RuntimeError: no more luck (traceback in " in str(error.value)
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "results.csv").read_text().count("n=4,seed=1") == 1
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert list(found["summary"]["failed"]) == ["n=4,seed=0"]
+    assert found["verdict"].endswith("; 1 cell failed and is not in this.")
+    assert [row["seed"] for row in study(tmp_path, arms=["real"])["rows"]] == [0, 1]
+
+
+def test_what_a_kill_left_beside_a_checkpoint_is_in_nobodys_way(short: list[dict], tmp_path: Path) -> None:
+    left = tmp_path / "cells" / "n=4,seed=0" / "checkpoints" / ".last.ckpt.123.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    study(tmp_path / "other", **SHORT, seeds=[0])
+    (tmp_path / "other" / "study.json").rename(tmp_path / "study.json")
+    assert timeless(study(tmp_path, **SHORT, seeds=[0])["rows"]) == short[:2]
+    assert not left.parent.exists()
+
+
+def test_time_left_is_by_cells_done_in_this_run() -> None:
+    task = SimpleNamespace(completed=3, remaining=8, elapsed=605.0, fields={"before": 1})  # two side by side
+    assert str(TimeLeft().render(task)) == "0:40:20 left"
+    task.fields["before"] = 3
+    assert str(TimeLeft().render(task)) == "-:--:-- left"
+
+
+# ---- who learns ----
+
+
+class Linear(LightningModule):
+    """Somebody's own."""
+
+    def __init__(self, schema: Schema, outputs: int | None = None) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, outputs or schema.num_classes)
+
+    def forward(self, batch):
+        return self.layer(batch["x"].flatten(1))
+
+    def training_step(self, batch, _):
+        return nn.functional.cross_entropy(self(batch), batch["y"])
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), 0.01)
+
+
+def test_own_module_learns(tmp_path: Path) -> None:
+    data = digits(per_class=20)
+    data.setup()
+    rows, test = data.train.fields, data.test.fields
+    learner = Module(Linear, "cpu")
+    state = torch.get_rng_state()
+    predict = learner.learn(data.schema, rows, 100, 0, False)
+    assert float((predict(test).argmax(1) == test["y"]).float().mean()) > 0.8
+    assert torch.allclose(predict(test).sum(1), torch.ones(len(test["y"])))
+    assert torch.equal(learner.learn(data.schema, rows, 100, 0, False)(test), predict(test))
+    assert torch.equal(state, torch.get_rng_state())
+    result = study(tmp_path / "out", classifier=partial(Linear, outputs=10), seeds=[0], classifier_steps=5)
+    assert [row["arm"] for row in result["rows"]] == ["real", "gan", "gan_only", "trts"]
+    asked = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert (asked["classifier.class"], asked["classifier.outputs"]) == (f"{__name__}.Linear", 10)
+    with pytest.raises(InputError, match=r"must give logits \(\d+, 10\) for \d+ rows, not \(\d+, 11\)"):
+        study(tmp_path / "wrong", classifier=partial(Linear, outputs=11))
+    with pytest.raises(InputError, match="Linear cannot be trained on this data: IndexError: Target"):
+        study(tmp_path / "wrong", classifier=partial(Linear, outputs=3))
+
+
+class Torn(LogisticRegression):
+    """Chooses another class than its probabilities do, as SVC may."""
+
+    def predict(self, X):
+        return np.full(len(X), 3)
+
+
+def a_function(x):
+    return x
+
+
+def test_estimators_are_told_apart_by_all_their_options() -> None:
+    words = [f"word{k}" for k in range(60)]
+    described = [
+        json.dumps(Estimator(make_pipeline(CountVectorizer(stop_words=stop), LogisticRegression(C=c))).describe())
+        for stop, c in ((words, 1.0), ([*words[:-1], "other"], 1.0), (words, 2.0), (words, 1.0))
+    ]
+    assert len(set(described[:3])) == 3
+    assert described[0] == described[3]
+    told = json.dumps(Estimator(FunctionTransformer(a_function, kw_args={"a": np.arange(2)})).describe())
+    assert f'"{__name__}.a_function"' in told
+    assert '{"a": [0, 1]}' in told
+    assert " at 0x" not in told
+    assert Module(partial(Linear, outputs=partial(a_function, 3))).describe() == {
+        "class": f"{__name__}.Linear", "outputs": {"class": f"{__name__}.a_function", "args": [3]}
+    }  # fmt: skip
+
+
+class Half(LogisticRegression):
+    def predict(self, X):
+        return np.full(len(X), 0.5)
+
+
+def test_what_is_no_class_is_refused() -> None:
+    data = digits(per_class=4)
+    data.setup()
+    predict = Estimator(Half()).learn(data.schema, data.train.fields, 0, 0, False)
+    with pytest.raises(InputError, match=r"Half must give a class of 0 to 9 for each of \d+ rows, not \[0.5 0.5 0.5\]"):
+        predict(data.test.fields)
+
+
+def test_estimators_learn(tmp_path: Path) -> None:
+    data = digits(per_class=20)
+    data.setup()
+    test = data.test.fields
+    predict = Estimator(KNeighborsClassifier(1)).learn(data.schema, data.train.fields, 0, 0, False)
+    train, asked = (t["x"].flatten(1).double() for t in (data.train.fields, test))
+    nearest = data.train.fields["y"][torch.cdist(asked, train).argmin(1)]
+    assert float((predict(test).argmax(1) == nearest).float().mean()) > 0.99  # but for ties
+    some = {name: field[data.train.fields["y"] != 0] for name, field in data.train.fields.items()}
+    sure = Estimator(LinearSVC()).learn(data.schema, some, 0, 0, False)(test)  # it knows no probabilities
+    assert set(sure.unique().tolist()) == {0.0, 1.0}
+    vague = Estimator(LogisticRegression()).learn(data.schema, some, 0, 0, False)(test)
+    assert vague.shape == sure.shape == (len(test["y"]), 10)
+    assert not vague[:, 0].any()  # a class it has never seen
+    torn = Estimator(Torn()).learn(data.schema, data.train.fields, 0, 0, False)(test)
+    assert torn.argmax(1).unique().tolist() == [3], "what it chooses counts, whatever its probabilities say"
+    assert torch.allclose(vague.sum(1), torch.ones(len(vague)))
+    assert float((vague.argmax(1) == test["y"]).float().mean()) > 0.6
+    result = study(tmp_path, classifier=KNeighborsClassifier(1), seeds=[0])
+    assert {row["steps"] for row in result["rows"]} == {None}
+
+
+def test_sentences(tmp_path: Path) -> None:
+    small = {"embedding": 4, "hidden": 4, "filters": {1: 4}, "d_embedding": 4, "mle_steps": 2, "discriminator_steps": 1}
+    model = partial(SeqGAN, rollouts=1, **small)
+    pipeline = make_pipeline(CountVectorizer(), LogisticRegression())
+    data, options = Grammar(sentences=150, batch_size=8), {"seeds": [0], "per_class": [6], "filters": ["duplicates"]}
+    rows = study(tmp_path / "a", data, model, classifier=pipeline, **options)["rows"]
+    assert rows[0]["accuracy"] > 0.6
+    rows = study(tmp_path / "b", data, model, **options)["rows"]
+    assert {row["arm"] for row in rows} == {"real", "classical", "gan", "classical_gan", "gan_only", "trts"}
+    with pytest.raises(InputError, match="LogisticRegression cannot learn from sentences") as error:
+        study(tmp_path / "c", data, model, classifier=LogisticRegression(), **options)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="the arm smote needs"):
+        study(tmp_path / "c", data, model, arms=["smote"], **options)
+
+
+# ---- what is refused ----
+
+
+def test_trainings() -> None:
+    assert trainings(("gan",), (1.0, 3.0)) == [("real", 0.0), ("gan", 1.0), ("gan", 3.0)]
+    assert trainings(("gan_only", "trts"), (1.0, 3.0)) == [("real", 0.0), ("gan_only", 3.0)]
+    assert {arm for arm, _ in trainings(ARMS, (1.0,))} == set(ARMS) - {"trts"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"per_class": [4, 4]}, "per_class: give at least one, and each once"),
+        ({"per_class": []}, "per_class: give at least one"),
+        ({"per_class": [4, 500]}, "500 rows asked of class"),
+        ({"per_class": [0]}, "per_class must be at least 1"),
+        ({"per_class": [0, 4]}, "per_class must be at least 1"),
+        ({"imbalance": [{"ten": 0.1}]}, "unknown label 'ten'"),
+        ({"imbalance": [{"3": 2.0}]}, "the share of class 3 must be above 0"),
+        ({"seeds": [-1]}, "seeds must be at least 0"),
+        ({"ratios": [0.0]}, "ratios must be numbers above 0"),
+        ({"ratios": []}, "ratios must be numbers above 0"),
+        ({"ratios": [math.nan]}, "ratios must be a list, each a number, not [nan]"),
+        ({"ratios": [math.inf]}, "ratios must be a list, each a number, not [inf]"),
+        ({"ratios": [0.1, 1.0]}, "ratios: 0.1 of 4 rows of a class is no sample"),
+        ({"ratios": [0.1], "per_class": [2, 50]}, "ratios: 0.1 of 2 rows of a class is no sample"),
+        ({"classifier": KNeighborsRegressor()}, "KNeighborsRegressor is a regressor, which knows no classes"),
+        ({"arms": ["real", "fake"]}, "there is no 'fake'; known are real"),
+        ({"arms": ["smote"]}, "the arm smote needs classes of different sizes"),
+        ({"arms": ["classical"], "classifier": Linear}, "the arm classical needs the classifier of the data's kind"),
+        ({"arms": ["classical_oversampled"]}, "the arm classical_oversampled needs classes of different sizes"),
+        ({"filters": ["magic"]}, "there is no 'magic'; known are discriminator"),
+        ({"gan_steps": 0}, "gan_steps must be at least 1"),
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"threads": 0}, "threads must be at least 1"),
+        ({"cell": 2}, "cell must be from 0 to 1, not 2"),
+        ({"classifier": 3}, "classifier must be a class or function or a Classifies or null, not 3"),
+        ({"classifier": partial(ImageClassifier, steps=3)}, "classifier: steps is not its own here: classifier_steps"),
+        ({"classifier": partial(ImageClassifier, augment=True)}, "classifier: augment is not its own here: classical"),
+        ({"classifier": partial(ImageClassifier, label_smoothing=0.1)}, "classifier: label_smoothing is the study's"),
+        ({"classifier": partial(ImageClassifier, breadth=3)}, "classifier: ImageClassifier has no breadth; it has"),
+        ({"classifier": Linear, "label_smoothing": 0.1}, "label_smoothing is an option of the classifier"),
+        ({"classifier": Linear, "classical": ["shift"]}, "classical is an option of the classifier"),
+        ({"curriculum": 1.0}, "curriculum must be at least 0 and below 1, not 1.0"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
+        ({"classical": ["eda"]}, "classical: there is no 'eda'; known are shift, rotate, flip, randaugment"),
+        ({"data": digits(val_fraction=0.0)}, "no val rows are left"),
+        ({"data": Grammar(sentences=60)}, "model learns from image data, data gives text data"),
+        ({"model": partial(DCGAN, width=8, conditional=False)}, "no labels to learn from"),
+        ({"model": lambda schema: nn.Linear(1, 1)}, "model must make a GAN"),
+    ],
+    ids=lambda v: str(v)[:40] if isinstance(v, dict) else "",
+)  # fmt: skip
+def test_bad_options_get_one_line_before_anything_is_made(options: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        study(tmp_path / "out", **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganaug.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    command = ["augment", "--config", str(ROOT / "experiments" / "augment_digits.yaml"), "--out", "out"]
+    quick = [
+        "--per_class",
+        "[3]",
+        "--seeds",
+        "[5]",
+        "--gan_steps",
+        "3",
+        "--classifier_steps",
+        "2",
+        "--model.width",
+        "8",
+    ]
+    main([*command, "--list_cells"])
+    assert capsys.readouterr().out.splitlines()[-1] == "  14 n=50,seed=4"
+    main([*command, *quick, "--filters", "[]", "--accelerator", "cpu", "--progress", "false", "--arms", "[gan]"])
+    asked = json.loads(Path("out", "study.json").read_text())
+    assert (asked["model.width"], asked["model.augment"], asked["gan_steps"]) == (8, "translation", 3)
+    assert Path("out", "report.html").is_file()
+    for wrong, message in (
+        (["--model.wdith", "3"], "--model: Option 'wdith' is not accepted"),
+        (["--model", "Nope"], "no class 'Nope'; known are DCGAN"),
+        (["--classifier", "sklearn.svm.SVC", "--classifier.D", "1"], "--classifier: Option 'D' is not accepted"),
+        (["--ratios", "[a]"], "--ratios"),
+        (["--config", "nothing.yaml"], "nothing.yaml"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*command, *wrong])
+        error = capsys.readouterr().err.splitlines()
+        assert error[-1].startswith("ganaug augment: error: ")
+        assert message in error[-1]
+    assert json.loads(Path("out", "summary.json").read_text())["summary"]["settings"][0]["seeds"] == [5]
+
+
+def test_output_that_nobody_reads_any_more(tmp_path: Path, monkeypatch, capsys) -> None:
+    from ganaug.cli import main
+
+    def gone(*_) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("ganaug.parsing.run_verb", gone)
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as stop:
+            main(["augment"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "ganaug augment: error: whatever read the output has closed it\n"

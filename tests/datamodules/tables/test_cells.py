@@ -1,0 +1,182 @@
+"""What cells of tables say: separators, decimals, types, and what is no value."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from datamodules import InputError, SeriesFile
+from datamodules.tables.cells import decimals_of, rounded
+
+RNG = np.random.default_rng(0)
+
+
+def write(file: Path, content: str, encoding: str = "utf-8") -> Path:
+    file.write_bytes(content.encode(encoding))
+    return file
+
+
+def lines(header: str, row: str, count: int = 60) -> str:
+    """A row for each k, with {k}, {u} between 0 and 1, and {v} about 20."""
+    rows = [row.format(k=k, u=u, v=20 + 5 * u).replace("COMMA", ",") for k, u in enumerate(RNG.random(count))]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def written(module: SeriesFile) -> pd.DataFrame:
+    rows = module.load()[0].fields
+    return module.schema.frame(np.arange(len(rows["y"])), rows)
+
+
+def refused(file: Path, *words: str, **options) -> None:
+    with pytest.raises(InputError) as error:
+        SeriesFile(file, window=6, **options)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_separators_are_found_out_and_said(mark: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = lines(f"t{mark}warm, °C{mark}load", mark.join(["{k}", "{v:.2f}", "{k}.5"])).replace(".", ",")
+    with caplog.at_level("INFO"):
+        module = SeriesFile(write(tmp_path / "a.csv", content), time_column="t", window=6)
+    assert module.schema.columns == ("warm, °C", "load")
+    assert module.schema.decimals == (2, 1)
+    assert "cells are separated by" in caplog.text
+    assert "have a decimal comma" in caplog.text
+    same = SeriesFile(tmp_path / "a.csv", time_column="t", window=6, separator=mark, decimal=",")
+    assert written(same).equals(written(module))
+
+
+def test_a_tsv_and_an_xlsx_are_read(tmp_path: Path) -> None:
+    table = pd.DataFrame({"t": np.arange(40), "v": RNG.normal(size=40).round(2)})
+    table.to_csv(tmp_path / "a.tsv", sep="\t", index=False)
+    table.to_excel(tmp_path / "a.xlsx", index=False)
+    one, two = (SeriesFile(tmp_path / f"a.{end}", time_column="t", window=6) for end in ("tsv", "xlsx"))
+    assert written(one).equals(written(two))
+    (tmp_path / "b.xlsx").write_text("no sheet")
+    refused(tmp_path / "b.xlsx", "b.xlsx: not an .xlsx that can be read")
+
+
+def test_thousands_are_read_where_there_is_no_doubt(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", lines("t,sales", '{k},"1,2{k:02}.50"'))
+    module = SeriesFile(file, time_column="t", window=6)
+    assert written(module)["sales"].iloc[:3].tolist() == [1200.5, 1201.5, 1202.5]
+    euro = write(tmp_path / "b.csv", lines("t;sales", "{k};1.2{k:02},50"))
+    assert written(SeriesFile(euro, time_column="t", window=6)).equals(written(module))
+    doubt = write(tmp_path / "c.csv", lines("t,sales", '{k},"1,2{k:02}"'))
+    refused(doubt, "'1,200' may be 1200 or 1.200", "set thousands to ',' or decimal to ','")
+    read = SeriesFile(doubt, time_column="t", window=6, thousands=",")
+    assert (written(read)["sales"].iloc[0], read.schema.dtypes) == (1200, ("int64",))
+    assert written(SeriesFile(doubt, time_column="t", window=6, decimal=","))["sales"].iloc[1] == 1.201
+    both = write(tmp_path / "d.csv", lines("t;a;b", "{k};{k},25;{k}.75"))
+    refused(both, "which mark has the decimals? set decimal")
+    percent = write(tmp_path / "e.csv", lines("t,v,share", "{k},{v},{k}.5%"))
+    refused(percent, "column share: '0.5%' is a number with marks that are not read", time_column="t")
+
+
+def test_whole_numbers_and_flags_stay_what_they_are_beside_gaps(tmp_path: Path) -> None:
+    content = lines("t,pulse,on,ph,site", "{k},7{k},True,7.{k:02},0.0005").replace("\n7,77,", "\n7,,")
+    file = write(tmp_path / "a.csv", content.replace("\n9,79,True", "\n9,79,").replace("\n3,73,True", "\n3,73,False"))
+    with pytest.warns(UserWarning, match="constant"):
+        module = SeriesFile(file, time_column="t", window=6, missing="interpolate")
+    assert module.schema.dtypes == ("int64", "bool", "float64", "float64")
+    frame = written(module)
+    assert frame["pulse"].iloc[:3].tolist() == [70, 71, 72]
+    assert frame["on"].iloc[:4].tolist() == [True, True, True, False]
+    samples = module.load()[0].fields
+    samples["x"] = samples["x"] + 0.37
+    made = module.schema.frame(np.arange(len(samples["y"])), samples)
+    assert set(made["site"]) == {0.0005}
+    assert (made["ph"] == made["ph"].round(2)).all()
+    assert made["on"].dtype == bool
+
+
+def test_codes_with_zeros_in_front_are_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = "".join(f"{k},{t},{k + t / 10},{k * 7:05},{20 + k}\n" for k in range(20) for t in range(4))
+    file = write(tmp_path / "a.csv", "id,t,v,zip,age\n" + table)
+    module = SeriesFile(file, id_column="id", time_column="t", static_columns=["zip", "age"])
+    assert module.schema.static_dtypes == ("object", "int64")
+    assert written(module)["zip"].unique().tolist()[:3] == ["00000", "00007", "00014"]
+    with caplog.at_level("INFO"):  # as a measurement it would lose them
+        assert SeriesFile(file, id_column="id", time_column="t").schema.columns == ("v", "age")
+    assert "numbers with zeros in front are names: zip" in caplog.text
+    asked = SeriesFile(file, id_column="id", time_column="t", value_columns=["zip"])
+    assert written(asked)["zip"].unique().tolist()[:3] == ["00000", "00007", "00014"]
+
+
+def test_headers_of_joined_files_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = (
+        lines("t,v,word", '{k},{v:.1f},"a, b"', 40)
+        .replace("\n20,", "\nt,v,word\n20,")
+        .replace("\n30,", "\nt,v,word\n30,")
+    )
+    with caplog.at_level("INFO"):
+        module = SeriesFile(write(tmp_path / "a.csv", content), time_column="t", window=6, value_columns=["v"])
+    assert "the header is there again 2 times, first in line 22: left out" in caplog.text
+    assert len(module.load()[0]) == 35
+    rows = content.split("\n")
+    rows[24] = "22,x,w"
+    refused(write(tmp_path / "b.csv", "\n".join(rows)), "b.csv:25, column v: 'x' is no number", value_columns=["v"])
+
+
+def test_own_marks_for_no_value(tmp_path: Path) -> None:
+    content = lines("t,v,w", "{k},{v:.1f},{k}").replace("\n5,", "\n5,-200,5 #").replace("\n8,", "\n8,?,8 #")
+    content = "\n".join(line.split(" #")[0] for line in content.split("\n"))
+    file = write(tmp_path / "a.csv", content)
+    module = SeriesFile(file, time_column="t", window=6, missing="mask", missing_values=[-200, "?"])
+    assert module.schema.decimals[0] == 1
+    assert float(module.load()[0].fields["observed"][..., 0].min()) == 0
+    assert written(module)["v"].min() >= 20
+
+
+def test_other_encodings_are_named(tmp_path: Path) -> None:
+    content = lines("t,Größe", "{k},{v:.1f}")
+    file = write(tmp_path / "a.csv", content, "cp1252")
+    refused(file, "a.csv:1: not UTF-8", "encoding cp1252")
+    assert SeriesFile(file, time_column="t", window=6, encoding="cp1252").schema.columns == ("Größe",)
+    wide = write(tmp_path / "b.csv", content, "utf-16")
+    assert SeriesFile(wide, time_column="t", window=6).schema.columns == ("Größe",)
+    refused(file, "encoding: there is no 'klingon'", encoding="klingon")
+
+
+def test_bounds_hold_for_samples_and_are_checked_against_the_source(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", lines("t,v,w", "{k},{v:.2f},{k}"))
+    for bounds, least, most in (({"v": [15, 26]}, 15, 26), ("train", 20, 25)):
+        module = SeriesFile(file, time_column="t", window=6, bounds=bounds)
+        rows = module.load()[0].fields
+        rows["x"] = rows["x"] * 9 - 4
+        values = module.schema.decode(rows["x"])[..., 0]
+        assert least <= values.min() < 20.5
+        assert 24.5 < values.max() <= most
+    refused(file, "bounds: v has the value", "beyond [21", bounds={"v": [21, 30]}, time_column="t")
+    refused(file, "bounds: no column 'u': the columns are v, w", bounds={"u": [0, 1]}, time_column="t")
+
+
+def test_a_value_far_out_is_pointed_at(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", lines("t,v", "{k},{v:.3f}", 400).replace("\n7,", "\n7,-99999 #"))
+    file.write_text("\n".join(line.split(" #")[0] for line in file.read_text().split("\n")))
+    with pytest.warns(UserWarning, match=r"v: -99999 lies so far out that 99 % of the values share .*missing_values"):
+        SeriesFile(file, time_column="t", window=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "decimals"),
+    [
+        ([1.0, 2.0], "float64", 0),
+        ([0.1, 0.25], "float64", 2),
+        ([0.1 + 0.2], "float64", -1),
+        ([53.7, 1e6], "float32", 1),
+        ([1 / 3], "float32", -1),
+        ([np.nan], "float64", -1),
+        ([1e-13, 1.0], "float64", -1),
+        ([7.0], "int64", 0),
+    ],
+)
+def test_decimals(values: list[float], dtype: str, decimals: int) -> None:
+    given = np.array(values, dtype=dtype).astype(float)
+    assert decimals_of(given, dtype) == decimals
+    if dtype == "float64" and decimals >= 0:
+        assert (rounded(given + 1e-9, decimals) == given).all()
+    assert str(rounded(np.array([-1e-9]), 2)[0]) == "0.0"
