@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer, seed_everything
 
 from datamodules import AugmentedDataModule, Signals
 from ganaug import SyntheticDataset, TimeGAN
-from ganaug.classifiers.networks import SeriesClassifier
+from ganaug.classifiers import SeriesClassifier
 
 ROWS = int(os.environ.get("ROWS", 10))  # of each class
 GAN_STEPS, STEPS = int(os.environ.get("GAN_STEPS", 1600)), int(os.environ.get("STEPS", 200))

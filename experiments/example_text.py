@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer, seed_everything
 
 from datamodules import AugmentedDataModule, Grammar
 from ganaug import SeqGAN, SyntheticDataset
-from ganaug.classifiers.networks import TextClassifier
+from ganaug.classifiers import TextClassifier
 
 ROWS = int(os.environ.get("ROWS", 20))  # of each class
 GAN_STEPS, STEPS = int(os.environ.get("GAN_STEPS", 600)), int(os.environ.get("STEPS", 300))

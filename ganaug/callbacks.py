@@ -3,59 +3,30 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
-from datamodules import GANDataModule, TextSchema
-from datamodules.images.schema import ImageSchema
+from datamodules import GANDataModule
 from datamodules.options import LARGEST, Remembering, in_range
 from datamodules.rows import stored_rows
-from datamodules.schema import Batch, Schema
-from datamodules.series.schema import SeriesSchema
-from ganaug.classifiers.networks import CLASSIFIERS
+from datamodules.schema import Batch
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
-from ganaug.evaluation.contact_sheet import contact_sheet
-from ganaug.evaluation.series_plots import sample_figure
 from ganaug.gans.base import GAN
 from ganaug.gans.randomness import stream_seed
-from ganaug.loggers import Shown, show
+from ganaug.kind import kind_of
+from ganaug.loggers import show
 from ganaug.metrics.distance import frechet_distance, kernel_distance
 from ganaug.runtime.distributed import Question
 from ganaug.runtime.stopping import Stopped, queue_again, told
-
-
-def picture(schema: Schema, batch: Batch) -> np.ndarray:
-    """A contact sheet by class of the pictures of a batch."""
-    assert isinstance(schema, ImageSchema)
-    return np.asarray(contact_sheet(schema.decode(batch["x"]), batch["y"].cpu().numpy(), schema).convert("RGB"))
-
-
-def sentences(schema: Schema, batch: Batch) -> list[tuple[str, str]]:
-    """A table by class of the sentences of a batch."""
-    assert isinstance(schema, TextSchema)
-    rows = zip(batch["y"].tolist(), schema.decode(batch["x"]), strict=True)
-    return [(schema.class_name(y), text) for y, text in sorted(rows, key=lambda row: row[0])]
-
-
-def curves(schema: Schema, batch: Batch) -> Figure:
-    """Curves by class of the series of a batch."""
-    assert isinstance(schema, SeriesSchema)
-    return sample_figure(schema, batch)
-
-
-SHOW: dict[str, Callable[[Schema, Batch], Shown]] = {"image": picture, "text": sentences, "series": curves}
 
 
 class Previews(Callback, metaclass=Remembering):
@@ -112,7 +83,7 @@ class Previews(Callback, metaclass=Remembering):
 
     @staticmethod
     def _show(trainer: Trainer, tag: str, model: GAN, batch: Batch, step: int) -> None:
-        shown = SHOW[model.schema.kind](model.schema, batch)
+        shown = kind_of(model.schema).preview(model.schema, batch)
         for logger in trainer.loggers:
             show(logger, tag, shown, step)
 
@@ -151,7 +122,7 @@ class Scores(Callback, metaclass=Remembering):
     ) -> None:
         """Keep the features of the batch and of the samples drawn for it."""
         schema = pl_module.schema
-        if trainer.sanity_checking or schema.kind not in CLASSIFIERS:
+        if trainer.sanity_checking:
             return
         if self.features is None:
             data = trainer.datamodule  # type: ignore[attr-defined]

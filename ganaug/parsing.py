@@ -30,7 +30,7 @@ from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.commands.inspect import inspect as inspect_data
-from ganaug.facts import as_table, facts
+from ganaug.evaluation.facts import as_table, facts
 from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
 from ganaug.loggers import set_aside

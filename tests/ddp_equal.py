@@ -3,16 +3,16 @@
 import sys
 from pathlib import Path
 
-import test_dcgan
-import test_seqgan
-import test_timegan
 import torch
-from gan_contract import trainer
 from torch import nn
 
 import ganaug.gans.base
 from datamodules import GANDataModule, OracleText
 from ganaug import DCGAN, GAN
+from tests.gan_contract import trainer
+from tests.gans.dcgan import test_model as test_dcgan
+from tests.gans.seqgan import test_model as test_seqgan
+from tests.gans.timegan import test_model as test_timegan
 
 ROWS = 8  # of a batch, in all
 

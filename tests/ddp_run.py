@@ -4,18 +4,19 @@ import sys
 import warnings
 from pathlib import Path
 
-import test_callbacks
-import test_dcgan
-import test_seqgan
-import test_timegan
 import torch
-from gan_contract import trainer
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from datamodules import GANDataModule
-from ganaug import GAN, DivergedError, seqgan
+from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
+from ganaug.gans.seqgan import model as seqgan
+from tests import test_callbacks
+from tests.gan_contract import trainer
+from tests.gans.dcgan import test_model as test_dcgan
+from tests.gans.seqgan import test_model as test_seqgan
+from tests.gans.timegan import test_model as test_timegan
 
 warnings.filterwarnings("ignore")
 

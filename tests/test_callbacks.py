@@ -9,24 +9,25 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from gan_contract import trainer
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugin_util import markdown_to_safe_html
-from test_dcgan import Squares, make
 from torch import nn
 
 from datamodules import GANDataModule, Table, TextSchema
 from datamodules.text.schema import SPECIAL
-from ganaug.callbacks import LastCheckpoint, Previews, Scores, sentences
+from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import read_checkpoint
 from ganaug.gans.loading import load
 from ganaug.gans.randomness import draw_rows
+from ganaug.kind import kind_of
 from ganaug.loggers import markdown
 from ganaug.runtime.stopping import told
+from tests.gan_contract import trainer
+from tests.gans.dcgan.test_model import Squares, make
 
 
 class Letters(GANDataModule):
@@ -210,7 +211,7 @@ def test_sentences_are_shown_as_they_are() -> None:
     alphabet = "".join(sorted(set(text)))
     schema = TextSchema(classes=("#1|2",), vocabulary=(*SPECIAL, *alphabet), max_length=60, tokenizer="char")
     x, _ = schema.pad([[2 + alphabet.index(letter) for letter in text]])
-    page = str(markdown_to_safe_html(markdown(sentences(schema, {"x": x, "y": torch.tensor([0])}))))
+    page = str(markdown_to_safe_html(markdown(kind_of(schema).preview(schema, {"x": x, "y": torch.tensor([0])}))))
     cells = [part.split("</td>")[0] for part in page.split("<td>")[1:]]
     assert not any("<" in cell for cell in cells)
     assert [html.unescape(cell) for cell in cells] == ["#1|2", text.replace("\n", " ")]

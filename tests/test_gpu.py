@@ -5,11 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-import test_dcgan
-import test_seqgan
-import test_timegan
 import torch
-from gan_contract import equal, trainer
 
 from datamodules import GANDataModule
 from datamodules.rows import stored_rows
@@ -18,6 +14,10 @@ from ganaug.classifiers.training import fit_classifier
 from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.rollout import values, walk
 from ganaug.networks.decoder import DECODERS
+from tests.gan_contract import equal, trainer
+from tests.gans.dcgan import test_model as test_dcgan
+from tests.gans.seqgan import test_model as test_seqgan
+from tests.gans.timegan import test_model as test_timegan
 
 pytestmark = [
     pytest.mark.gpu,

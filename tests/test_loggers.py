@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_callbacks
-import test_timegan
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, WandbLogger
 from PIL import Image
 
-from ganaug.callbacks import SHOW
 from ganaug.cli import main
+from ganaug.kind import kind_of
 from ganaug.loggers import show
+from tests import test_callbacks
+from tests.gans.timegan import test_model as test_timegan
 
 RUN = [
     "fit", "--model", "DCGAN", "--data", "Digits", "--model.width", "4", "--trainer.accelerator", "cpu",
@@ -88,7 +88,7 @@ def shown(kind: str):
     """Something to show of sentences, or of series."""
     data = test_callbacks.Letters(rows=20) if kind == "text" else test_timegan.Waves(batch_size=4)
     data.setup()
-    return SHOW[data.schema.kind](data.schema, next(data.train.batches(4)))
+    return kind_of(data.schema).preview(data.schema, next(data.train.batches(4)))
 
 
 def test_tables_and_figures_for_wandb_and_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from datamodules.base import Stream, Table
 from datamodules.errors import InputError
 from datamodules.schema import Batch, Schema
-from ganaug.classifiers.networks import CLASSIFIERS, PRETEXTS, Classifier
+from ganaug.classifiers.base import PRETEXTS, Classifier
+from ganaug.kind import kind_of
 from ganaug.runtime.devices import device_of, placed, seeded
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -59,9 +60,7 @@ def fit_classifier(
     Raises:
         InputError: there is no classifier for such data, or the rows are not as above.
     """
-    if schema.kind not in CLASSIFIERS:
-        raise InputError(f"there is no classifier for {schema.kind} data yet")
-    network = CLASSIFIERS[schema.kind]
+    network = kind_of(schema).classifier
     _check(rows, network.fields(schema), None if pretext else schema.num_classes)
     count = len(rows["x"])
     device = device_of(accelerator)
@@ -134,7 +133,7 @@ def fit_features(schema: Schema, rows: Batch, seed: int = 0, **options: Any) -> 
     """Features to measure samples with, learnt from the real training rows alone; a handful of rows is enough to run.
 
     With labels of at least two classes, a classifier. Without, the same network taught the pretext task of its kind:
-    see :class:`~ganaug.classifiers.networks.ImageClassifier` and :class:`~ganaug.classifiers.networks.TextClassifier`.
+    see :class:`~ganaug.classifiers.ImageClassifier` and :class:`~ganaug.classifiers.TextClassifier`.
 
     Args:
         schema: of the rows.

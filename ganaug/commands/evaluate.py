@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from datamodules import GANDataModule, SeriesSchema, TextSchema
+from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked, in_range
@@ -22,19 +22,16 @@ from datamodules.schema import Batch
 from datamodules.store import read_samples
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.evaluation.figures import save_figure
-from ganaug.evaluation.series import series_scores
-from ganaug.evaluation.series_plots import compare_figure, sample_figure
 from ganaug.evaluation.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
-from ganaug.evaluation.text import LanguageScores, text_scores
+from ganaug.evaluation.text import LanguageScores
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import read_checkpoint
 from ganaug.gans.loading import load
+from ganaug.kind import kind_of
 from ganaug.loggers import write
-from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation
+from ganaug.metrics.distance import PAIRS, frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.runtime.devices import Accelerator, device_of
-
-PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
 
 @checked
@@ -95,8 +92,7 @@ def evaluate(
     if (ckpt is None) == (samples is None):
         raise InputError("give either ckpt, a checkpoint to draw from, or samples, a folder to read")
     schema = data.schema
-    if schema.kind not in KINDS:
-        raise InputError(f"there are no scores for {schema.kind} data yet")
+    kind = kind_of(schema)
     in_range("repeats", repeats, 0, 1000)
     in_range("classifier_steps", classifier_steps, 1)
     in_range("seed", seed, 0, 2**64 - 1)
@@ -148,7 +144,7 @@ def evaluate(
             schema, train, test, steps=classifier_steps, seed=seed, device=judge.model.device, progress=progress
         )
     trained = {"steps": classifier_steps, "repeats": repeats, "device": str(judge.model.device)}
-    own = KINDS[schema.kind].scores(synthetic=synthetic, model=model, **known, **trained)
+    own = kind.scores(synthetic=synthetic, model=model, **known, **trained)
     scores: dict[str, Any] = distances(*in_features, seed)
     scores["memorisation"] = {
         "in_features": memorisation(*(_some(part, seed) for part in in_features)),
@@ -172,7 +168,7 @@ def evaluate(
         with replacing(Path(out)) as file:
             file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
     rank_zero_info(table(result))
-    figures = KINDS[schema.kind].figures(schema, test, synthetic)
+    figures = kind.figures(schema, test, synthetic)
     if ckpt is not None and warmth:
         figures["temperatures"] = temperatures_of(result)
     for name, figure in figures.items():
@@ -271,37 +267,6 @@ def usefulness(
         accuracy = ClassifierFeatures(model, "cas").accuracy(test)
         scores["cas"] = {"trained_on_synthetic": accuracy, "trained_on_real": real, "rows": len(test["y"])}
     return scores
-
-
-def picture_scores(*, train: Batch, test: Batch, synthetic: Batch, seed: int, **_: Any) -> dict[str, Any]:
-    """What can be said of pictures and of no other data: whether they are memorised pixel by pixel."""
-    pixels = (_some(part["x"], seed).flatten(1).float() for part in (train, test, synthetic))
-    return {"memorisation": {"in_pixels": memorisation(*pixels)}}
-
-
-def series_figures(schema: SeriesSchema, real: Batch, synthetic: Batch) -> dict[str, Figure]:
-    """Samples by class; where they lie among real series, what values they take and how they go on."""
-    return {"samples": sample_figure(schema, synthetic), "comparison": compare_figure(schema, real, synthetic)}
-
-
-class Kind(NamedTuple):
-    """What differs between kinds of data.
-
-    Args:
-        scores: beyond those of every kind, by name; of ``memorisation`` beyond that in features. It is given what
-            :func:`~ganaug.evaluation.text.text_scores` and :func:`~ganaug.evaluation.series.series_scores` take.
-        figures: of test rows and samples, by name.
-    """
-
-    scores: Callable[..., dict[str, Any]]
-    figures: Callable[[Any, Batch, Batch], dict[str, Figure]] = lambda *_: {}
-
-
-KINDS = {
-    "image": Kind(picture_scores),
-    "text": Kind(text_scores),
-    "series": Kind(series_scores, series_figures),
-}
 
 
 # ---- what is shown ----

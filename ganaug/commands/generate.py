@@ -7,11 +7,11 @@ import inspect
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,24 +22,16 @@ from torch import Tensor
 
 from datamodules.base import requests
 from datamodules.errors import InputError, reason_of
-from datamodules.images.schema import ImageSchema
-from datamodules.images.store import write_images
 from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.options import checked, in_range
-from datamodules.schema import Batch, Schema
-from datamodules.series.schema import SeriesSchema
-from datamodules.series.store import write_series
-from datamodules.text.schema import TextSchema
-from datamodules.text.store import write_texts
-from ganaug.evaluation.contact_sheet import contact_sheet
-from ganaug.evaluation.figures import save_figure
-from ganaug.evaluation.series_plots import sample_figure
+from datamodules.schema import Batch
+from datamodules.store import store_of
 from ganaug.gans.checkpoint import serialised
 from ganaug.gans.loading import load
+from ganaug.kind import kind_of
 from ganaug.runtime.devices import Accelerator
 from ganaug.sampling.wanted import asked_for, choose_labels, how_many, wanted_rows
 
-Format = Literal["folder", "npz", "jsonl", "txt", "csv", "parquet"]
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
 
 
@@ -51,7 +43,7 @@ def generate(
     per_class: int | None = None,
     labels: str | Sequence[str | int] | None = None,
     seed: int = 0,
-    format: Format | None = None,
+    format: str | None = None,
     batch_size: int = 256,
     truncation: float | None = None,
     temperature: float | None = None,
@@ -131,10 +123,10 @@ def generate(
     for name in given:
         if name not in model.latent_options | model.sample_options:
             raise InputError(f"{name} is no option of {type(model).__name__}: leave --{name} out")
-    write, formats = WRITE[schema.kind]
-    format = format or formats[0]
-    if format not in formats:
-        raise InputError(f"{schema.kind} samples are written as {' or '.join(formats)}, not as {format}")
+    store = store_of(schema)
+    format = format or store.formats[0]
+    if format not in store.formats:
+        raise InputError(f"{schema.kind} samples are written as {' or '.join(store.formats)}, not as {format}")
     request = {
         "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
         "labels": [schema.class_name(c) for c in chosen],
@@ -175,7 +167,8 @@ def generate(
         trainer.predict(model, requests(y[pending], batch_size, pending, **asked), return_predictions=False)
         trainer.strategy.barrier()
     if trainer.is_global_zero:
-        write(schema, lambda: _shards(parts), out, format)
+        store.write(schema, _shards(parts), out, format)
+        kind_of(schema).overview(schema, lambda count: _first(_shards(parts), count), out)
         counts = np.bincount(y.numpy(), minlength=schema.num_classes)
         write_manifest(
             out,
@@ -220,7 +213,7 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
         names = folder_names(before.get("labels", ()) if known is None else known)
         for name in (*names, PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
-        ours_too = ("manifest.json", "grid.png", "plot.png", *(f"samples.{suffix}" for suffix in get_args(Format)))
+        ours_too = ("manifest.json", "grid.png", "plot.png", *(file.name for file in out.glob("samples.*")))
         for old in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
             old.unlink(missing_ok=True)
     make_folder(begun.parent)
@@ -256,39 +249,9 @@ def _shards(folder: Path) -> Iterator[Batch]:
         yield torch.load(file, weights_only=True)
 
 
-def write_pictures(schema: Schema, shards: Callable[[], Iterator[Batch]], out: Path, format: Any) -> None:
-    """The samples and ``grid.png``, a contact sheet of the first of each class."""
-    assert isinstance(schema, ImageSchema)
-    write_images(schema, shards(), out, format)
-    first = _first(shards(), 10 * min(40, schema.num_classes) if schema.labelled else 100)
-    with replacing(out / "grid.png") as file:
-        contact_sheet(schema.decode(first["x"]), first["y"].numpy(), schema).save(file, format="PNG")
-
-
-def write_sentences(schema: Schema, shards: Callable[[], Iterator[Batch]], out: Path, format: Any) -> None:
-    """The samples."""
-    assert isinstance(schema, TextSchema)
-    write_texts(schema, shards(), out, format)
-
-
-def write_measurements(schema: Schema, shards: Callable[[], Iterator[Batch]], out: Path, format: Any) -> None:
-    """The samples and ``plot.png``, the first of each class."""
-    assert isinstance(schema, SeriesSchema)
-    write_series(schema, shards(), out, format)
-    save_figure(sample_figure(schema, _first(shards(), 10 * schema.num_classes)), out / "plot.png")
-
-
 def _first(shards: Iterator[Batch], count: int) -> Batch:
     """The samples numbered below ``count``, in order."""
     parts = [{name: field[part["index"] < count] for name, field in part.items()} for part in shards]
     rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     order = rows["index"].argsort()
     return {name: field[order] for name, field in rows.items()}
-
-
-Writer = Callable[[Schema, Callable[[], Iterator[Batch]], Path, Any], None]
-WRITE: dict[str, tuple[Writer, tuple[Format, ...]]] = {
-    "image": (write_pictures, ("folder", "npz")),
-    "text": (write_sentences, ("jsonl", "csv", "txt")),
-    "series": (write_measurements, ("csv", "parquet", "npz")),
-}

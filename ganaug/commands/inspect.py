@@ -14,11 +14,11 @@ from datamodules.images.files import as_image
 from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked
 from datamodules.schema import Schema
-from ganaug.callbacks import SHOW
+from ganaug.evaluation.facts import as_table, duplicates, facts
 from ganaug.evaluation.figures import blank_figure, pixels
-from ganaug.facts import as_table, duplicates, facts
+from ganaug.evaluation.markup import Html, data_uri, page, plotted, table_of, tag
+from ganaug.kind import kind_of
 from ganaug.loggers import Shown
-from ganaug.study.markup import Html, data_uri, page, plotted, table_of, tag
 
 EXAMPLES = 10  # of each class
 
@@ -76,7 +76,7 @@ def _page(data: GANDataModule, found: list[tuple[str, str]]) -> Html:
     rows = [
         row for c in range(min(20, schema.num_classes)) for row in torch.nonzero(y == c).flatten()[:EXAMPLES].tolist()
     ]
-    shown = SHOW[schema.kind](schema, data.train.__getitems__(rows))
+    shown = kind_of(schema).preview(schema, data.train.__getitems__(rows))
     parts += [
         tag("h2", "Examples"),
         tag("p", f"The first {EXAMPLES} training rows of each class."),

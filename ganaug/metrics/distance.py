@@ -20,6 +20,7 @@ from torch import Tensor
 from datamodules.errors import InputError
 
 BLOCK = 1 << 23  # pairs of rows at a time: 64 MiB in float64
+PAIRS = 10_000  # rows that callers compare at most, where every pair of rows is looked at
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

@@ -28,7 +28,7 @@ from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.gans.loading import load
 from ganaug.gans.randomness import stream_seed
-from ganaug.metrics.distance import memorisation, nearest
+from ganaug.metrics.distance import PAIRS, memorisation, nearest
 from ganaug.runtime.devices import device_of
 from ganaug.sampling.filters import Figures, filter_samples
 from ganaug.study.augmentation_leak import leak
@@ -38,7 +38,6 @@ from ganaug.study.smote import smote
 
 ROUNDS = 5  # of drawing samples, where filters leave too few
 GALLERY = 40  # samples to look at
-PAIRS = 10_000  # rows at most where every pair of rows is looked at
 
 
 def run_cell(study: Study, cell: Cell) -> None:

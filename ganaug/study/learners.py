@@ -21,9 +21,9 @@ from datamodules.base import Stream, Table, as_is
 from datamodules.errors import InputError, named_once, reason_of
 from datamodules.images.schema import ImageSchema
 from datamodules.schema import Batch, Schema
-from datamodules.text.schema import TextSchema
-from ganaug.classifiers.networks import CLASSIFIERS, Classifier
+from ganaug.classifiers import Classifier
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier
+from ganaug.kind import kind_of
 from ganaug.runtime.devices import seeded
 
 Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
@@ -62,7 +62,7 @@ class Network:
 
     Args:
         options: of it, such as its width and learning rate, as pairs.
-        label_smoothing: see :class:`~ganaug.classifiers.networks.Classifier`.
+        label_smoothing: see :class:`~ganaug.classifiers.Classifier`.
         classical: changes that classical augmentation makes.
         curriculum: see :func:`~ganaug.classifiers.training.fit_classifier`.
         accelerator: see :func:`~ganaug.classifiers.training.fit_classifier`.
@@ -174,12 +174,13 @@ class Estimator:
         free = [k for k, v in estimator.get_params().items() if k.split("__")[-1] == "random_state" and v is None]
         estimator.set_params(**dict.fromkeys(free, seed % 2**32))
         try:
-            estimator.fit(inputs(schema, rows), rows["y"].numpy())
+            estimator.fit(kind_of(schema).inputs(schema, rows), rows["y"].numpy())
         except (ValueError, TypeError, AttributeError) as error:
-            seen = "sentences, which it is given as strings" if schema.kind == "text" else "rows of numbers"
+            seen = kind_of(schema).inputs(schema, {name: field[:1] for name, field in rows.items()})
+            given = "rows of numbers" if isinstance(seen, np.ndarray) else "sentences, which it is given as strings"
             reason = reason_of(error)[:300]
-            raise InputError(f"classifier: {_path(type(estimator))} cannot learn from {seen}: {reason}") from None
-        return lambda asked: self._predict(estimator, schema, inputs(schema, asked))
+            raise InputError(f"classifier: {_path(type(estimator))} cannot learn from {given}: {reason}") from None
+        return lambda asked: self._predict(estimator, schema, kind_of(schema).inputs(schema, asked))
 
     @staticmethod
     def _predict(estimator: Any, schema: Schema, x: Any) -> Tensor:
@@ -214,12 +215,6 @@ class Classifies(Protocol):
         """Labels (N,) of rows ``X`` (N, d)."""
 
 
-def inputs(schema: Schema, rows: Batch) -> Any:
-    """What an estimator sees of N rows as they are stored: float32 (N, d), or N sentences."""
-    x = schema.prepare(rows)["x"]
-    return schema.decode(x) if isinstance(schema, TextSchema) else x.flatten(1).float().numpy()
-
-
 def as_learner(
     classifier: Any,
     schema: Schema,
@@ -233,11 +228,9 @@ def as_learner(
     Raises:
         InputError: it is none of these, there is no such change, or an option is given for one that is not ours.
     """
-    if classifier is None and schema.kind not in CLASSIFIERS:
-        raise InputError(f"there is no classifier for {schema.kind} data yet: give your own")
-    network = CLASSIFIERS.get(schema.kind)
+    network = kind_of(schema).classifier
     made, options = (network, {}) if classifier is None else behind(classifier)
-    if network is not None and made is network:
+    if made is network:
         changes = network.usual if classical is None else named_once("classical", classical, network.changes)
         if "randaugment" in changes and isinstance(schema, ImageSchema) and schema.channels not in (1, 3):
             raise InputError(f"classical: randaugment needs pictures of 1 or 3 channels, not {schema.channels}")

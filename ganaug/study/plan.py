@@ -19,6 +19,7 @@ from datamodules.rows import stored_rows
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.training import Precision
 from ganaug.gans.recipe import Recipe
+from ganaug.kind import kind_of
 from ganaug.study.learners import Learner
 
 ARMS = (
@@ -165,7 +166,7 @@ def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -
         uneven |= len(set(counts.tolist())) > 1
         whole = "observed" not in train or bool(train["observed"].bool().all())
         one_length = "length" not in train or len(set(train["length"].tolist())) == 1
-        vectors &= data.schema.kind in ("image", "series") and whole and one_length
+        vectors &= kind_of(data.schema).vectors and whole and one_length
         if not study.learner.augments:  # ours can learn from anything
             few = {name: field[:: max(1, len(field) // 200)] for name, field in train.items()}
             _tried(study.learner, data.schema, few)

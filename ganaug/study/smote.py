@@ -9,6 +9,7 @@ from datamodules.errors import InputError
 from datamodules.rows import joined
 from datamodules.schema import Batch, Schema
 from ganaug.gans.randomness import stream_seed
+from ganaug.kind import kind_of
 
 NEIGHBOURS = 5  # of its class, one of which a row is mixed with
 
@@ -65,7 +66,7 @@ def _raised(flat: Tensor, y: Tensor, rare: int, size: int, seed: int) -> Tensor:
 
 def _fields(rows: Batch, schema: Schema) -> list[str]:
     """Names of the fields to mix, after what :func:`smote` refuses."""
-    if schema.kind not in ("image", "series"):
+    if not kind_of(schema).vectors:
         raise InputError(f"SMOTE mixes rows of numbers, {schema.kind} has none: leave out the arm smote")
     if not len(rows["y"]):
         raise InputError("SMOTE needs at least one row")

@@ -7,8 +7,9 @@ from torch import Tensor
 from datamodules import InputError
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
+from ganaug.classifiers.base import PRETEXTS
 from ganaug.classifiers.inception_time import StepNorm
-from ganaug.classifiers.networks import PRETEXTS, SeriesClassifier
+from ganaug.classifiers.series import SeriesClassifier
 from ganaug.classifiers.series_augmentation import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
 from ganaug.classifiers.training import fit_classifier, fit_features
 

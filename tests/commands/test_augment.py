@@ -24,10 +24,11 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from datamodules import Digits, Grammar, InputError, Schema
-from ganaug import DCGAN, GAN, SeqGAN, arms
+from ganaug import DCGAN, GAN, SeqGAN
 from ganaug.callbacks import LastCheckpoint
-from ganaug.classifiers.networks import ImageClassifier
+from ganaug.classifiers.image import ImageClassifier
 from ganaug.commands.augment import TimeLeft, augment, gpus, others
+from ganaug.study import cell as arms
 from ganaug.study.cell import Lesson, added, alone, first, oversampled, run_cell, wanted
 from ganaug.study.learners import Estimator, Module, Network
 from ganaug.study.plan import ARMS, Cell, trainings

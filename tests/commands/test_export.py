@@ -6,11 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import test_dcgan
-import test_seqgan
-import test_timegan
 import torch
-from gan_contract import trainer
 
 from datamodules import InputError
 from datamodules.schema import Schema
@@ -18,6 +14,10 @@ from ganaug.cli import main
 from ganaug.commands.export import Sample, export
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load
+from tests.gan_contract import trainer
+from tests.gans.dcgan import test_model as test_dcgan
+from tests.gans.seqgan import test_model as test_seqgan
+from tests.gans.timegan import test_model as test_timegan
 
 KINDS = {
     "dcgan": (test_dcgan.make, test_dcgan.Squares, {}),

@@ -11,12 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_contract import trainer
 from PIL import Image
-from test_callbacks import Letters, Unigrams
-from test_dcgan import Squares
-from test_seqgan import make as make_seqgan
-from test_timegan import Waves
 
 from datamodules import ImageArrays, ImageFolder, InputError, TextFile
 from datamodules.images.store import read_images
@@ -25,6 +20,11 @@ from ganaug import DCGAN, SeqGAN, load
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.generate import generate
 from ganaug.sampling.resample import MODELS
+from tests.gan_contract import trainer
+from tests.gans.dcgan.test_model import Squares
+from tests.gans.seqgan.test_model import make as make_seqgan
+from tests.gans.timegan.test_model import Waves
+from tests.test_callbacks import Letters, Unigrams
 
 ROOT = Path(__file__).parents[2]
 

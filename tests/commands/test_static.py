@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from gan_contract import trainer
 
 from datamodules import Digits, InputError, SeriesFile
 from ganaug import DCGAN, TimeGAN, generate
+from tests.gan_contract import trainer
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gan_contract import Stop, trainer
 from lightning.pytorch import Callback, LightningModule
 from PIL import Image
 from torch.utils.data import Dataset
@@ -22,8 +21,9 @@ from datamodules.series.store import write_series
 from datamodules.store import read_samples
 from datamodules.text.store import write_texts
 from ganaug import DCGAN
-from ganaug.classifiers.networks import ImageClassifier
+from ganaug.classifiers.image import ImageClassifier
 from ganaug.sampling.dataset import SyntheticDataset
+from tests.gan_contract import Stop, trainer
 
 WRITE = {"image": write_images, "text": write_texts, "series": write_series}
 

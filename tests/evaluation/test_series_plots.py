@@ -14,9 +14,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
-from ganaug.callbacks import SHOW
 from ganaug.evaluation.figures import save_figure
 from ganaug.evaluation.series_plots import autocorrelation, compare_figure, sample_figure
+from ganaug.kind import kind_of
 from ganaug.loggers import write
 
 torch.set_num_threads(1)
@@ -181,7 +181,7 @@ def test_autocorrelation():
 def test_a_preview_in_tensorboard(tmp_path: Path):
     given = schema(("a", "b"))
     writer = SummaryWriter(str(tmp_path))
-    write(writer, "samples", SHOW["series"](given, rows(given, 8)), 7)
+    write(writer, "samples", kind_of(given).preview(given, rows(given, 8)), 7)
     writer.close()
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0})
     events.Reload()

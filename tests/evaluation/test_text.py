@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_contract import trainer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_callbacks import Letters, Unigrams
-from test_dcgan import Squares
-from test_seqgan import make
 
 from datamodules import InputError
 from datamodules.rows import stored_rows
@@ -19,6 +15,10 @@ from ganaug import DCGAN, load
 from ganaug.commands.evaluate import evaluate
 from ganaug.evaluation.temperatures import temperature_list, temperature_rows
 from ganaug.evaluation.text import LanguageScores, fit_language_model, language_nll
+from tests.gan_contract import trainer
+from tests.gans.dcgan.test_model import Squares
+from tests.gans.seqgan.test_model import make
+from tests.test_callbacks import Letters, Unigrams
 
 QUICK = {"accelerator": "cpu", "progress": False, "classifier_steps": 4, "cas": False, "n": 30}
 

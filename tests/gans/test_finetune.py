@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from gan_contract import trainer
 from lightning.pytorch import Callback
 
 from datamodules import Digits, GANDataModule, InputError, Signals, TextFile
@@ -18,6 +17,7 @@ from datamodules.rows import stored_rows
 from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
 from ganaug.classifiers.training import fit_features
 from ganaug.gans.finetune import begin_from
+from tests.gan_contract import trainer
 
 
 class Some(Digits):

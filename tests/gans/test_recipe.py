@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from gan_contract import trainer
-from test_checkpoint import SMALL, fit, same
 
 from datamodules import Digits, InputError
 from datamodules.images.schema import ImageSchema
@@ -17,6 +15,8 @@ from ganaug.cli import main
 from ganaug.commands.augment import others
 from ganaug.gans.dcgan.model import PRESETS
 from ganaug.runtime.outside import import_modules
+from tests.gan_contract import trainer
+from tests.gans.test_checkpoint import SMALL, fit, same
 
 
 class Sharper(DCGAN):

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_checkpoint
 import torch
-from test_checkpoint import END, STOP, fit
 
 from ganaug import load
+from tests.gans import test_checkpoint
+from tests.gans.test_checkpoint import END, STOP, fit
 
 made = test_checkpoint.made  # the fixture
 

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 import torch
-from gan_contract import trainer
-from test_dcgan import Squares
-from test_generate import none_of_ours
 
 from datamodules.errors import InputError
 from ganaug import DCGAN
 from ganaug.commands.evaluate import evaluate
 from ganaug.metrics.image import Inception
+from tests.commands.test_generate import none_of_ours
+from tests.gan_contract import trainer
+from tests.gans.dcgan.test_model import Squares
 
 installed = pytest.mark.skipif(importlib.util.find_spec("torch_fidelity") is None, reason="needs torch-fidelity")
 MODULE = "torch_fidelity.feature_extractor_inceptionv3"

@@ -5,9 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from test_augment import Linear
-from test_downstream import squares
-from test_resample import PICTURES, pictures
 
 from datamodules import Digits
 from datamodules.errors import InputError
@@ -15,6 +12,9 @@ from ganaug.classifiers.training import fit_classifier
 from ganaug.runtime.devices import SHARE, device_of, placed, seeded
 from ganaug.sampling.resample import GANSampler
 from ganaug.study.learners import Module
+from tests.classifiers.test_training import squares
+from tests.commands.test_augment import Linear
+from tests.sampling.test_resample import PICTURES, pictures
 
 gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 

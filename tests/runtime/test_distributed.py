@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ddp_equal
 import pytest
 import torch
 
 from ganaug.cli import main
 from ganaug.gans.checkpoint import read_checkpoint
+from tests import ddp_equal
 
 HERE = Path(__file__).parents[1]
 FIT = {
@@ -37,7 +37,7 @@ def test_equal_to_one_device(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     steps = 8
     done = start(HERE / "ddp_equal.py", name, steps, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    for module, attribute in ((ddp_equal.ganaug.gan, "stream_seed"), (torch, "rand"), (torch, "randn")):
+    for module, attribute in ((ddp_equal.ganaug.gans.base, "stream_seed"), (torch, "rand"), (torch, "randn")):
         monkeypatch.setattr(module, attribute, getattr(module, attribute))  # to be put back
     begun = ddp_equal.MODELS[name](8)[1].state_dict()
     alone = ddp_equal.train(name, 1, steps).state_dict()

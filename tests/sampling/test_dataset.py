@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_contract import trainer
 from torch.utils.data import DataLoader
 
 from datamodules import Grammar, ImageSchema, InputError, Signals
@@ -13,6 +12,7 @@ from datamodules.text.store import read_texts
 from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
 from ganaug.commands.generate import generate
 from ganaug.sampling.dataset import SyntheticDataset
+from tests.gan_contract import trainer
 
 
 def saved(model: GAN, path: Path) -> Path:

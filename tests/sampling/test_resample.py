@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gan_contract import trainer
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline
 from scipy.sparse import csr_matrix
@@ -18,6 +17,7 @@ from datamodules import ImageSchema, InputError
 from ganaug import DCGAN, SeqGAN, TimeGAN
 from ganaug.sampling.containers import extended
 from ganaug.sampling.resample import GANSampler
+from tests.gan_contract import trainer
 
 PICTURES = {"options": {"latent_dim": 8, "width": 4}, "steps": 2, "accelerator": "cpu", "random_state": 0}
 SERIES = {

@@ -7,8 +7,8 @@ from datamodules import Digits, Grammar
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch
 from ganaug import DCGAN, SeqGAN
-from ganaug import leak as leak_module
 from ganaug.gans.diffaug import augment
+from ganaug.study import augmentation_leak as leak_module
 from ganaug.study.augmentation_leak import leak
 
 QUICK = {"seed": 0, "steps": 60, "accelerator": "cpu"}

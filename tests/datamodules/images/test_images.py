@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from data_contract import DataModuleContract, assert_same, rows
 from jsonargparse import ArgumentParser
 from PIL import Image
 
 from datamodules import CIFAR10, MNIST, Digits, FashionMNIST, GANDataModule, ImageArrays, ImageFolder, InputError
 from datamodules.images.files import read_picture
 from datamodules.images.folder import PictureFiles
+from tests.data_contract import DataModuleContract, assert_same, rows
 
 CLASSES = ("cat", "dog", "鸟")
 

@@ -7,12 +7,12 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from test_images import everything, loaded, pixels, refused, save
 
 from datamodules import ImageArrays, ImageFolder
 from datamodules.images.blank import Look
 from datamodules.images.ranges import Extent, found_range
 from datamodules.images.store import read_images, write_images
+from tests.datamodules.images.test_images import everything, loaded, pixels, refused, save
 
 
 def ramp(low: float, high: float, n: int = 6, side: int = 16) -> np.ndarray:

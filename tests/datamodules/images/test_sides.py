@@ -5,22 +5,22 @@ import json
 import numpy as np
 import pytest
 import torch
-from data_contract import DataModuleContract
-from gan_contract import GANContract, trainer
 from PIL import Image
-from test_dcgan import Squares
-from test_images import everything, loaded, pixels, refused, save
 
 from datamodules import GANDataModule, ImageArrays, ImageFolder, ImageSchema, Schema, Table
 from datamodules.images.sides import cropped_size, halvings, is_drawable, usual_size
 from datamodules.images.store import read_images, write_images
 from datamodules.rows import stored_rows
 from ganaug import DCGAN
+from ganaug.classifiers.image import ImageClassifier
 from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted
-from ganaug.classifiers.networks import ImageClassifier
 from ganaug.evaluation.contact_sheet import contact_sheet
 from ganaug.gans.dcgan.networks import Discriminator, Generator, innermost, stage_channels
 from ganaug.gans.diffaug import augment, parse_policy
+from tests.data_contract import DataModuleContract
+from tests.datamodules.images.test_images import everything, loaded, pixels, refused, save
+from tests.gan_contract import GANContract, trainer
+from tests.gans.dcgan.test_model import Squares
 
 torch.set_num_threads(1)
 

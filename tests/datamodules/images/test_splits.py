@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from data_contract import DataModuleContract, class_counts, rows
-from test_datamodules import Numbers
-from test_images import loaded, pixels, refused, save
 
 from datamodules import ImageArrays, ImageFolder, Table
 from datamodules.images.store import read_images
+from tests.data_contract import DataModuleContract, class_counts, rows
+from tests.datamodules.images.test_images import loaded, pixels, refused, save
+from tests.datamodules.test_base import Numbers
 
 LEVELS = {"cat": 60, "dog": 190}
 

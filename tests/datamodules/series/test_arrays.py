@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from data_contract import class_counts
-from test_images import refused
-from test_series_file import SeriesContract
 
 from datamodules import GANDataModule
 from datamodules.series.arrays import SeriesArrays, fill
+from tests.data_contract import class_counts
+from tests.datamodules.images.test_images import refused
+from tests.datamodules.series.test_file import SeriesContract
 
 
 def write(path, **arrays):

@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from data_contract import DataModuleContract, class_counts
 from jsonargparse import ArgumentParser
-from test_images import refused
 
 from datamodules import GANDataModule
 from datamodules.manifest import write_manifest
 from datamodules.series.file import SeriesFile
 from datamodules.series.schema import SeriesSchema
+from tests.data_contract import DataModuleContract, class_counts
+from tests.datamodules.images.test_images import refused
 
 LABELS = ("walk", "run", "坐")
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
-from test_images import refused
 
 from datamodules import Schema
 from datamodules.series.base import SeriesModule, SeriesRows
 from datamodules.series.schema import SeriesSchema, fit_scaler
+from tests.datamodules.images.test_images import refused
 
 SKLEARN = {"min_max": MinMaxScaler, "standard": StandardScaler, "robust": RobustScaler}
 

@@ -4,14 +4,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from data_contract import DataModuleContract, counted
 from jsonargparse import ArgumentParser
 from scipy.integrate import solve_ivp
 from scipy.special import gamma, kv
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_images import refused
 
 from datamodules import GANDataModule
 from datamodules.series.simulated import Signals, Sines, irregular, regular
@@ -27,6 +25,8 @@ from datamodules.series.simulators import (
     sines,
 )
 from datamodules.series.simulators import PROCESSES as KINDS
+from tests.data_contract import DataModuleContract, counted
+from tests.datamodules.images.test_images import refused
 
 
 def rng(seed: int = 0) -> np.random.Generator:

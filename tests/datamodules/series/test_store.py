@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_images import refused
 
 from datamodules.manifest import write_manifest
 from datamodules.series.arrays import SeriesArrays
 from datamodules.series.file import SeriesFile
 from datamodules.series.schema import SeriesSchema
 from datamodules.series.store import read_series, write_series
+from tests.datamodules.images.test_images import refused
 
 CLASSES = ("猫", "b,c", "")
 FORMATS = ("csv", "parquet", "npz")

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gan_contract import trainer
 
 from datamodules import InputError, SeriesFile
 from datamodules.schema import Schema
 from datamodules.series.store import read_series, write_series
 from ganaug import TimeGAN, evaluate, generate
 from ganaug.metrics.series import frequency_distance
+from tests.gan_contract import trainer
 
 STATES = ["idle", "run", "stop"]
 

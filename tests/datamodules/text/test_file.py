@@ -4,13 +4,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from data_contract import DataModuleContract
 from jsonargparse import ArgumentParser
-from test_images import refused
 
 from datamodules import GANDataModule, TextFile
 from datamodules.manifest import write_manifest
 from datamodules.text.reading import TextSource
+from tests.data_contract import DataModuleContract
+from tests.datamodules.images.test_images import refused
 
 ALL = {"val_fraction": 0.0, "test_fraction": 0.0}  # every row is for training
 LABELS = ("question", "order", "猫")

@@ -3,10 +3,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from data_contract import DataModuleContract, counted
-from test_images import refused
 
 from datamodules import Grammar, InputError
+from tests.data_contract import DataModuleContract, counted
+from tests.datamodules.images.test_images import refused
 
 CLASSES = ("question", "order", "report")
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from data_contract import DataModuleContract
-from test_images import refused
 
 from datamodules import InputError, OracleText
 from datamodules.text.oracle import CHUNK, OracleLSTM
+from tests.data_contract import DataModuleContract
+from tests.datamodules.images.test_images import refused
 
 
 def arrays(oracle: OracleLSTM) -> dict[str, np.ndarray]:

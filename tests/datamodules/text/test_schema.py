@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_images import refused
 
 from datamodules import Schema, TextSchema
 from datamodules.text.schema import END, SPECIAL, UNKNOWN, build_vocabulary, split
+from tests.datamodules.images.test_images import refused
 
 TEXTS = [
     "the cat sees the wheel.",

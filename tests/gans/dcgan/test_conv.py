@@ -1,12 +1,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from gan_contract import trainer
-from test_dcgan import Squares, make
 from torch import nn
 
 import ganaug.gans.dcgan.conv
 from ganaug.gans.dcgan.conv import Double, Halve, convolve
+from tests.gan_contract import trainer
+from tests.gans.dcgan.test_model import Squares, make
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from gan_contract import GANContract, trainer
 
 from datamodules import GANDataModule, ImageSchema, InputError, Table
 from datamodules.schema import Schema
@@ -12,6 +11,7 @@ from ganaug.gans.dcgan.model import PRESETS
 from ganaug.gans.dcgan.networks import Discriminator, Generator, stage_channels
 from ganaug.gans.diffaug import POLICIES
 from ganaug.gans.randomness import draw_rows
+from tests.gan_contract import GANContract, trainer
 
 torch.set_num_threads(1)
 

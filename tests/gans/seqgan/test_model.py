@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from gan_contract import GANContract, Stop, trainer
 from lightning.pytorch import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,6 +15,7 @@ from ganaug.gans.loading import load
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.seqgan.reinforce import advantages, entropy
 from ganaug.gans.seqgan.rollout import Sampler, walk
+from tests.gan_contract import GANContract, Stop, trainer
 
 LETTERS = "abcdefgh"
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gan_contract import GANContract, Stop, equal, trainer
 from lightning.pytorch import Callback
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from ganaug.gans.timegan.losses import (
 )
 from ganaug.gans.timegan.model import TimeGAN
 from ganaug.gans.timegan.recurrent import Recurrent
+from tests.gan_contract import GANContract, Stop, equal, trainer
 
 NETWORKS = ("embedder", "recovery", "generator", "supervisor", "discriminator")
 

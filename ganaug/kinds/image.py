@@ -1,0 +1,109 @@
+"""Pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from datamodules.base import Table
+from datamodules.images.files import as_image
+from datamodules.images.schema import ImageSchema
+from datamodules.manifest import replacing
+from datamodules.rows import chosen
+from datamodules.schema import Batch
+from ganaug.classifiers import ImageClassifier
+from ganaug.evaluation.contact_sheet import contact_sheet
+from ganaug.evaluation.markup import Html, data_uri, tag
+from ganaug.kind import Kind
+from ganaug.metrics.distance import PAIRS, memorisation
+
+SIDE = 64  # of a picture in a gallery, in pixels
+COLOURS = {1: "grey", 2: "grey and transparency", 3: "RGB", 4: "RGBA"}
+
+
+class Pictures(Kind):
+    """See :class:`~ganaug.kind.Kind`."""
+
+    name = "image"
+    classifier = ImageClassifier
+    vectors = True
+    gallery_note = "Above the sample, under it the training picture nearest to it."
+
+    @staticmethod
+    def preview(schema: ImageSchema, batch: Batch) -> np.ndarray:
+        """A contact sheet by class, uint8 (H, W, 3)."""
+        return np.asarray(contact_sheet(schema.decode(batch["x"]), batch["y"].cpu().numpy(), schema).convert("RGB"))
+
+    @staticmethod
+    def overview(schema: ImageSchema, first: Callable[[int], Batch], out: Path) -> None:
+        """``grid.png``, a contact sheet of the first of each class."""
+        batch = first(10 * min(40, schema.num_classes) if schema.labelled else 100)
+        with replacing(out / "grid.png") as file:
+            contact_sheet(schema.decode(batch["x"]), batch["y"].numpy(), schema).save(file, format="PNG")
+
+    @staticmethod
+    def scores(*, train: Batch, test: Batch, synthetic: Batch, seed: int, **_: Any) -> dict[str, Any]:
+        """Whether they are memorised pixel by pixel."""
+        parts = (part["x"] for part in (train, test, synthetic))
+        pixels = (x[chosen(len(x), PAIRS, seed)].flatten(1).float() for x in parts)
+        return {"memorisation": {"in_pixels": memorisation(*pixels)}}
+
+    @staticmethod
+    def facts(schema: ImageSchema, rows: Batch, splits: dict[str, Table]) -> Iterator[tuple[str, str]]:
+        """See :meth:`Kind.facts`."""
+        seen = tuple(rows["x"].shape[2:])
+        own = (schema.height, schema.width)
+        colour = COLOURS.get(schema.channels, f"{schema.channels} channels")
+        fitted = "" if own == seen else f", seen by the networks as {seen[0]}×{seen[1]} ({schema.fit})"
+        yield "pictures", f"{own[0]}×{own[1]}, {colour}{fitted}"
+        x = rows["x"][:: max(1, len(rows["x"]) // 2000)]
+        levels = len(torch.unique(x))
+        alike = bool((x == x[:1]).all())
+        yield (
+            "values",
+            f"{int(x.min())} to {int(x.max())} of 255, mean {float(x.float().mean()):.0f}, {levels} levels"
+            + ("; all pictures are alike" if alike and len(x) > 1 else ""),
+        )
+
+    @staticmethod
+    def gallery(schema: ImageSchema, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
+        """See :meth:`Kind.gallery`."""
+        pairs = zip(*(schema.decode(schema.prepare(batch)["x"]) for batch in (made, near)), captions, strict=True)
+        return tag(
+            "div",
+            *(
+                tag(
+                    "figure",
+                    _picture(sample, f"sample {k}{of}"),
+                    _picture(neighbour, f"training picture nearest to sample {k}"),
+                    tag("figcaption", caption),
+                )
+                for k, (sample, neighbour, caption) in enumerate(pairs, 1)
+                for of in (f" of class {caption}" if caption else "",)
+            ),
+            class_="gallery",
+        )
+
+
+def _picture(picture: np.ndarray, alt: str) -> Html:
+    """A picture uint8 (H, W, C), at most 64 pixels wide or high; where PNG is large, as JPEG."""
+    image = as_image(picture)
+    reduced = max(image.size) > SIDE
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    data = _bytes(image, "png", optimize=True)
+    kind = "png"
+    if len(data) > 4096 and image.mode in ("L", "RGB"):
+        kind, data = "jpeg", _bytes(image, "jpeg", quality=90)
+    return tag("img", alt=alt, src=data_uri(data, kind), **({"class_": "smooth"} if reduced else {}))
+
+
+def _bytes(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

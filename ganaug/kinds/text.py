@@ -1,0 +1,63 @@
+"""Sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from datamodules.base import Table
+from datamodules.schema import Batch
+from datamodules.text.schema import UNKNOWN, TextSchema
+from ganaug.classifiers import TextClassifier
+from ganaug.evaluation.markup import Html, table_of
+from ganaug.evaluation.text import text_scores
+from ganaug.kind import Kind
+
+
+class Sentences(Kind):
+    """See :class:`~ganaug.kind.Kind`."""
+
+    name = "text"
+    classifier = TextClassifier
+    gallery_note = "Beside each the training sentence nearest to it."
+    scores = staticmethod(text_scores)
+
+    @staticmethod
+    def preview(schema: TextSchema, batch: Batch) -> list[tuple[str, str]]:
+        """A class and a sentence in each row of a table, by class."""
+        rows = zip(batch["y"].tolist(), schema.decode(batch["x"]), strict=True)
+        return [(schema.class_name(y), text) for y, text in sorted(rows, key=lambda row: row[0])]
+
+    @staticmethod
+    def inputs(schema: TextSchema, rows: Batch) -> list[str]:
+        """N sentences."""
+        return schema.decode(rows["x"])
+
+    @staticmethod
+    def facts(schema: TextSchema, rows: Batch, splits: dict[str, Table]) -> Iterator[tuple[str, str]]:
+        """See :meth:`Kind.facts`."""
+        length = rows["length"].numpy() - schema.ends
+        low, middle, high, most = (int(q) for q in np.quantile(length, [0, 0.5, 0.99, 1]))
+        yield (
+            "lengths",
+            f"{low} to {most} tokens, half at most {middle}, 99 % at most {high}; each row takes {schema.max_length}",
+        )
+        unknown = []
+        for name, table in splits.items():
+            if len(table) and schema.ends:
+                count = int((table.fields["x"] == UNKNOWN).sum())
+                total = int(table.fields["length"].sum()) - len(table)
+                unknown.append(f"{name} {100 * count / max(1, total):.2g} %")
+        words = len(schema.words) - schema.ends
+        beyond = f"; unknown tokens: {', '.join(unknown)}" if unknown else ""
+        yield "vocabulary", f"{words:,} tokens ({schema.tokenizer}{', lower case' if schema.lowercase else ''}){beyond}"
+
+    @staticmethod
+    def gallery(schema: TextSchema, made: Batch, near: Batch, captions: Sequence[str]) -> Html:
+        """See :meth:`Kind.gallery`."""
+        samples, neighbours = schema.decode(made["x"]), schema.decode(near["x"])
+        order = torch.argsort(made["y"], stable=True).tolist()
+        head = [*(["class"] if schema.labelled else []), "sample", "nearest training sentence"]
+        return table_of(head, ([*([captions[k]] if schema.labelled else []), samples[k], neighbours[k]] for k in order))
