@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from datamodules.base import GANDataModule, Stream, StreamLoader, Table, as_is
 from datamodules.errors import InputError
+from datamodules.lightning_internals import batches_begun
 from datamodules.schema import Batch, Schema
 from datamodules.store import read_samples
 
@@ -158,8 +160,7 @@ class AugmentedDataModule(LightningDataModule):
         rank, world, step = 0, 1, None
         if self.trainer is not None:
             rank, world = self.trainer.global_rank, self.trainer.world_size
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress
-            step = lambda: progress.total.ready  # noqa: E731
+            step = partial(batches_begun, self.trainer)
         steps = self.real.steps_per_epoch or max(1, len(self.train) // (self.batch_size * world))
         stream = Stream(len(self.train), self.batch_size, steps, self.seed, rank, world, step)
         return self._loader(self.train, StreamLoader, sampler=stream, batch_size=self.batch_size)
@@ -187,7 +188,7 @@ class AugmentedDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The number of training batches handed out, and what their order was drawn from."""
-        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
+        step = batches_begun(self.trainer) if self.trainer else 0
         return {"step": step, **self._order()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

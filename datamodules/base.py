@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from datamodules.errors import InputError
+from datamodules.lightning_internals import batches_begun
 from datamodules.options import Remembering, in_range
 from datamodules.schema import Batch, Schema
 
@@ -300,8 +302,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         if self.trainer is not None:
             rank, world = self.trainer.global_rank, self.trainer.world_size
             # Asked of Lightning's own count, which a checkpoint restores, so that nobody has to fast-forward.
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress
-            step = lambda: progress.total.ready  # noqa: E731
+            step = partial(batches_begun, self.trainer)
         rows = self._pass()
         steps = self.steps_per_epoch or max(1, len(rows) // (self.batch_size * world))
         stream = Stream(rows, self.batch_size, steps, self.seed, rank, world, step)
@@ -338,7 +339,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
 
     def state_dict(self) -> dict[str, Any]:
         """The number of training batches handed out, and what their order was drawn from."""
-        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready if self.trainer else 0
+        step = batches_begun(self.trainer) if self.trainer else 0
         return {"step": step, **self._order}
 
     @property

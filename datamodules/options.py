@@ -8,6 +8,7 @@ import inspect
 import math
 import os
 import types
+from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -227,7 +228,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-class Remembering(type):
+class Remembering(ABCMeta):
     """Of a class whose arguments are checked before an object is made, and whose objects know them.
 
     By its call, and not in ``__new__`` or ``__init__``, whose signatures the command line reads.

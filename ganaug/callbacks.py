@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule
+from datamodules.lightning_internals import forget_processes
 from datamodules.options import LARGEST, Remembering, in_range
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch
@@ -207,8 +208,7 @@ class LastCheckpoint(Checkpoint, metaclass=Remembering):
             rank_zero_info(f"told to stop: saved {self.path(trainer)} at step {trainer.global_step}")
             if number == signal.SIGUSR1 and trainer.is_global_zero:
                 queue_again()
-            # The others end now, too; Lightning would take that for a failure and kill this process meanwhile.
-            getattr(trainer.strategy.launcher, "procs", []).clear()
+            forget_processes(trainer)
             raise Stopped(128 + number)
 
     def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]

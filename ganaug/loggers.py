@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from datamodules.manifest import replacing
+from datamodules.files.manifest import replacing
 from ganaug.evaluation.figures import pixels
 
 Table = Sequence[tuple[str, str]]  # a class and a sentence in each row

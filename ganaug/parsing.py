@@ -18,11 +18,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_info
 
 import datamodules
 from datamodules import GANDataModule, InputError, Schema
+from datamodules.lightning_internals import kill_processes, leave_signals_alone
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.commands.augment import augment
@@ -247,7 +247,7 @@ class CLI(LightningCLI):
             raise InputError(str(error)) from error
         # Lightning's handlers would take the place of ours, and only take a note: of a run that no batch follows, or
         # that waits for another process, nothing would come of it.
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        leave_signals_alone(trainer)
         return trainer
 
     def _instantiate_trainer(self, config: Any, callbacks: list[Any]) -> Trainer:
@@ -261,8 +261,7 @@ class CLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except BaseException:
-            if isinstance(launcher := self.trainer.strategy.launcher, _SubprocessScriptLauncher):
-                launcher.kill(signal.SIGKILL)
+            kill_processes(self.trainer, signal.SIGKILL)
             raise
 
     def before_fit(self) -> None:

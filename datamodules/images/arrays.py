@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.archive import Archive
 from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.files.archive import Archive
 from datamodules.images.blank import Look
 from datamodules.images.ranges import Extent, Range, asked_range, beyond, found_range
 from datamodules.images.sources import ImageModule

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import Split
 from datamodules.errors import InputError
+from datamodules.files.manifest import folder_names, read_manifest
 from datamodules.images.files import (
     ENDINGS,
     GREY,
@@ -30,7 +31,6 @@ from datamodules.images.files import (
 )
 from datamodules.images.ranges import Extent, Range, found_range
 from datamodules.images.splits import split_folders
-from datamodules.manifest import folder_names, read_manifest
 
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")

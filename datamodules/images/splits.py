@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datamodules.base import Split
 from datamodules.errors import InputError
-from datamodules.manifest import read_manifest
+from datamodules.files.manifest import read_manifest
 
 NAMES: dict[str, Split] = {  # whatever their case
     "train": "train",

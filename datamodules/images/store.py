@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from datamodules.errors import InputError
+from datamodules.files.manifest import folder_names, make_folder, replacing
 from datamodules.images.arrays import ImageSource
 from datamodules.images.files import MODES, as_image, read_picture
 from datamodules.images.listing import picture_folders
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import cropped_size
-from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.schema import Batch
 from datamodules.store import Store, own_ids
 

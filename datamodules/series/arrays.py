@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from datamodules.archive import Archive
 from datamodules.errors import InputError
+from datamodules.files.archive import Archive
 from datamodules.series.base import SeriesModule, SeriesRows
 
 Missing = Literal["raise", "interpolate", "mask"]

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import stratified_split
 from datamodules.errors import InputError
+from datamodules.files.cells import Marks, Separator
 from datamodules.options import in_range
 from datamodules.series.arrays import Missing, check_missing, static_fields
 from datamodules.series.base import SeriesModule
@@ -18,7 +19,6 @@ from datamodules.series.roles import Roles, find
 from datamodules.series.schema import LONGEST
 from datamodules.series.tables import SERIES_ID, SeriesTable
 from datamodules.series.windows import cut
-from datamodules.tables.cells import Marks, Separator
 
 
 class SeriesFile(SeriesModule):

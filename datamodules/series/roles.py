@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datamodules.errors import InputError
-from datamodules.manifest import read_manifest
+from datamodules.files.manifest import read_manifest
 from datamodules.schema import Schema
 from datamodules.series.schema import STEP, SeriesSchema
 

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.errors import InputError, reason_of
+from datamodules.files.cells import DIGITS, rounded
+from datamodules.files.dates import written, zone_of
 from datamodules.options import in_range
 from datamodules.schema import Schema
-from datamodules.tables.cells import DIGITS, rounded
-from datamodules.tables.dates import written, zone_of
 
 Scaler = Literal["min_max", "standard", "robust"]
 LONGEST = 2**20  # steps
@@ -49,7 +49,7 @@ class SeriesSchema(Schema):
         time: name of the time column; without one, samples are written with a number, ``step``.
         start: first time of the source: a number, or a date in ISO format.
         zone: of dates: a name such as ``Europe/Berlin``, an offset such as ``+05:30``, or empty where none is said.
-        time_format: how dates are written, as :func:`~datamodules.tables.dates.written` has it.
+        time_format: how dates are written, as :func:`~datamodules.files.dates.written` has it.
         frequency: time from step to step: a number, or for dates an alias of pandas such as ``h`` or ``5min``.
         intervals: whether the first of the columns is the time since the step before (0 at the first), from which the
             time column is made: irregular sampling.

@@ -11,7 +11,8 @@ import torch
 from torch.nn.functional import pad
 
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, replacing
+from datamodules.files.table import no_parquet
 from datamodules.schema import Batch
 from datamodules.series.arrays import SeriesSource
 from datamodules.series.roles import Roles, find
@@ -19,7 +20,6 @@ from datamodules.series.schema import SeriesSchema
 from datamodules.series.tables import SeriesTable
 from datamodules.series.windows import cut
 from datamodules.store import Store, own_ids
-from datamodules.tables.file import no_parquet
 
 
 def write_series(

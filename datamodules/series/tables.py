@@ -10,13 +10,13 @@ import pandas as pd
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.errors import InputError
+from datamodules.files.cells import Marks, decimals_of
+from datamodules.files.dates import Dates, zone_of
+from datamodules.files.table import TableFile, class_ids
 from datamodules.labels import LABEL, quoted, stripped, unknown
 from datamodules.series.arrays import Missing, fill
 from datamodules.series.roles import Roles
 from datamodules.series.schema import STEP
-from datamodules.tables.cells import Marks, decimals_of
-from datamodules.tables.dates import Dates, zone_of
-from datamodules.tables.file import TableFile, class_ids
 
 INTERVAL = "interval"
 STATES, MOST_STATES = 50, 1000  # most different words that are learnt unasked, and at all

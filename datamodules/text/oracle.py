@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datamodules.archive import Archive
 from datamodules.base import GANDataModule, Table
 from datamodules.errors import InputError
+from datamodules.files.archive import Archive
 from datamodules.options import LARGEST, in_range
 from datamodules.text.schema import TextSchema
 

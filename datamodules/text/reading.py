@@ -13,10 +13,10 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
+from datamodules.files.cells import text_of
+from datamodules.files.manifest import folder_names, read_manifest
 from datamodules.labels import LABEL, is_whole, stripped, unknown
-from datamodules.manifest import folder_names, read_manifest
 from datamodules.schema import label_ids
-from datamodules.tables.cells import text_of
 from datamodules.text.schema import TextSchema
 
 ENDINGS = (".jsonl", ".csv", ".tsv", ".txt")

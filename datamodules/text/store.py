@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.errors import InputError
+from datamodules.files.manifest import folder_names, make_folder, replacing
 from datamodules.labels import LABEL
-from datamodules.manifest import folder_names, make_folder, replacing
 from datamodules.schema import Batch
 from datamodules.store import Store, own_ids
 from datamodules.text.reading import TEXT, TextSource

@@ -29,7 +29,7 @@ from rich.text import Text
 
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
-from datamodules.manifest import replacing
+from datamodules.files.manifest import replacing
 from datamodules.options import checked, in_range
 from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, replacing
 from datamodules.options import checked, in_range
 from datamodules.rows import chosen, joined, stored_rows
 from datamodules.schema import Batch

@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from torch.onnx import OnnxExporterError
 
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, replacing
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from datamodules.base import requests
 from datamodules.errors import InputError, reason_of
-from datamodules.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.files.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.options import checked, in_range
 from datamodules.schema import Batch
 from datamodules.store import store_of

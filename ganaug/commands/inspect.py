@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from datamodules import GANDataModule
+from datamodules.files.manifest import make_folder, replacing
 from datamodules.images.files import as_image
-from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked
 from datamodules.schema import Schema
 from ganaug.evaluation.facts import as_table, duplicates, facts

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from datamodules.manifest import replacing
+from datamodules.files.manifest import replacing
 
 
 def blank_figure(width: float, height: float, **options: Any) -> Figure:

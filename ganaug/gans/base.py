@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.core.optimizer import (
-    LightningOptimizer,
-    _init_optimizers_and_lr_schedulers,
-    do_nothing_closure,
-)
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -23,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
+from datamodules.lightning_internals import align_loggers, attached, count_step, made_optimizers, silence_optimizers
 from datamodules.options import LARGEST, RANGES, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
@@ -70,7 +67,8 @@ class GAN(LightningModule, metaclass=Remembering):
     after_classes = 0
 
     def __init_subclass__(cls) -> None:
-        GAN.models[cls.__name__] = cls
+        if hasattr(cls, "schema_kind"):  # a base of models has none
+            GAN.models[cls.__name__] = cls
 
     def __init__(self, schema: Schema, seed: int, clip: float | None, accumulate: int) -> None:
         super().__init__()
@@ -115,9 +113,9 @@ class GAN(LightningModule, metaclass=Remembering):
     # ---- what a subclass gives ----
 
     @property
+    @abstractmethod
     def phases(self) -> Sequence[tuple[str, int | None]]:
         """(name, number of steps) in order; the last one has no end."""
-        raise NotImplementedError
 
     @property
     def hp(self) -> Any:
@@ -145,17 +143,17 @@ class GAN(LightningModule, metaclass=Remembering):
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""
         return y if self.conditional else torch.zeros_like(y)
 
+    @abstractmethod
     def latent(self, indices: Tensor, seed: int) -> Tensor:
         """Latents (B, …), row i from (seed, indices[i]) alone, on the model's device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(self, latent: Tensor, labels: Tensor, **options: Any) -> Batch:
         """Samples from the averaged generator, a deterministic function of latents (B, …) and labels (B,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judged(self, batch: Batch) -> Tensor:
         """D's logits (B,) of rows as the model sees them, on the model's device."""
-        raise NotImplementedError
 
     def augmented(self, batch: Batch) -> Batch | None:
         """Rows after all that is done to them before D sees them, each of them; None where nothing is."""
@@ -250,12 +248,8 @@ class GAN(LightningModule, metaclass=Remembering):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the phase that the step count says."""
         torch.manual_seed(stream_seed("train", self.seed, self.global_rank, self.step))
-        loop = self.trainer.fit_loop.epoch_loop
-        loop._batches_that_stepped = self.step  # loggers' axis, which is one too far after a run that had ended
-        for optimizer in self.trainer.strategy._lightning_optimizers:  # each would count its own steps
-            optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
-            if self.trainer.world_size > 1:
-                optimizer._on_before_step = partial(self.average_gradients, optimizer)
+        align_loggers(self.trainer)
+        silence_optimizers(self.trainer, self.average_gradients if self.trainer.world_size > 1 else None)
         step: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"{self.phase(self.step)}_step")
         losses = {name: loss.detach() for name, loss in step(batch).items()}
         self._refuse_divergence(losses)
@@ -263,8 +257,7 @@ class GAN(LightningModule, metaclass=Remembering):
             self.log_dict(losses, prog_bar=True)
             for name, its in zip(self.optimizer_names, self._optimizers(), strict=True):
                 self.log(f"lr/{name}", its.param_groups[0]["lr"])
-        loop.manual_optimization.optim_step_progress.increment_ready()
-        loop.manual_optimization.optim_step_progress.increment_completed()
+        count_step(self.trainer)
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Lightning's, without DDP's reducer."""
@@ -307,7 +300,7 @@ class GAN(LightningModule, metaclass=Remembering):
         now = {name: self.hparams[name] for name in self._changed if name in self.hparams}
         self.hparams.update({name: self._changed[name] for name in now})
         try:
-            return _init_optimizers_and_lr_schedulers(self)[0]
+            return made_optimizers(self)
         finally:
             self.hparams.update(now)
 
@@ -361,7 +354,7 @@ class GAN(LightningModule, metaclass=Remembering):
             if not whole:
                 raise DivergedError(f"{name} is not finite at step {self.step}: training diverged; not saved")
         gradients = {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
-        if self._trainer is not None and self.trainer.world_size > 1:  # each process has summed those of its own rows
+        if attached(self) and self.trainer.world_size > 1:  # each process has summed those of its own rows
             gradients = {name: cast(Tensor, self.all_gather(gradient)) for name, gradient in gradients.items()}
         checkpoint["ganaug"] = {
             "format": FORMAT,

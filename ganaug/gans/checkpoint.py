@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 from torch import Tensor, nn
 
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, replacing
 
 FORMAT = 1  # of the checkpoint; raised when an older file can no longer be read
 PARTS: dict[str, type] = {  # of a checkpoint, where it has them

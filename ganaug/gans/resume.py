@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
+from datamodules.lightning_internals import counters
 from ganaug.gans.checkpoint import Unfit
 
 LARGEST = 2**53  # that a counter may have reached
@@ -75,12 +76,12 @@ def check_progress(checkpoint: Mapping[str, Any], trainer: Trainer) -> None:
     loaders = loop.get("state_dict", {}).get("combined_loader", [])
     if not isinstance(loaders, list) or len(loaders) > 1 or not all(isinstance(one, dict) for one in loaders):
         raise Unfit("the position in its data is damaged")
-    if not _count(loop.get("epoch_loop.state_dict", {}).get("_batches_that_stepped", 0)):
-        raise Unfit("its counter _batches_that_stepped is damaged")
-    seen = loop.get("epoch_loop.batch_progress", {}).get("total", {}).get("ready")
-    steps = loop.get("epoch_loop.manual_optimization.optim_step_progress", {}).get("total", {}).get("completed")
-    if steps != checkpoint["global_step"] or seen not in (steps, (steps or 0) + 1):
-        raise Unfit(f"its counters contradict each other: step {checkpoint['global_step']}, {steps} and {seen} batches")
+    count = counters(checkpoint)
+    if not _count(count["axis"]):
+        raise Unfit("its counter of the loggers' steps is damaged")
+    seen, steps = count["batches"], count["steps"]
+    if steps != step or seen not in (steps, (steps or 0) + 1):
+        raise Unfit(f"its counters contradict each other: step {step}, {steps} and {seen} batches")
     for callback in getattr(trainer, "callbacks", []):
         states = checkpoint.get("callbacks", {})
         if callback.state_key in states:

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from datamodules.base import Table
+from datamodules.files.manifest import replacing
 from datamodules.images.files import as_image
 from datamodules.images.schema import ImageSchema
-from datamodules.manifest import replacing
 from datamodules.rows import chosen
 from datamodules.schema import Batch
 from ganaug.classifiers import ImageClassifier

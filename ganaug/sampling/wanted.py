@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.files.table import TableFile
 from datamodules.options import in_range
 from datamodules.series.schema import SeriesSchema
-from datamodules.tables.file import TableFile
 from ganaug.gans.base import GAN
 
 MOST = 10**9  # samples

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from datamodules.base import GANDataModule, levelled
 from datamodules.errors import InputError
-from datamodules.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, replacing
 from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.callbacks import LastCheckpoint

@@ -14,7 +14,7 @@ from typing import Any
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
-from datamodules.manifest import folder_names, make_folder, replacing
+from datamodules.files.manifest import folder_names, make_folder, replacing
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.training import Precision

@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib
 
-from datamodules.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, replacing
 from ganaug.evaluation.markup import Html, escaped, folded, page, plotted, table_of, tag
 from ganaug.study.gallery import gallery_of
 from ganaug.study.plots import PLOTS, bars, curves, difference_figure, in_order, ratio_figure, score_figure

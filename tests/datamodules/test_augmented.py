@@ -15,8 +15,8 @@ from torchvision.models import resnet18
 
 from datamodules import AugmentedDataModule, Digits, GANDataModule, Grammar, ImageFolder, InputError, Signals, Table
 from datamodules.base import Stream
+from datamodules.files.manifest import write_manifest
 from datamodules.images.store import write_images
-from datamodules.manifest import write_manifest
 from datamodules.series.store import write_series
 from datamodules.store import read_samples
 from datamodules.text.store import write_texts

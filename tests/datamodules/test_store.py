@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from datamodules import ImageArrays, ImageFolder, ImageSchema, InputError, TextFile, TextSchema
+from datamodules.files.manifest import folder_names, read_manifest, write_manifest
 from datamodules.images.store import read_images, write_images
-from datamodules.manifest import folder_names, read_manifest, write_manifest
 from datamodules.text.schema import SPECIAL, build_vocabulary
 from datamodules.text.store import read_texts, write_texts
 from ganaug.evaluation.contact_sheet import contact_sheet

@@ -6,97 +6,27 @@ import copy
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from datamodules.base import StreamLoader, Table
 from datamodules.errors import InputError
+from datamodules.lightning_internals import attached
 from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch
 from datamodules.text.schema import TextSchema
-from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
-from ganaug.gans.losses import LOSSES
 from ganaug.gans.randomness import draw_rows
 from ganaug.gans.seqgan.discriminator import Discriminator
-from ganaug.gans.seqgan.reinforce import Baseline, Reduction, Rescale, advantages, entropy, policy_loss
-from ganaug.gans.seqgan.rollout import Sampler, restrict, values, walk
+from ganaug.gans.seqgan.presets import PRESETS
+from ganaug.gans.seqgan.reinforce import Baseline, Reduction, Rescale
+from ganaug.gans.seqgan.rollout import Sampler, walk
+from ganaug.gans.seqgan.training import SeqGANTraining
 from ganaug.networks.decoder import DECODERS, Decoder
 from ganaug.runtime.devices import seeded
 
-# After 23 passes over 420 questions a fiftieth of the samples were copies of training questions, after 14 over 4,500 an
-# eighth, and after 500 over 120 nearly all.
-PASSES = 50
 Reward = Literal["probability", "logit", "constant", "shuffled"]
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The official code's networks, schedule and loss (its epochs of 9,984 sequences are 156 batches of 64).
-    "paper": {
-        "conditional": False,
-        "embedding": 32,
-        "hidden": 32,
-        "dropout": 0.0,
-        "ema_decay": 0.0,
-        "d_embedding": 64,
-        "d_dropout": 0.25,
-        "d_l2": 0.2,
-        "d_weight_decay": 0.0,
-        "filters": dict(
-            zip((*range(1, 11), 15, 20), (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160), strict=True)
-        ),
-        "mle_steps": 120 * 156,
-        "discriminator_steps": 50 * 3 * 156,
-        "d_steps": 5 * 3 * 156,
-        "negatives": 156,
-        "negative_epochs": 3,
-        "rollouts": 16,
-        "rollout_every": 1,
-        "rollout_lag": 0.8,
-        "baseline": "none",
-        "whiten": False,
-        "reduction": "sum",
-        "mle_weight": 0.0,
-        "lr_mle": 1e-2,
-        "lr_g": 1e-2,
-        "lr_d": 1e-4,
-        "clip": 5.0,
-    },
-    # Few data: more memory and dropout in G, its average for samples, a smaller D that forgets by weight decay, and a
-    # gradient of less variance that goes on seeing real sentences.
-    "scarce": {
-        "conditional": True,
-        "embedding": 64,
-        "hidden": 128,
-        "dropout": 0.2,
-        "ema_decay": 0.998,
-        "d_embedding": 16,
-        "d_dropout": 0.5,
-        "d_l2": 0.0,
-        "d_weight_decay": 0.5,
-        "filters": {1: 64, 2: 64, 3: 64, 4: 64, 5: 64, 7: 64, 10: 64},
-        "mle_steps": 1000,
-        "discriminator_steps": 1000,
-        "d_steps": 1,
-        "negatives": 4,
-        "negative_epochs": 1,
-        "rollouts": 4,
-        "rollout_every": 4,
-        "rollout_lag": 0.0,
-        "baseline": "difference",
-        "whiten": False,
-        "reduction": "mean",
-        "mle_weight": 0.2,
-        "lr_mle": 5e-3,
-        "lr_g": 5e-3,
-        "lr_d": 4e-3,
-        "clip": 5.0,
-    },
-}
 
-
-class SeqGAN(GAN):
+class SeqGAN(SeqGANTraining):
     """SeqGAN for sentences of up to about a hundred tokens, class-conditional where the data have classes.
 
     Three phases: the generator by maximum likelihood (MLE), the discriminator against what it then writes, and both in
@@ -164,9 +94,7 @@ class SeqGAN(GAN):
         seed: of the initial weights and of the noise in training.
     """
 
-    schema: TextSchema
     schema_kind = "text"
-    optimizer_names = ("mle", "g", "d")
 
     def __init__(
         self,
@@ -220,12 +148,12 @@ class SeqGAN(GAN):
         if generator == "transformer":
             shape |= {"layers": layers, "heads": heads}
         with seeded(seed):
-            self.generator: Decoder = DECODERS[generator](*size, **shape)
+            self.generator = DECODERS[generator](*size, **shape)
             self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
         self.ema = EMA(self.generator, hp.ema_decay)
         self.mle = EMA(self.ema.network, 0.0)  # follows to the end of the first phase and stays there
         self.roller = EMA(self.generator, hp.rollout_lag) if hp.rollout_lag else None
-        self.negatives: tuple[Tensor, Tensor] | None = None  # (S · B, T), (S · B,): a set that D is being shown
+        self.negatives = None
 
     def _check_options(self) -> None:
         hp = self.hp
@@ -243,22 +171,6 @@ class SeqGAN(GAN):
             in_range(f"filters: those of width {width}", count, 1, LARGEST)
         if not any(width <= self.schema.max_length for width in hp.filters):
             raise InputError(f"filters {hp.filters}: none fits into {self.schema.max_length} tokens")
-
-    # ---- set-up ----
-
-    @property
-    def phases(self) -> list[tuple[str, int | None]]:
-        """MLE, D alone, adversarial."""
-        return [("mle", self.hp.mle_steps), ("discriminator", self.hp.discriminator_steps), ("adversarial", None)]
-
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam: for G by likelihood, for G by reward, for D."""
-        hp, options = self.hp, self.adam
-        return [
-            torch.optim.Adam(self.generator.parameters(), hp.lr_mle, **options),
-            torch.optim.Adam(self.generator.parameters(), hp.lr_g, **options),
-            torch.optim.AdamW(self.discriminator.parameters(), hp.lr_d, weight_decay=hp.d_weight_decay, **options),
-        ]
 
     # ---- likelihood ----
 
@@ -278,157 +190,12 @@ class SeqGAN(GAN):
             losses = self._token_losses(network, batch, temperature=temperature)
         return losses.sum(1) / batch["length"].to(losses.device)
 
-    def _token_losses(self, network: Decoder, batch: Batch, dropout: float = 0.0, temperature: float = 1.0) -> Tensor:
-        """Cross-entropy of each token, (B, T), 0 on padding."""
-        x = batch["x"].to(self.device)
-        logits = network(x, self.classes(batch["y"].to(self.device)), dropout).float()  # (B, T, V)
-        if temperature != 1:
-            logits = logits / temperature
-        targets = x.masked_fill(~self._real(x, batch["length"]), -100)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape)
-
-    @staticmethod
-    def _real(x: Tensor, length: Tensor) -> Tensor:
-        """Which places of x (B, T) are no padding, (B, T)."""
-        return torch.arange(x.shape[1], device=x.device) < length.to(x.device)[:, None]
-
-    # ---- training ----
-
-    def on_train_start(self) -> None:
-        """Say so where the first phase may learn the sentences by heart."""
-        super().on_train_start()
-        loader = self.trainer.train_dataloader
-        if self.step >= self.hp.mle_steps or not isinstance(loader, StreamLoader):
-            return
-        rows, batch = len(cast(Table, loader.dataset)), (loader.batch_size or 1) * self.trainer.world_size
-        if self.hp.mle_steps * batch > PASSES * rows:
-            rank_zero_warn(
-                f"mle_steps {self.hp.mle_steps}: {self.hp.mle_steps * batch / rows:.0f} passes over {rows} sentences by"
-                " likelihood may learn them by heart, so that samples are copies: about"
-                f" {max(1, PASSES * rows // (2 * batch))} would be {PASSES // 2} passes (--model.mle_steps)"
-            )
-
-    def mle_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of G towards the real sentences: mean cross-entropy of a token."""
-        optimizer, _, _ = cast(list[LightningOptimizer], self.optimizers())
-        with self.toggled_optimizer(optimizer):
-            loss = self._token_losses(self.generator, batch, self.hp.dropout).sum() / batch["length"].sum()
-            self.update(optimizer, loss, self.step)
-        self._average(self.step, self.step)
-        self.mle.update(self.ema.network, self.step)
-        return {"loss/mle": loss}
-
-    def discriminator_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of D, as in the adversarial phase."""
-        return self._step_d(batch, self.step - self.hp.mle_steps)
-
-    def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Every ``d_steps`` batches one update of G by policy gradient, and then, in each, one of D."""
-        step = self.step - self.hp.mle_steps - self.hp.discriminator_steps
-        turn, remainder = divmod(step, self.hp.d_steps)
-        losses = {}
-        if remainder == 0:
-            losses = self._step_g(batch, turn)
-            self._average(turn, self.hp.mle_steps + turn)
-        return losses | self._step_d(batch, self.hp.discriminator_steps + step)
-
-    def _average(self, turn: int, updates: int) -> None:
-        if (turn + 1) % self.accumulate == 0:
-            self.ema.update(self.generator, updates // self.accumulate)
-
-    def _step_d(self, batch: Batch, turn: int) -> dict[str, Tensor]:
-        _, _, optimizer = cast(list[LightningOptimizer], self.optimizers())
-        hp, real, y = self.hp, batch["x"], self.classes(batch["y"])
-        labels = y.repeat(hp.negatives)
-        whole = self.negatives is not None and len(self.negatives[1]) == len(labels)  # or of another batch size
-        if not whole or turn % (hp.negatives * hp.negative_epochs) == 0:
-            uniform = torch.rand(len(labels), real.shape[1], device=self.device)
-            self.negatives = walk(self.generator, labels, uniform, Sampler(self.schema.ends)).x, labels
-        rows = slice(turn % hp.negatives * len(y), (turn % hp.negatives + 1) * len(y))
-        fake, fake_y = (part[rows] for part in cast(tuple[Tensor, Tensor], self.negatives))
-        with self.toggled_optimizer(optimizer):
-            x, labels = torch.cat([real, fake]), torch.cat([y, fake_y])
-            logits_real, logits_fake = self.discriminator(x, labels, hp.d_dropout).float().chunk(2)
-            adversarial = LOSSES["non_saturating"].discriminator(logits_real, logits_fake) / 2
-            loss, dense = adversarial, self.discriminator.dense
-            if hp.d_l2:
-                loss = loss + hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
-            self.update(optimizer, loss, turn)
-        if self.logging_step:
-            self.log("accuracy/real", (logits_real > 0).float().mean())
-            self.log("accuracy/fake", (logits_fake < 0).float().mean())
-        return {"loss/d": adversarial}
-
-    def _step_g(self, batch: Batch, turn: int) -> dict[str, Tensor]:
-        """One update of G by what its sequences were worth, and by the likelihood of the real batch."""
-        _, optimizer, _ = cast(list[LightningOptimizer], self.optimizers())
-        hp, y = self.hp, self.classes(batch["y"])
-        if turn == 0:
-            optimizer.zero_grad()  # what the likelihood's last batches may have left, short of a step
-        x, advantage, reward = self.play(y, turn)  # (B, T), (B, T), (B,)
-        with self.toggled_optimizer(optimizer):
-            log_policy, real = self.log_policy(x, y), self._real(x, self.schema.lengths(x))
-            loss = policy = policy_loss(log_policy, x, real, advantage, hp.reduction)
-            if hp.entropy_weight:
-                loss = loss - hp.entropy_weight * entropy(log_policy, real)
-            if hp.mle_weight:
-                likelihood = self._token_losses(self.generator, batch, hp.dropout).sum() / batch["length"].sum()
-                loss = loss + hp.mle_weight * likelihood
-            self.update(optimizer, loss, turn)
-        if self.roller is not None:
-            self.roller.update(self.generator, 10**9)  # its own decay from the first step on
-        if self.logging_step:
-            self.log("reward", reward.mean())
-            self.log("entropy", entropy(log_policy.detach(), real))
-            self.log("advantage/deviation", advantage[real].std())
-        return {"loss/g": policy}
-
-    def log_policy(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log-probabilities (B, T, V) of G as it samples, along sequences x (B, T) of classes y (B,)."""
-        logits = self.generator(x, y).float()
-        if self.schema.ends:
-            logits = restrict(logits, slice(None))
-        log_policy: Tensor = logits.log_softmax(2)
-        return log_policy
-
-    def play(self, y: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sequences of classes y (B,), what each token of them was worth, and D's reward of each.
-
-        Returns:
-            Token ids (B, T), advantages (B, T), 0 on padding, and rewards (B,).
-        """
-        hp, length = self.hp, self.schema.max_length
-        uniform = torch.rand(len(y), length, device=self.device)
-        past = walk(self.generator, y, uniform, Sampler(self.schema.ends), keep=self.roller is None)
-        policy = self.generator
-        if self.roller is not None:
-            if turn == 0:
-                self.roller.network.load_state_dict(self.generator.state_dict())
-            policy = cast(Decoder, self.roller.network)
-            past = walk(policy, y, past.x, keep=True)
-        first = 0 if hp.baseline == "difference" else hp.rollout_every
-        prefixes = range(first, min(length, len(past.features)), hp.rollout_every)
-        value = values(
-            policy, self.discriminator, self.reward, past, y, prefixes, hp.rollouts, self.schema.ends
-        )  # (T + 1, B)
-        if hp.reward == "shuffled":
-            value = value[:, torch.randperm(len(y), device=value.device)]
-        real = self._real(past.x, self.schema.lengths(past.x))
-        advantage = advantages(value, real, hp.rollout_every, hp.baseline, hp.rescale, hp.whiten)
-        return past.x, advantage, value[-1]
-
-    def reward(self, logits: Tensor) -> Tensor:
-        """What D's logits (B,) are worth, (B,)."""
-        if self.hp.reward == "constant":
-            return torch.ones_like(logits)
-        return logits if self.hp.reward == "logit" else torch.sigmoid(logits)
-
     # ---- checkpoints ----
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The samples that D is being shown, too, of every rank."""
         super().on_save_checkpoint(checkpoint)
-        if self.negatives is not None and self._trainer is not None:
+        if self.negatives is not None and attached(self):
             ranks = [cast(Tensor, self.all_gather(part)).view(-1, *part.shape) for part in self.negatives]
             checkpoint["ganaug"]["negatives"] = [part.to("cpu", torch.int32) for part in ranks]
 

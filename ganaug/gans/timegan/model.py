@@ -2,103 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
-from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
 from ganaug.gans.randomness import draw_rows
 from ganaug.gans.timegan.lengths import Frames
-from ganaug.gans.timegan.losses import (
-    autocorrelation_loss,
-    change_loss,
-    correlation_loss,
-    mean,
-    moment_loss,
-    root,
-    sliced_loss,
-)
+from ganaug.gans.timegan.presets import PRESETS
 from ganaug.gans.timegan.recurrent import Cell, Recurrent
+from ganaug.gans.timegan.training import TimeGANTraining
 from ganaug.runtime.devices import seeded
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The official code's networks, weights and schedule; a joint step of its is three batches here.
-    "paper": {
-        "conditional": False,
-        "series_latent": False,
-        "hidden": 24,
-        "layers": 3,
-        "autoencoder_steps": 50_000,
-        "supervisor_steps": 50_000,
-        "g_steps": 2,
-        "d_batch": "fresh",
-        "d_threshold": 0.15,
-        "correlation_weight": 0.0,
-        "autocorrelation_weight": 0.0,
-        "change_weight": 0.0,
-        "sliced_weight": 0.0,
-        "matching_weight": 0.0,
-        "ema_decay": 0.0,
-        "lr": 1e-3,
-        "lr_g": 1e-3,
-        "lr_d": 1e-3,
-        "decay_steps": 0,
-    },
-    # Few data and few steps: a wider latent space, shorter phases, more of the data's statistics to go by, a generator
-    # that learns faster than D, and samples from averaged weights.
-    "scarce": {
-        "conditional": True,
-        "series_latent": True,
-        "hidden": None,
-        "layers": 2,
-        "autoencoder_steps": 1000,
-        "supervisor_steps": 300,
-        "g_steps": 2,
-        "d_batch": "same",
-        "d_threshold": 0.0,
-        "correlation_weight": 10.0,
-        "autocorrelation_weight": 30.0,
-        "change_weight": 3.0,
-        "sliced_weight": 30.0,
-        "matching_weight": 1.0,
-        "ema_decay": 0.995,
-        "lr": 3e-3,
-        "lr_g": 2e-3,
-        "lr_d": 1e-3,
-        "decay_steps": 4000,
-    },
-}
-# What else the batches should agree in, by the option that weighs it: statistics, and distributions within each class.
-STATISTICS = {"correlation_weight": correlation_loss, "change_weight": change_loss}
-DISTANCES = {"sliced_weight": sliced_loss, "autocorrelation_weight": autocorrelation_loss}
 
-
-class Latents(NamedTuple):
-    """What the networks make of a batch on the way to its losses.
-
-    Args:
-        real: H = E(X), (B, T, hidden), with the embedder's graph.
-        free: Ê = G(Z), (B, T, hidden).
-        led: Ĥ = S(Ê), (B, T, hidden).
-    """
-
-    real: Tensor
-    free: Tensor
-    led: Tensor
-
-
-class TimeGAN(GAN):
+class TimeGAN(TimeGANTraining):
     """TimeGAN for series of up to a few hundred steps, class-conditional where the data have classes.
 
     Three phases: embedder and recovery learn to encode series and to bring them back; the supervisor learns to tell
@@ -159,10 +82,8 @@ class TimeGAN(GAN):
         seed: of the initial weights and of the noise in training.
     """
 
-    schema: SeriesSchema
     schema_kind = "series"
     of_data = ("frames",)
-    optimizer_names = ("autoencoder", "supervisor", "embedder", "generator", "discriminator")
 
     def __init__(
         self,
@@ -233,8 +154,7 @@ class TimeGAN(GAN):
             {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
         )
         self.frames = None if schema.fixed and not told else Frames(schema, classes)
-        self._encoded: Tensor | None = None  # (N, T, hidden), what the embedder makes of every training row
-        self._place: Tensor  # of a row among them, by its number
+        self._encoded = None
 
     def _check_options(self) -> None:
         hp = self.hp
@@ -247,248 +167,6 @@ class TimeGAN(GAN):
         self.require("at least 0 and below 1", "ema_decay", "betas")
         if hp.d_threshold and hp.accumulate > 1:
             raise InputError("d_threshold judges single batches: set it to 0, or accumulate to 1")
-
-    # ---- set-up ----
-
-    @property
-    def phases(self) -> list[tuple[str, int | None]]:
-        """Autoencoder, supervisor, joint."""
-        return [("autoencoder", self.hp.autoencoder_steps), ("supervisor", self.hp.supervisor_steps), ("joint", None)]
-
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for embedder and recovery, for the supervisor, and in the third phase for three pairs of networks."""
-        hp, options = self.hp, self.adam
-        coder = [*self.embedder.parameters(), *self.recovery.parameters()]
-        maker = [*self.generator.parameters(), *self.supervisor.parameters()]
-        return [
-            torch.optim.Adam(coder, hp.lr, **options),
-            torch.optim.Adam(self.supervisor.parameters(), hp.lr, **options),
-            torch.optim.Adam(coder, hp.lr, **options),
-            torch.optim.Adam(maker, hp.lr_g, **options),
-            torch.optim.Adam(self.discriminator.parameters(), hp.lr_d, **options),
-        ]
-
-    # ---- a batch as the networks see it ----
-
-    def condition(self, y: Tensor, static: Tensor | None) -> Tensor | None:
-        """What the networks are told of series of classes y (B,), (B, C + S); None where it is nothing."""
-        parts = []
-        if self.conditional and self.schema.num_classes > 1:
-            parts.append(F.one_hot(y, self.schema.num_classes).float())
-        if self.schema.static and self.hp.static == "condition":
-            assert static is not None
-            parts.append(static)
-        return torch.cat(parts, dim=1) if parts else None
-
-    def _told(self, batch: Batch) -> Tensor | None:
-        return self.condition(batch["y"], batch.get("static"))
-
-    def _inside(self, batch: Batch) -> Tensor | None:
-        """Which steps count, (B, T, 1); None where all do."""
-        if self.schema.fixed:
-            return None
-        x = batch["x"]
-        return (torch.arange(x.shape[1], device=x.device) < batch["length"][:, None]).float()[:, :, None]
-
-    def _channels(self, batch: Batch) -> Tensor:
-        """Measurements, and with them the static attributes that are generated along, (B, T, channels)."""
-        if self.channels == self.schema.features:
-            return batch["x"]
-        return torch.cat([batch["x"], batch["static"][:, None].expand(-1, batch["x"].shape[1], -1)], dim=2)
-
-    def _code(self, batch: Batch) -> Tensor:
-        """H = E(X), (B, T, hidden)."""
-        codes: Tensor = self.embedder(self._channels(batch), self._told(batch))
-        return codes
-
-    def _error(self, batch: Batch, recovered: Tensor, inside: Tensor | None) -> Tensor:
-        """Mean squared error of what was measured."""
-        weight = inside
-        if "observed" in batch:
-            extra = self.channels - self.schema.features
-            weight = F.pad(batch["observed"], (0, extra), value=1.0) * (1.0 if inside is None else inside)
-        return mean((recovered - self._channels(batch)).square(), weight)
-
-    @staticmethod
-    def _ahead(latents: Tensor, led: Tensor, inside: Tensor | None) -> Tensor:
-        """Mean squared error of the supervisor's next step: its output at t against the code at t + 1 (eq. 9)."""
-        weight = None if inside is None else inside[:, 1:]
-        return mean((latents[:, 1:] - led[:, :-1]).square(), weight) if latents.shape[1] > 1 else led.sum() * 0.0
-
-    # ---- training ----
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Take note of lengths and static attributes, for samples."""
-        if self.frames is not None:
-            self.frames.see(batch, self.classes(batch["y"]))
-
-    def autoencoder_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of embedder and recovery: 10 √MSE of what comes back (official code; eq. 7 is its square)."""
-        optimizer = self._optimizer("autoencoder")
-        with self.toggled_optimizer(optimizer):
-            error = self._error(batch, self.recovery(self._code(batch)), self._inside(batch))
-            self.update(optimizer, self.hp.reconstruction_weight * root(error), self.step)
-        self._average(("recovery",), self.step)
-        return {"loss/reconstruction": error}
-
-    def supervisor_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of the supervisor alone, on codes of real series."""
-        optimizer, turn = self._optimizer("supervisor"), self.step - self.hp.autoencoder_steps
-        codes = self._codes(batch)
-        with self.toggled_optimizer(optimizer):
-            error = self._ahead(codes, self.supervisor(codes, self._told(batch)), self._inside(batch))
-            self.update(optimizer, error, turn)
-        self._average(("supervisor",), turn)
-        return {"loss/supervised": error}
-
-    def joint_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Generator and supervisor, embedder and recovery, and in its turn the discriminator."""
-        hp = self.hp
-        self._encoded = None
-        step = self.step - hp.autoencoder_steps - hp.supervisor_steps
-        self._decay(step)
-        if hp.d_batch == "fresh":
-            turn, place = divmod(step, hp.g_steps + 1)
-            if place == hp.g_steps:
-                with torch.no_grad():
-                    made = self._make(batch)
-                return self._step_d(batch, made, turn)
-            losses, _ = self._step_g(batch, turn * hp.g_steps + place)
-            return losses
-        losses, made = self._step_g(batch, step)
-        if (step + 1) % hp.g_steps == 0:
-            losses |= self._step_d(batch, made, step // hp.g_steps)
-        return losses
-
-    def _make(self, batch: Batch) -> Latents:
-        """Codes of the batch and of as many generated series, of the same classes and lengths."""
-        told, x = self._told(batch), batch["x"]
-        real = self._code(batch)
-        free = self.generator(self._noise(x), told)
-        return Latents(real, free, self.supervisor(free, told))
-
-    def _noise(self, x: Tensor) -> Tensor:
-        """What the generator is given, (B, T, Z or 2 Z), for a batch (B, T, …)."""
-        return self._joined(torch.rand(len(x), 1 + x.shape[1], self.hp.latent_features, device=x.device))
-
-    def _joined(self, noise: Tensor) -> Tensor:
-        """Noise (B, 1 + T, Z), of which the first row is the whole series', to the generator's input (B, T, …)."""
-        steps = noise[:, 1:]
-        return torch.cat([steps, noise[:, :1].expand_as(steps)], dim=2) if self.hp.series_latent else steps
-
-    def _step_g(self, batch: Batch, turn: int) -> tuple[dict[str, Tensor], Latents]:
-        """One update of generator and supervisor, then one of embedder and recovery, with the codes shared."""
-        hp, told, inside = self.hp, self._told(batch), self._inside(batch)
-        optimizer, coder = self._optimizer("generator"), self._optimizer("embedder")
-        real = self._code(batch)  # its graph is for the embedder's own update
-        codes, both = real.detach(), None if told is None else told.repeat(2, 1)
-        with self.toggled_optimizer(optimizer):
-            free = self.generator(self._noise(codes), told)
-            next_real, led = self.supervisor(torch.cat([codes, free]), both).chunk(2)
-            made = Latents(codes, free.detach(), led.detach())
-            judged = torch.cat([led, free, codes] if hp.matching_weight else [led, free])
-            features = self.discriminator.features(
-                judged, None if told is None else told.repeat(len(judged) // len(codes), 1)
-            )
-            logits_led, logits_free, *_ = torch.split(self.discriminator.out(features), len(codes))
-            recovered = self.recovery(led)
-            adversarial = mean(F.softplus(-logits_led), inside)
-            supervised = self._ahead(codes, next_real, inside)
-            moments = moment_loss(self._channels(batch), recovered, inside)
-            loss = adversarial + hp.gamma * mean(F.softplus(-logits_free), inside)
-            loss = loss + hp.supervised_weight * root(supervised) + hp.moment_weight * moments
-            for name, statistic in STATISTICS.items():
-                if hp[name]:
-                    loss = loss + hp[name] * statistic(self._channels(batch), recovered, inside)
-            for name, distance in DISTANCES.items():
-                if hp[name]:
-                    loss = loss + hp[name] * distance(self._channels(batch), recovered, inside, told)
-            if hp.matching_weight:
-                loss = loss + hp.matching_weight * self._matching(features, inside)
-            self.update(optimizer, loss, turn)
-        with self.toggled_optimizer(coder):
-            error = self._error(batch, self.recovery(real), inside)
-            consistency = self._ahead(real, self.supervisor(real, told), inside)  # with the supervisor as it is now
-            self.update(coder, hp.reconstruction_weight * root(error) + hp.consistency_weight * consistency, turn)
-        self._average(("generator",), turn)
-        self._average(("supervisor",), hp.supervisor_steps + turn)
-        self._average(("recovery",), hp.autoencoder_steps + turn)
-        losses = {"loss/g": adversarial, "loss/moments": moments, "loss/supervised": supervised}
-        return losses | {"loss/reconstruction": error}, made
-
-    @staticmethod
-    def _matching(features: Tensor, inside: Tensor | None) -> Tensor:
-        """Squared distance between the means of D's features on real codes and on those that the supervisor led."""
-        led, _, real = features.chunk(3)
-        if inside is None:
-            return (led.mean((0, 1)) - real.mean((0, 1))).square().mean()
-        count = inside.sum()
-        return (((led - real) * inside).sum((0, 1)) / count).square().mean()
-
-    def _step_d(self, batch: Batch, made: Latents, turn: int) -> dict[str, Tensor]:
-        """One update of D, where its loss is above the threshold."""
-        hp, told, inside = self.hp, self._told(batch), self._inside(batch)
-        optimizer = self._optimizer("discriminator")
-        with self.toggled_optimizer(optimizer):
-            logits = self.discriminator(torch.cat(made), None if told is None else told.repeat(3, 1))
-            real, free, led = logits.chunk(3)
-            loss = mean(F.softplus(-real), inside) + mean(F.softplus(led), inside)
-            loss = loss + hp.gamma * mean(F.softplus(free), inside)
-            if hp.d_threshold:
-                self._update_above(optimizer, loss)
-            else:
-                self.update(optimizer, loss, turn)
-        if self.logging_step:
-            self.log("accuracy/real", mean((real > 0).float(), inside))
-            self.log("accuracy/fake", mean((led < 0).float(), inside))
-        return {"loss/d": loss}
-
-    def _update_above(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
-        """A step where the loss, on average over the processes, is above the threshold."""
-        seen = cast(Tensor, self.all_gather(loss.detach())).mean()
-        adam = optimizer.optimizer
-        if not adam.param_groups[0]["fused"]:  # not the defaults: a checkpoint's groups may say otherwise
-            if float(seen) > self.hp.d_threshold:
-                self.update(optimizer, loss, 0)
-            return
-        # Asking a GPU which it is would stall it. Fused Adam leaves everything as it is, its count too, where it is
-        # told of an infinite gradient: that is how torch's gradient scaler skips a step.
-        adam.found_inf = (seen <= self.hp.d_threshold).float()  # type: ignore[attr-defined]
-        self.update(optimizer, loss, 0)
-        del adam.found_inf  # type: ignore[attr-defined]
-
-    def _optimizer(self, name: str) -> LightningOptimizer:
-        return cast(list[LightningOptimizer], self.optimizers())[self.optimizer_names.index(name)]
-
-    def _average(self, names: tuple[str, ...], turn: int) -> None:
-        if (turn + 1) % self.accumulate == 0:
-            for name in names:
-                cast(EMA, self.ema[name]).update(getattr(self, name), turn // self.accumulate)
-
-    def _decay(self, step: int) -> None:
-        """Learning rates of the third phase at its step number ``step``."""
-        hp = self.hp
-        if not hp.decay_steps:
-            return
-        share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / hp.decay_steps)))
-        for name, rate in (("embedder", hp.lr), ("generator", hp.lr_g), ("discriminator", hp.lr_d)):
-            for group in self._optimizer(name).param_groups:
-                group["lr"] = rate * share
-
-    def _codes(self, batch: Batch) -> Tensor:
-        """What the embedder makes of the batch; looked up where every training row's is known (the second phase)."""
-        table = getattr(self.trainer.train_dataloader, "dataset", None)
-        with torch.no_grad():
-            if "row" not in batch or not isinstance(table, Table) or "row" not in table.fields:
-                return self._code(batch)
-            if self._encoded is None:
-                rows = ({name: field.to(self.device) for name, field in part.items()} for part in table.batches())
-                self._encoded = torch.cat([self._code(part) for part in rows])
-                number = table.fields["row"]
-                self._place = torch.zeros(int(number.max()) + 1, dtype=torch.long)
-                self._place[number] = torch.arange(len(number))
-                self._place = self._place.to(self.device)
-            return self._encoded[self._place[batch["row"]]]
 
     def judged(self, batch: Batch) -> Tensor:
         """The mean of D's logits over the steps of the codes: see :meth:`GAN.judged`."""

@@ -8,7 +8,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import GANDataModule
-from datamodules.manifest import write_manifest
+from datamodules.files.manifest import write_manifest
 from datamodules.series.file import SeriesFile
 from datamodules.series.schema import SeriesSchema
 from tests.data_contract import DataModuleContract, class_counts

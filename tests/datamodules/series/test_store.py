@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from datamodules.manifest import write_manifest
+from datamodules.files.manifest import write_manifest
 from datamodules.series.arrays import SeriesArrays
 from datamodules.series.file import SeriesFile
 from datamodules.series.schema import SeriesSchema

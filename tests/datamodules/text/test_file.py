@@ -7,7 +7,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import GANDataModule, TextFile
-from datamodules.manifest import write_manifest
+from datamodules.files.manifest import write_manifest
 from datamodules.text.reading import TextSource
 from tests.data_contract import DataModuleContract
 from tests.datamodules.images.test_images import refused

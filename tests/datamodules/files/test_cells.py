@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from datamodules import InputError, SeriesFile
-from datamodules.tables.cells import decimals_of, rounded
+from datamodules.files.cells import decimals_of, rounded
 
 RNG = np.random.default_rng(0)
 

@@ -14,10 +14,10 @@ import pandas as pd
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
+from datamodules.files.cells import ZERO_IN_FRONT, Marks, decorated, text_of
+from datamodules.files.dates import Dates, read_dates, whole_dates
 from datamodules.labels import is_whole
 from datamodules.schema import label_ids
-from datamodules.tables.cells import ZERO_IN_FRONT, Marks, decorated, text_of
-from datamodules.tables.dates import Dates, read_dates, whole_dates
 
 ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number

@@ -1,1 +1,0 @@
-"""Tables as people write them: what their cells and dates say."""
