@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,6 +55,8 @@ def store_of(schema: Schema) -> type[Store]:
     Raises:
         InputError: there is none.
     """
+    if schema.kind not in Store._stores:
+        import_module("datamodules.public")  # not at the top: those of the kinds here stand on this file
     if schema.kind not in Store._stores:
         raise InputError(f"there is no Store of {schema.kind} data: samples of them cannot be written or read")
     return Store._stores[schema.kind]
