@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from datamodules.base import GANDataModule, Stream, StreamLoader, Table, as_is
 from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
-from datamodules.schema import Batch, Schema
+from datamodules.schema import Batch, Schema, step_mask
 from datamodules.store import read_samples
 
 SOURCE_ONLY = ("row", "observed")  # fields of real rows that samples need not have
@@ -249,7 +249,7 @@ def _filled(name: str, made: Batch) -> Tensor:
     """What samples have in a field that only a source gives."""
     if name == "row":
         return torch.full_like(made["y"], -1)
-    inside = torch.arange(made["x"].shape[1]) < made["length"][:, None]
+    inside = step_mask(made["length"], made["x"].shape[1])
     return inside[:, :, None].expand(made["x"].shape).to(made["x"].dtype)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, cast
 
 import numpy as np
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -146,6 +147,11 @@ def _thawed(value: Any) -> Any:
 def _frozen(value: Any) -> Any:
     """Lists as tuples, however deep."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def step_mask(length: Tensor, steps: int) -> Tensor:
+    """Which of so many steps each row has, of lengths (B,): bool (B, steps), on their device."""
+    return torch.arange(steps, device=length.device) < length[:, None]
 
 
 def label_ids(labels: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from datamodules.schema import step_mask
+
 
 class StepNorm(nn.BatchNorm1d):
     """Batch normalisation over the steps that count; how far series are padded does not show in mean and variance."""
@@ -68,7 +70,7 @@ class InceptionTime(nn.Module):
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
         """Series (B, T, F), whatever stands beyond their length (B,), to features (B, (kernels + 1) × width), ≥ 0."""
-        real = (torch.arange(x.shape[1], device=x.device) < length[:, None]).flatten().nonzero()[:, 0]
+        real = step_mask(length, x.shape[1]).flatten().nonzero()[:, 0]
         x = self.scale(x.mT[:, :, None], real)
         h = x
         for module in self.body:

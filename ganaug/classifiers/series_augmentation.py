@@ -19,12 +19,14 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from datamodules.schema import step_mask
+
 ORDERS = torch.tensor([order for order in permutations(range(4)) if order != (0, 1, 2, 3)])  # (23, 4)
 
 
 def inside(x: Tensor, length: Tensor) -> Tensor:
     """Which steps of series (B, T, F) count, bool (B, T, 1)."""
-    return (torch.arange(x.shape[1], device=x.device) < length[:, None])[:, :, None]
+    return step_mask(length, x.shape[1])[:, :, None]
 
 
 # ---- augmentation ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datamodules.schema import Batch
+from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import TextSchema
 from ganaug.classifiers.base import PRETEXTS, Classifier
 from ganaug.classifiers.text_augmentation import corrupted, eda, forgotten, word_counts
@@ -79,7 +79,7 @@ class TextClassifier(Classifier):
         """(B, widths × channels), at least 0."""
         longest = int(batch["length"].max())
         x = batch["x"][:, :longest]
-        inside = torch.arange(longest, device=x.device) < batch["length"][:, None]  # (B, longest)
+        inside = step_mask(batch["length"], longest)  # (B, longest)
         words = (self.embedding(x) * inside[:, :, None]).mT  # (B, dim, longest)
         return torch.cat([self._strongest(words, inside, conv) for conv in self.convolutions], dim=1)
 

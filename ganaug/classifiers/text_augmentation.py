@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from datamodules.schema import Batch
+from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import END, UNKNOWN, TextSchema
 
 
@@ -88,7 +88,7 @@ def forgotten(x: Tensor, words: Tensor, share: float = 0.1) -> Tensor:
 
     Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic Methods for Text Classification", section 2.3.
     """
-    inside = torch.arange(x.shape[1], device=x.device) < words[:, None]
+    inside = step_mask(words, x.shape[1])
     return x.masked_fill((torch.rand(x.shape).to(x.device) < share) & inside, UNKNOWN)
 
 

@@ -17,7 +17,7 @@ from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
 from datamodules.options import checked, in_range
-from datamodules.rows import chosen, joined, stored_rows
+from datamodules.rows import chosen, stored_rows
 from datamodules.schema import Batch
 from datamodules.store import read_samples
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
@@ -32,6 +32,7 @@ from ganaug.loggers import write
 from ganaug.metrics.distance import PAIRS, frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.runtime.devices import Accelerator, device_of
+from ganaug.sampling.drawing import draw_samples
 
 
 @checked
@@ -212,9 +213,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     y = labels[order].repeat(-(-count // len(labels)))[:count]
     model.to(device_of(accelerator))
-    parts = torch.split(torch.arange(count), 256)
-    drawn = (model.schema.stored(model.sample(model.latent(index, seed), y[index], **options)) for index in parts)
-    return {**joined(drawn), "y": y}
+    return {**draw_samples(model, torch.arange(count), y, seed, **options), "y": y}
 
 
 def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.base import requests
-from datamodules.errors import InputError, reason_of
+from datamodules.errors import InputError
 from datamodules.files.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
 from datamodules.options import checked, in_range
 from datamodules.schema import Batch
@@ -30,6 +30,7 @@ from ganaug.gans.checkpoint import serialised
 from ganaug.gans.loading import load
 from ganaug.kind import kind_of
 from ganaug.runtime.devices import Accelerator
+from ganaug.runtime.training import plain_trainer
 from ganaug.sampling.wanted import asked_for, choose_labels, how_many, wanted_rows
 
 PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
@@ -149,19 +150,13 @@ def generate(
     for part in _shards(parts):
         drawn[part["index"]] = True
     pending = torch.from_numpy(np.flatnonzero(~drawn))
-    try:
-        trainer = Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            precision=precision,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-            callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
-        )
-    except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
-        raise InputError(reason_of(error)) from error
+    trainer = plain_trainer(
+        accelerator=accelerator,
+        devices=devices,
+        precision=precision,
+        enable_progress_bar=progress,
+        callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
+    )
     if len(pending):
         asked = {name: field[pending] for name, field in fields.items()}
         trainer.predict(model, requests(y[pending], batch_size, pending, **asked), return_predictions=False)

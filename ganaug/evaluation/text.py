@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules.base import GANDataModule, Stream, Table
 from datamodules.rows import some_rows
-from datamodules.schema import Batch
+from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN
 from ganaug.metrics.text import bleu, copies, distinct, novelty, self_bleu
@@ -286,7 +286,7 @@ def _language_losses(model: LSTMDecoder, batch: Batch, dropout: float = 0.0) -> 
     device = model.head.weight.device
     length = batch["length"].to(device)
     x = batch["x"][:, : int(batch["length"].max())].to(device)
-    real = torch.arange(x.shape[1], device=device) < length[:, None]
+    real = step_mask(length, x.shape[1])
     logits = model(x, torch.zeros_like(length), dropout)
     targets = x.masked_fill(~real, -100)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape), real

@@ -18,6 +18,7 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.schema import step_mask
 
 CONSTANT = torch.finfo(torch.float32).eps  # a deviation below this share of the largest value is rounding
 
@@ -42,7 +43,7 @@ def inside(x: Tensor, length: Tensor, name: str = "series") -> Tensor:
     if length.min() < 1 or length.max() > x.shape[1]:
         bad = int(((length < 1) | (length > x.shape[1])).nonzero()[0])
         raise InputError(f"{name}: series {bad} has length {int(length[bad])}, which is not within 1 … {x.shape[1]}")
-    counts = torch.arange(x.shape[1], device=x.device) < length.to(x.device)[:, None]
+    counts = step_mask(length.to(x.device), x.shape[1])
     bad_steps = counts & ~x.isfinite().all(2)
     if bad_steps.any():
         row, step = bad_steps.nonzero()[0].tolist()

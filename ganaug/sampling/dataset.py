@@ -14,11 +14,11 @@ from torch.utils.data import Dataset
 
 from datamodules.base import Table
 from datamodules.errors import InputError
-from datamodules.rows import joined
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load
 from ganaug.gans.recipe import Recipe
+from ganaug.sampling.drawing import draw_samples
 from ganaug.sampling.wanted import choose_labels
 
 
@@ -117,17 +117,3 @@ def unpacked(parts: tuple[Recipe, dict[str, Tensor]]) -> GAN:
     recipe, weights = parts
     model: GAN = recipe.filled(weights).eval()
     return model
-
-
-def draw_samples(model: GAN, index: Tensor, y: Tensor, seed: int, batch_size: int = 256) -> Batch:
-    """Samples as rows are stored, on the CPU.
-
-    Args:
-        model: on whichever device.
-        index: (N,) int64, N ≥ 1: with the seed they make the latents.
-        y: (N,) class ids.
-        seed: of the latents.
-        batch_size: rows at a time.
-    """
-    parts = zip(torch.split(index, batch_size), torch.split(y, batch_size), strict=True)
-    return joined(model.schema.stored(model.sample(model.latent(i, seed), labels)) for i, labels in parts)

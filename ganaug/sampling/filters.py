@@ -357,6 +357,13 @@ FILTERS: dict[str, Callable[[Evidence, Evidence, Evidence], Verdict]] = {
     "density": _density,
 }
 
+NOTES = {  # why a sample goes
+    "discriminator": "the GAN's own discriminator takes it for synthetic",
+    "agreement": "a classifier of the real rows sees another class, or is unsure",
+    "duplicates": "equal to a training row, nearer to one than 99 % of unseen rows are, or equal to another sample",
+    "density": "lies where there are no training rows",
+}
+
 
 def _known(names: Sequence[str]) -> list[str]:
     """The names as a list, each one known and named once."""

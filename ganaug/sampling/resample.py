@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
@@ -30,8 +28,10 @@ from ganaug.gans.loading import load
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.timegan.model import TimeGAN
 from ganaug.runtime.devices import Accelerator, device_of, seeded
+from ganaug.runtime.training import plain_trainer
 from ganaug.sampling.containers import as_array, decoded, extended, label_values, listed
-from ganaug.sampling.dataset import draw_samples, packed, unpacked
+from ganaug.sampling.dataset import packed, unpacked
+from ganaug.sampling.drawing import draw_samples
 
 MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": TimeGAN}
 STEPS = {"image": 5000, "text": 2000, "series": 2000}  # of a model's last phase
@@ -272,20 +272,10 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         before = sum(steps or 0 for _, steps in model.phases[:-1])
         steps = before + STEPS[kind] if self.steps is None else self.steps
         try:
-            trainer = Trainer(
-                accelerator=self.accelerator,
-                devices=1,
-                max_steps=steps,
-                max_epochs=-1,
-                limit_val_batches=0,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                plugins=[LightningEnvironment()],
-            )
-        except (ValueError, MisconfigurationException) as error:  # the Trainer's way to refuse an option
-            raise InputError(f"accelerator: {' '.join(str(error).split())}") from None
+            own: dict[str, Any] = {"devices": 1, "limit_val_batches": 0, "plugins": [LightningEnvironment()]}
+            trainer = plain_trainer(accelerator=self.accelerator, max_steps=steps, max_epochs=-1, **own)
+        except InputError as error:
+            raise InputError(f"accelerator: {error}") from None
         device = trainer.strategy.root_device
         with seeded(seed, device):  # training leaves the process as it was
             trainer.fit(model, data)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torch import Tensor
 
@@ -30,6 +29,8 @@ from ganaug.gans.loading import load
 from ganaug.gans.randomness import stream_seed
 from ganaug.metrics.distance import PAIRS, memorisation, nearest
 from ganaug.runtime.devices import device_of
+from ganaug.runtime.training import plain_trainer
+from ganaug.sampling.drawing import draw_samples
 from ganaug.sampling.filters import Figures, filter_samples
 from ganaug.study.augmentation_leak import leak
 from ganaug.study.learners import Predict
@@ -98,7 +99,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
     folder = study.folder(cell)
     ckpt, last = folder / "gan.ckpt", folder / "checkpoints" / "last.ckpt"
     if not ckpt.is_file():
-        trainer = Trainer(
+        trainer = plain_trainer(
             accelerator=study.accelerator,
             precision=study.precision,
             devices=1,
@@ -106,9 +107,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
             max_epochs=-1,
             limit_val_batches=0,
             default_root_dir=folder,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            enable_checkpointing=True,
             callbacks=[LastCheckpoint()],
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         )
@@ -192,11 +191,7 @@ def draw(
         latents = torch.arange(drawn, drawn + len(y))
         drawn += len(y)
         seed = stream_seed("samples", cell.seed)
-        batches = (
-            model.schema.stored(model.sample(model.latent(latents[part], seed), y[part]))
-            for part in torch.split(torch.arange(len(y)), 256)
-        )
-        new = {**joined(batches), "y": y}
+        new = {**draw_samples(model, latents, y, seed), "y": y}
         raw = raw or new
         if study.filters:
             new, report = filter_samples(study.filters, new, seed=stream_seed("filter", cell.seed, number), **evidence)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from sklearn.base import BaseEstimator, clone, is_regressor
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -25,6 +25,7 @@ from ganaug.classifiers import Classifier
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier
 from ganaug.kind import kind_of
 from ganaug.runtime.devices import seeded
+from ganaug.runtime.training import plain_trainer
 
 Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
 BATCH = 128  # rows a step, in every arm
@@ -115,17 +116,8 @@ class Module:
         stream = Stream(len(rows["y"]), BATCH, steps, seed, 0, 1)
         rows = {name: field for name, field in rows.items() if name != "synthetic"}
         batches = DataLoader(Table(rows, schema.prepare), sampler=stream, batch_size=BATCH, collate_fn=as_is)
-        trainer = Trainer(
-            accelerator=self.accelerator,
-            devices=1,
-            max_epochs=1,
-            limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            plugins=[LightningEnvironment()],
-        )
+        own: dict[str, Any] = {"devices": 1, "plugins": [LightningEnvironment()]}
+        trainer = plain_trainer(accelerator=self.accelerator, max_epochs=1, limit_val_batches=0, **own)
         device = trainer.strategy.root_device
         with seeded(seed, device):
             module = self.make(schema)

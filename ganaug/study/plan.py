@@ -22,9 +22,18 @@ from ganaug.gans.recipe import Recipe
 from ganaug.kind import kind_of
 from ganaug.study.learners import Learner
 
-ARMS = (
-    "real", "oversampled", "smote", "classical", "classical_oversampled", "gan", "classical_gan", "gan_only", "trts",
-)  # fmt: skip
+# In the order in which they are trained and shown.
+ARMS = {
+    "real": "the real rows alone",
+    "oversampled": "rare classes repeated",
+    "smote": "rows between neighbours",
+    "classical": "with classical augmentation",
+    "classical_oversampled": "rare classes repeated, with classical augmentation",
+    "gan": "with GAN samples",
+    "classical_gan": "with both",
+    "gan_only": "GAN samples alone",
+    "trts": "trained on real rows, tested on samples",
+}
 BASE = {"gan": "real", "classical_gan": "classical"}  # the same arm without samples: what a ratio of 0 stands for
 
 Row = dict[str, Any]
@@ -170,7 +179,7 @@ def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -
         if not study.learner.augments:  # ours can learn from anything
             few = {name: field[:: max(1, len(field) // 200)] for name, field in train.items()}
             _tried(study.learner, data.schema, few)
-    named = named_once("arms", ARMS if arms is None else arms, ARMS)
+    named = named_once("arms", tuple(ARMS) if arms is None else arms, ARMS)
     if not named:
         raise InputError(f"arms: give at least one of {', '.join(ARMS)}")
     own = "the classifier of the data's kind, since yours is given the rows as they are"

@@ -16,17 +16,18 @@ from ganaug.study.statistics import METRICS
 # Okabe and Ito's colours, which the colour-blind can tell apart, and a marker for print.
 COLOURS = ("#000000", "#999999", "#8a6d00", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#f0e442")
 MARKERS = "osP^<Dv*X"
+ORDER = list(ARMS)
 # Letters are left to the browser, which has fonts for every script; and a dollar begins no formula.
 PLOTS: Any = {"svg.fonttype": "none", "svg.hashsalt": "ganaug", "text.parse_math": False}
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Arms in the order of :data:`ARMS`, others behind."""
-    return sorted(dict.fromkeys(names), key=lambda arm: ARMS.index(arm) if arm in ARMS else len(ARMS))
+    return sorted(dict.fromkeys(names), key=lambda arm: ORDER.index(arm) if arm in ARMS else len(ARMS))
 
 
 def _style(arm: str) -> tuple[str, str]:
-    number = ARMS.index(arm) if arm in ARMS else len(arm)
+    number = ORDER.index(arm) if arm in ARMS else len(arm)
     return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
 
 

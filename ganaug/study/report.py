@@ -12,27 +12,12 @@ import matplotlib
 
 from datamodules.files.manifest import make_folder, replacing
 from ganaug.evaluation.markup import Html, escaped, folded, page, plotted, table_of, tag
+from ganaug.sampling.filters import NOTES
 from ganaug.study.gallery import gallery_of
+from ganaug.study.plan import ARMS
 from ganaug.study.plots import PLOTS, bars, curves, difference_figure, in_order, ratio_figure, score_figure
 from ganaug.study.statistics import METRICS, PAIRS, Row, difference, found, name, points, verdict
 
-ARMS = {
-    "real": "the real rows alone",
-    "oversampled": "rare classes repeated",
-    "smote": "rows between neighbours",
-    "classical": "with classical augmentation",
-    "classical_oversampled": "rare classes repeated, with classical augmentation",
-    "gan": "with GAN samples",
-    "classical_gan": "with both",
-    "gan_only": "GAN samples alone",
-    "trts": "trained on real rows, tested on samples",
-}
-FILTERS = {
-    "discriminator": "the GAN's own discriminator takes it for synthetic",
-    "agreement": "a classifier of the real rows sees another class, or is unsure",
-    "duplicates": "equal to a training row, nearer to one than 99 % of unseen rows are, or equal to another sample",
-    "density": "lies where there are no training rows",
-}
 COPIES = ("memorisation", "leakage", "augmentation_leak")  # what a cell may say of samples and splits
 WORDS = {"gain": "▲ gain", "harm": "▼ harm", "none": "no difference seen", "equal": "no interval", "unused": "not used"}
 
@@ -290,7 +275,7 @@ def _filters(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
         total[0] += figures.get("in", 0)
         total[1] += figures.get("dropped", 0)
     lines = [
-        [setting, sort, FILTERS.get(sort, ""), made, dropped, f"{100 * dropped / made:.1f} %" if made else "–"]
+        [setting, sort, NOTES.get(sort, ""), made, dropped, f"{100 * dropped / made:.1f} %" if made else "–"]
         for (setting, sort), (made, dropped) in totals.items()
     ]
     figured = [[cell, sort, ", ".join(f"{k} {escaped(v)}" for k, v in f.items())] for _, cell, sort, f in every]

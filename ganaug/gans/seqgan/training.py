@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from datamodules.base import StreamLoader, Table
-from datamodules.schema import Batch
+from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
@@ -62,15 +62,8 @@ class SeqGANTraining(GAN):
         logits = network(x, self.classes(batch["y"].to(self.device)), dropout).float()  # (B, T, V)
         if temperature != 1:
             logits = logits / temperature
-        targets = x.masked_fill(~self._real(x, batch["length"]), -100)
+        targets = x.masked_fill(~step_mask(batch["length"].to(x.device), x.shape[1]), -100)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape)
-
-    @staticmethod
-    def _real(x: Tensor, length: Tensor) -> Tensor:
-        """Which places of x (B, T) are no padding, (B, T)."""
-        return torch.arange(x.shape[1], device=x.device) < length.to(x.device)[:, None]
-
-    # ---- training ----
 
     def on_train_start(self) -> None:
         """Say so where the first phase may learn the sentences by heart."""
@@ -145,7 +138,7 @@ class SeqGANTraining(GAN):
             optimizer.zero_grad()  # what the likelihood's last batches may have left, short of a step
         x, advantage, reward = self.play(y, turn)  # (B, T), (B, T), (B,)
         with self.toggled_optimizer(optimizer):
-            log_policy, real = self.log_policy(x, y), self._real(x, self.schema.lengths(x))
+            log_policy, real = self.log_policy(x, y), step_mask(self.schema.lengths(x), x.shape[1])
             loss = policy = policy_loss(log_policy, x, real, advantage, hp.reduction)
             if hp.entropy_weight:
                 loss = loss - hp.entropy_weight * entropy(log_policy, real)
@@ -191,7 +184,7 @@ class SeqGANTraining(GAN):
         )  # (T + 1, B)
         if hp.reward == "shuffled":
             value = value[:, torch.randperm(len(y), device=value.device)]
-        real = self._real(past.x, self.schema.lengths(past.x))
+        real = step_mask(self.schema.lengths(past.x), past.x.shape[1])
         advantage = advantages(value, real, hp.rollout_every, hp.baseline, hp.rescale, hp.whiten)
         return past.x, advantage, value[-1]
 

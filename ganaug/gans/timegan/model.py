@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from datamodules.errors import InputError
 from datamodules.options import LARGEST, in_range
-from datamodules.schema import Batch
+from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
 from ganaug.gans.randomness import draw_rows
@@ -232,7 +232,7 @@ class TimeGAN(TimeGANTraining):
             attributes = torch.where(asked.isnan(), attributes, asked)
         told = self.condition(labels, attributes)
         made = recovery(supervisor(generator(self._joined(latent[:, 1:]), told), told))  # (B, T, channels)
-        inside = (torch.arange(steps, device=made.device) < lengths[:, None])[:, :, None]
+        inside = step_mask(lengths, steps)[:, :, None]
         made = made * inside
         x = self.schema.settled(made[:, :, : self.schema.features]) * inside
         batch = {"x": x, "length": lengths, "y": labels}

@@ -11,7 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from datamodules.base import Table
-from datamodules.schema import Batch
+from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
@@ -102,8 +102,7 @@ class TimeGANTraining(GAN):
         """Which steps count, (B, T, 1); None where all do."""
         if self.schema.fixed:
             return None
-        x = batch["x"]
-        return (torch.arange(x.shape[1], device=x.device) < batch["length"][:, None]).float()[:, :, None]
+        return step_mask(batch["length"], batch["x"].shape[1]).float()[:, :, None]
 
     def _channels(self, batch: Batch) -> Tensor:
         """Measurements, and with them the static attributes that are generated along, (B, T, channels)."""
