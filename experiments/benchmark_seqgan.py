@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.text.schema import TextSchema
-from ganaug.gans.seqgan.model import PRESETS, SeqGAN
+from ganaug.gans.seqgan.model import SeqGAN
+from ganaug.gans.seqgan.presets import PRESETS
 from ganaug.gans.seqgan.reinforce import policy_loss
 from ganaug.gans.seqgan.rollout import Sampler, walk
 from ganaug.networks.decoder import TransformerDecoder

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from datamodules import GANDataModule
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
-from ganaug.gans.seqgan import model as seqgan
+from ganaug.gans.seqgan import training as seqgan
 from tests import test_callbacks
 from tests.gan_contract import trainer
 from tests.gans.dcgan import test_model as test_dcgan

@@ -357,7 +357,7 @@ def test_what_it_refuses():
         fit_classifier(letters(), {name: sentences[name] for name in ("x", "y")})
     with pytest.raises(InputError, match=r"x torch.int64 \(N, 8\), not torch.int64 \(4, 9\)"):
         fit_classifier(letters(length=8), sentences)
-    with pytest.raises(InputError, match="no classifier for unheard data"):
+    with pytest.raises(InputError, match="there is no Kind of unheard data"):
         fit_classifier(UnheardSchema(), rows)
 
 

@@ -35,7 +35,7 @@ def start(*words: object, **options) -> subprocess.CompletedProcess:
 def test_equal_to_one_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes of four rows each end with the weights of one of eight, to rounding."""
     steps = 8
-    done = start(HERE / "ddp_equal.py", name, steps, tmp_path)
+    done = start("-m", "tests.ddp_equal", name, steps, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     for module, attribute in ((ddp_equal.ganaug.gans.base, "stream_seed"), (torch, "rand"), (torch, "randn")):
         monkeypatch.setattr(module, attribute, getattr(module, attribute))  # to be put back
@@ -53,7 +53,7 @@ def test_equal_to_one_device(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
 def test_two_processes(name: str, tmp_path: Path) -> None:
     """Other data and other noise on each rank, the same weights, one set of files; through all phases."""
-    done = start(HERE / "ddp_run.py", name, tmp_path)
+    done = start("-m", "tests.ddp_run", name, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     assert first["weights"].keys() == second["weights"].keys()
@@ -76,7 +76,7 @@ def test_two_processes(name: str, tmp_path: Path) -> None:
 
 
 def test_divergence_of_one_process_stops_all(tmp_path: Path) -> None:
-    done = start(HERE / "ddp_run.py", "diverge", tmp_path)
+    done = start("-m", "tests.ddp_run", "diverge", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = ((tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1))
     assert "another process was not finite at step 2" in first

@@ -341,7 +341,7 @@ def test_entropy_is_that_of_the_distribution_over_real_tokens() -> None:
 def test_options_reach_the_advantages(data: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list = []
     monkeypatch.setattr(
-        "ganaug.gans.seqgan.model.advantages", lambda value, real, *options: seen.append(options) or real * 1.0
+        "ganaug.gans.seqgan.training.advantages", lambda value, real, *options: seen.append(options) or real * 1.0
     )
     model = make(data, rollout_every=2, baseline="batch", rescale="rank", whiten=True)
     model.play(torch.zeros(8, dtype=torch.long), 0)
