@@ -6,44 +6,43 @@ import csv
 import io
 import json
 import math
-import multiprocessing
-import os
 import platform
 import statistics
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from datamodules import GANDataModule
-from datamodules.errors import InputError, named_once, reason_of
+from datamodules.errors import InputError, named_once
 from datamodules.files.manifest import replacing
 from datamodules.options import checked, in_range
 from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision
-from ganaug.gans.base import GAN, DivergedError
+from ganaug.gans.base import GAN
 from ganaug.gans.recipe import Recipe
 from ganaug.runtime.devices import Accelerator
-from ganaug.runtime.outside import IMPORTED, import_modules
 from ganaug.runtime.stopping import told
 from ganaug.sampling.filters import FILTERS
-from ganaug.study.cell import run_cell
 from ganaug.study.learners import Classifies, as_learner, behind
-from ganaug.study.plan import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
+from ganaug.study.plan import (
+    Cell,
+    Row,
+    Study,
+    check_picklable,
+    checked_arms,
+    open_folder,
+    plan,
+    trainings,
+    without_messages,
+)
 from ganaug.study.report import write_report
 from ganaug.study.statistics import summarise, verdict
+from ganaug.study.workers import run
 
 COLUMNS = (
     "cell", "per_class", "imbalance", "seed", "arm", "ratio", "accuracy", "macro_f1", "rare_recall", "rarest",
@@ -160,11 +159,11 @@ def augment(
         accelerator=accelerator,
         precision=precision,
     )
-    with quiet():
-        study = rehearsed(study, cells, arms)
+    with without_messages():
+        study = checked_arms(study, cells, arms)
     if workers > 1:
-        sendable(study)
-    claim(study, cells)
+        check_picklable(study)
+    open_folder(study, cells)
     if cell is not None:
         cells = [cells[cell]]
     count = len(trainings(study.arms, study.ratios))
@@ -188,130 +187,6 @@ def augment(
     return result
 
 
-# ---- the work ----
-
-
-def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, progress: bool) -> dict[str, str]:
-    """Run the cells that are not finished; what went wrong, in a line, by the name of the cell."""
-    left = [cell for cell in cells if "rows" not in study.facts(cell)]
-    failed: dict[str, str] = {}
-    columns = TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft()
-    with Progress(*columns, disable=not progress) as bar:
-        before = len(cells) - len(left)
-        task = bar.add_task("cells", total=len(cells), completed=before, before=before)
-
-        def done(cell: Cell, failure: str | None) -> None:
-            bar.advance(task)
-            if failure is not None:
-                failed[cell.name] = failure
-            if progress:
-                rows = study.facts(cell).get("rows", [])
-                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in rows if row["accuracy"] is not None]
-                bar.console.print(
-                    f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
-                )
-
-        if (workers := min(workers, len(left))) > 1:
-            threads = threads or max(1, (os.cpu_count() or 1) // workers)
-            with others(workers, threads, gpus(study.accelerator)) as pool:
-                futures = {pool.submit(attempt, study, cell): cell for cell in left}
-                for future in as_completed(futures):
-                    try:
-                        failure = future.result()
-                    except BrokenProcessPool:
-                        failure = "a process was killed, perhaps for lack of memory: use fewer workers"
-                    done(futures[future], failure)
-        else:
-            with threads_of(threads):
-                for cell in left:
-                    done(cell, attempt(study, cell))
-    return failed
-
-
-class TimeLeft(ProgressColumn):
-    """As long for each cell that is left as for each that this run has done.
-
-    Rich's own takes the time between two ends for that of one, which of cells side by side may be seconds.
-    """
-
-    def render(self, task: Task) -> Text:
-        """Hours, minutes and seconds; nothing before the first is done."""
-        done = int(task.completed) - task.fields["before"]
-        if not done or not task.elapsed or task.remaining is None:
-            return Text("-:--:-- left")
-        return Text(f"{timedelta(seconds=round(task.elapsed / done * task.remaining))} left")
-
-
-def attempt(study: Study, cell: Cell) -> str | None:
-    """Run a cell; if it fails, why, in a line. The others are none the worse for it."""
-    try:
-        run_cell(study, cell)
-    except (InputError, DivergedError) as error:
-        return reason_of(error)
-    except Exception as error:  # our fault, or that of somebody's classifier
-        path = study.folder(cell) / "error.txt"
-        path.write_text(traceback.format_exc(), encoding="utf-8")
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} (traceback in {path})"
-    return None
-
-
-def gpus(accelerator: str) -> list[str]:
-    """NVIDIA GPUs to share out among processes, as ``CUDA_VISIBLE_DEVICES`` calls them."""
-    if accelerator not in ("auto", "gpu", "cuda"):
-        return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
-
-
-def begin(threads: int, precision: str, devices: SimpleQueue[str], modules: Sequence[str] = ()) -> None:
-    """What a process does first: take its share of the cores, and a GPU where there are any; be as its parent."""
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(precision)  # "high", as the command line sets it, allows TF32
-    import_modules(modules)
-    if device := devices.get():
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-
-
-@contextmanager
-def others(workers: int, threads: int, devices: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
-    """Processes with so many threads each and a device in turns, which do not outlive this one, told to stop or not."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read when a process starts
-    before = {name: os.environ.get(name) for name in names}
-    os.environ |= dict.fromkeys(names, str(threads))
-    ours = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
-    turns: SimpleQueue[str] = context.SimpleQueue()
-    for number in range(workers):
-        turns.put(devices[number % len(devices)] if devices else "")
-    precision = torch.get_float32_matmul_precision()
-    pool = ProcessPoolExecutor(workers, context, initializer=begin, initargs=(threads, precision, turns, IMPORTED))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - ours:
-            child.terminate()  # a GAN in training saves before it goes
-        raise
-    finally:
-        pool.shutdown()
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextmanager
-def threads_of(threads: int | None) -> Iterator[None]:
-    """So many threads of torch, by default those there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-# ---- what comes of it ----
-
-
 def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -> dict[str, Any]:
     """``results.csv``, ``summary.json`` and ``report.html``, of all cells that are finished."""
     rows = [row for cell in cells for row in study.facts(cell).get("rows", [])]
@@ -324,11 +199,11 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:
             file.write(content.encode())
-    write_report(study.out, rows, summary, galleries(study, cells), how(study, cells))
+    write_report(study.out, rows, summary, galleries(study, cells), provenance(study, cells))
     return {"rows": rows, **result}
 
 
-def how(study: Study, cells: Sequence[Cell]) -> dict[str, Any]:
+def provenance(study: Study, cells: Sequence[Cell]) -> dict[str, Any]:
     """What was asked for, what each cell found out beside its rows, and with which versions."""
     every = [study.facts(cell) for cell in cells]
     return {

@@ -34,7 +34,7 @@ from ganaug.sampling.drawing import draw_samples
 from ganaug.sampling.filters import Figures, filter_samples
 from ganaug.study.augmentation_leak import leak
 from ganaug.study.learners import Predict
-from ganaug.study.plan import BASE, Cell, Row, Study, key, quiet, stored_parts, trainings
+from ganaug.study.plan import BASE, Cell, Row, Study, key, stored_parts, trainings, without_messages
 from ganaug.study.smote import smote
 
 ROUNDS = 5  # of drawing samples, where filters leave too few
@@ -66,7 +66,7 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
         with replacing(folder / "cell.json") as file:
             file.write((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
 
-    with quiet():
+    with without_messages():
         data = study.module(cell)
         data.setup()
         rows = stored_parts(data)
@@ -78,13 +78,13 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
             if not begun:  # of a training that was interrupted nobody knows how long it took
                 keep(gan_seconds=round(time.perf_counter() - began, 2))
             keep(**make_samples(study, cell, model, rows))
-        lesson = Lesson(study, cell, data.schema, rows, _read(folder / "samples.pt"))
+        trainer = ArmTrainer(study, cell, data.schema, rows, _read(folder / "samples.pt"))
         done = facts.setdefault("runs", {})
         for arm, ratio in trainings(study.arms, study.ratios):
             if key(arm, ratio) not in done:
-                keep(runs=done | lesson.run(arm, ratio))
+                keep(runs=done | trainer.run(arm, ratio))
                 done = facts["runs"]
-    keep(sweep=lesson.sweep(done), rows=[lesson.row(arm, done) for arm in study.arms])
+    keep(sweep=trainer.sweep(done), rows=[trainer.row(arm, done) for arm in study.arms])
 
 
 def _read(path: Path) -> Any:
@@ -118,7 +118,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
     return load(ckpt)
 
 
-def wanted(y: Tensor, num_classes: int, ratio: float, level: bool) -> Tensor:
+def samples_beside_real(y: Tensor, num_classes: int, ratio: float, level: bool) -> Tensor:
     """How many samples of each class, (num_classes,).
 
     Args:
@@ -141,10 +141,10 @@ def wanted(y: Tensor, num_classes: int, ratio: float, level: bool) -> Tensor:
     return counts
 
 
-def alone(y: Tensor, num_classes: int, ratio: float, level: bool) -> Tensor:
+def samples_in_place_of_real(y: Tensor, num_classes: int, ratio: float, level: bool) -> Tensor:
     """How many samples of each class (num_classes,) stand in for the training rows: in their shares, or all alike."""
     share = int(len(y) * ratio / num_classes + 0.5)
-    return torch.full((num_classes,), max(1, share)) if level else wanted(y, num_classes, ratio, False)
+    return torch.full((num_classes,), max(1, share)) if level else samples_beside_real(y, num_classes, ratio, False)
 
 
 def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -> dict[str, Any]:
@@ -154,7 +154,10 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     """
     folder, train = study.folder(cell), rows["train"]
     schema, most = model.schema, study.ratios[-1]
-    sizes = [split(train["y"], schema.num_classes, most, bool(cell.imbalance)) for split in (wanted, alone)]
+    sizes = [
+        split(train["y"], schema.num_classes, most, bool(cell.imbalance))
+        for split in (samples_beside_real, samples_in_place_of_real)
+    ]
     model.to(device_of(study.accelerator))
     seed, steps, accelerator = stream_seed("judge", cell.seed), study.classifier_steps, study.accelerator
     # A judge that has hardly seen a rare class would throw its samples away.
@@ -208,11 +211,11 @@ def draw(
     found = samples["y"].bincount(minlength=len(counts))
     named = {model.schema.class_name(c): int(k) for c, k in enumerate(found)}
     missing = {model.schema.class_name(c): int(k) for c, k in enumerate(counts - found) if k}
-    facts = {"samples": {"drawn": drawn, "kept": named, "missing": missing}, "filters": added(reports)}
+    facts = {"samples": {"drawn": drawn, "kept": named, "missing": missing}, "filters": summed_reports(reports)}
     return samples, raw, facts
 
 
-def added(reports: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
+def summed_reports(reports: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
     """What filters said in several rounds as if in one: counts added up, and of other figures those of the first."""
     whole: dict[str, Figures] = {}
     for report in reports:
@@ -253,7 +256,7 @@ def _write(path: Path, content: Any) -> None:
 # ---- the arms ----
 
 
-class Lesson:
+class ArmTrainer:
     """Trains the learner on what an arm gives it, and examines it.
 
     Args:
@@ -273,10 +276,10 @@ class Lesson:
         """The rows that the learner is given, and how many of them were made up."""
         train, level = self.rows["train"], bool(self.cell.imbalance)
         if arm in BASE:
-            made = first(self.samples, wanted(train["y"], self.schema.num_classes, ratio, level))
+            made = first(self.samples, samples_beside_real(train["y"], self.schema.num_classes, ratio, level))
             return joined(_alike(train, made)), len(made["y"])
         if arm == "gan_only":
-            made = first(self.samples, alone(train["y"], self.schema.num_classes, ratio, level))
+            made = first(self.samples, samples_in_place_of_real(train["y"], self.schema.num_classes, ratio, level))
             return _marked(made, True), len(made["y"])
         if arm.endswith("oversampled"):
             return oversampled(train), 0
@@ -304,7 +307,9 @@ class Lesson:
         found |= {"seconds": round(time.perf_counter() - began, 2)}
         runs = {key(arm, ratio): found}
         if arm == "real" and "trts" in self.study.arms:
-            most = alone(rows["y"], self.schema.num_classes, self.study.ratios[-1], bool(self.cell.imbalance))
+            most = samples_in_place_of_real(
+                rows["y"], self.schema.num_classes, self.study.ratios[-1], bool(self.cell.imbalance)
+            )
             asked = first(self.samples, most)
             accuracy = self.examined(predict, asked)["accuracy"] if len(asked["y"]) else None
             runs["trts@0"] = {"ratio": 0.0, "accuracy": accuracy, "seconds": 0.0}

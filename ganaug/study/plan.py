@@ -146,7 +146,7 @@ def plan(
     return [Cell(size, text, seed) for size in sizes for text in shares for seed in seeds], shares
 
 
-def rehearsed(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -> Study:
+def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -> Study:
     """The study with its arms, after trying what can go wrong, on the largest subset of each imbalance.
 
     Raises:
@@ -215,7 +215,7 @@ def stored_parts(data: GANDataModule) -> dict[str, Batch]:
     return {name: stored_rows(data.schema, table) for name, table in parts.items()}
 
 
-def claim(study: Study, cells: Sequence[Cell]) -> None:
+def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     """Make the study's folder its own; ``study.json`` says what it was asked for.
 
     Raises:
@@ -255,7 +255,7 @@ def claim(study: Study, cells: Sequence[Cell]) -> None:
         file.write((json.dumps(asked, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def sendable(study: Study) -> None:
+def check_picklable(study: Study) -> None:
     """Refuse a study that cannot be sent to other processes."""
     try:
         pickle.dumps(study)
@@ -281,7 +281,7 @@ def key(arm: str, ratio: float) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_messages() -> Iterator[None]:
     """Without what Lightning says at the start of every training, and what is said of every subset."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

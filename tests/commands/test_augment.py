@@ -27,11 +27,20 @@ from datamodules import Digits, Grammar, InputError, Schema
 from ganaug import DCGAN, GAN, SeqGAN
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.image import ImageClassifier
-from ganaug.commands.augment import TimeLeft, augment, gpus, others
-from ganaug.study import cell as arms
-from ganaug.study.cell import Lesson, added, alone, first, oversampled, run_cell, wanted
+from ganaug.commands.augment import augment
+from ganaug.study import cell as cell_module
+from ganaug.study.cell import (
+    ArmTrainer,
+    first,
+    oversampled,
+    run_cell,
+    samples_beside_real,
+    samples_in_place_of_real,
+    summed_reports,
+)
 from ganaug.study.learners import Estimator, Module, Network
 from ganaug.study.plan import ARMS, Cell, trainings
+from ganaug.study.workers import TimeLeft, gpus, worker_pool
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = partial(DCGAN, width=8, latent_dim=8)
@@ -131,15 +140,15 @@ def test_the_ratio_is_chosen_on_validation_alone() -> None:
     run = {"macro_f1": 0.5, "rare_recall": None, "train_rows": 1, "synthetic_rows": 0, "seconds": 1.0}
     scores = {"real@0": (0.5, 0.9), "gan@1": (0.7, 0.1), "gan@2": (0.7, 0.8), "gan@3": (0.6, 1.0)}
     runs = {k: run | {"ratio": float(k[-1]), "validation": v, "accuracy": t} for k, (v, t) in scores.items()}
-    lesson = Lesson.__new__(Lesson)
-    lesson.cell, lesson.schema, lesson.rarest = Cell(None, "", 0), digits().schema, 0
-    lesson.study = type("S", (), {"classifier_steps": 7, "learner": Network(), "arms": ("gan",)})()
-    assert (lesson.row("gan", runs)["ratio"], lesson.row("gan", runs)["accuracy"]) == (1.0, 0.1)
+    trainer = ArmTrainer.__new__(ArmTrainer)
+    trainer.cell, trainer.schema, trainer.rarest = Cell(None, "", 0), digits().schema, 0
+    trainer.study = type("S", (), {"classifier_steps": 7, "learner": Network(), "arms": ("gan",)})()
+    assert (trainer.row("gan", runs)["ratio"], trainer.row("gan", runs)["accuracy"]) == (1.0, 0.1)
     runs["real@0"]["validation"] = 0.7
-    assert (lesson.row("gan", runs)["ratio"], lesson.row("gan", runs)["accuracy"]) == (0.0, 0.9)
+    assert (trainer.row("gan", runs)["ratio"], trainer.row("gan", runs)["accuracy"]) == (0.0, 0.9)
     for name, loss in (("real@0", 0.3), ("gan@1", 0.2), ("gan@2", 0.1), ("gan@3", 0.0)):
         runs[name]["validation_loss"] = loss
-    assert lesson.row("gan", runs)["ratio"] == 2.0
+    assert trainer.row("gan", runs)["ratio"] == 2.0
 
 
 def test_all_arms_learn_for_the_same_steps_from_the_same_seed(tmp_path: Path, monkeypatch) -> None:
@@ -163,9 +172,9 @@ def test_all_arms_learn_for_the_same_steps_from_the_same_seed(tmp_path: Path, mo
 
 def test_samples_in_the_shares_of_the_rows() -> None:
     y = torch.tensor([0] * 5 + [1] * 2 + [2])
-    assert wanted(y, 3, 1.0, level=False).tolist() == [5, 2, 1]
-    assert wanted(y, 3, 0.5, level=False).tolist() == [3, 1, 1]
-    assert alone(y, 3, 1.0, level=True).tolist() == [3, 3, 3]
+    assert samples_beside_real(y, 3, 1.0, level=False).tolist() == [5, 2, 1]
+    assert samples_beside_real(y, 3, 0.5, level=False).tolist() == [3, 1, 1]
+    assert samples_in_place_of_real(y, 3, 1.0, level=True).tolist() == [3, 3, 3]
 
 
 def test_rare_classes_come_first() -> None:
@@ -177,7 +186,7 @@ def test_rare_classes_come_first() -> None:
         (1.0, [1, 7, 8]),
         (2.0, [6, 12, 14]),
     ):
-        found = wanted(y, 3, ratio, level=True)
+        found = samples_beside_real(y, 3, ratio, level=True)
         assert found.tolist() == counts
         assert int(found.sum()) == round(16 * ratio)
     assert oversampled({"y": y, "x": torch.arange(16)})["y"].bincount().tolist() == [10, 10, 10]
@@ -185,15 +194,17 @@ def test_rare_classes_come_first() -> None:
 
 
 def test_what_filters_said_is_added_up() -> None:
-    assert added([{"a": {"in": 3, "mean": 0.5}}, {"a": {"in": 2, "mean": 0.7}}]) == {"a": {"in": 5, "mean": 0.5}}
+    assert summed_reports([{"a": {"in": 3, "mean": 0.5}}, {"a": {"in": 2, "mean": 0.7}}]) == {
+        "a": {"in": 5, "mean": 0.5}
+    }
     again = [{"a": {"in": 3, "dropped": 1, "repeats": 1}}, {"a": {"dropped": 2, "repeats": 2}}]  # of earlier rounds
-    assert added(again) == {"a": {"in": 3, "dropped": 3, "repeats": 3}}
+    assert summed_reports(again) == {"a": {"in": 3, "dropped": 3, "repeats": 3}}
     taken = first({"y": torch.tensor([0, 0, 1, 1]), "x": torch.arange(4)}, torch.tensor([1, 5]))
     assert taken["x"].tolist() == [0, 2, 3]
 
 
 def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged, fit = [], arms.fit_features
+    judged, fit = [], cell_module.fit_features
     monkeypatch.setattr(
         arms, "fit_features", lambda schema, rows, *a, **o: judged.append(rows["y"]) or fit(schema, rows, *a, **o)
     )
@@ -290,8 +301,8 @@ def test_samples_of_one_class_alone_teach_nothing() -> None:
     made = {"x": torch.zeros(5, 64), "y": torch.full((5,), 2)}
     train = {"x": torch.zeros(20, 64), "y": torch.arange(20) % 10}
     asked = SimpleNamespace(arms=ARMS, ratios=(1.0,))
-    lesson = Lesson(asked, Cell(2, "", 0), digits().schema, {"train": train}, made)
-    runs = lesson.run("gan_only", 1.0)
+    trainer = ArmTrainer(asked, Cell(2, "", 0), digits().schema, {"train": train}, made)
+    runs = trainer.run("gan_only", 1.0)
     assert runs == {
         "gan_only@1": {"ratio": 1.0, "accuracy": None, "train_rows": 0, "synthetic_rows": 2, "seconds": 0.0}
     }
@@ -299,13 +310,13 @@ def test_samples_of_one_class_alone_teach_nothing() -> None:
 
 def test_classes_without_rows_do_not_count_in_macro_f1() -> None:
     train = {"x": torch.zeros(30, 64), "y": torch.arange(30) % 10}
-    lesson = Lesson(SimpleNamespace(), Cell(3, "", 0), digits().schema, {"train": train}, train)
+    trainer = ArmTrainer(SimpleNamespace(), Cell(3, "", 0), digits().schema, {"train": train}, train)
     held = {"y": torch.tensor([0] * 10 + [1] * 10)}
     scores = []
     for wrong in (1, 9):  # of class 0; there is no row of class 9
         answers = torch.eye(10)[held["y"]]
         answers[0] = torch.eye(10)[wrong]
-        scores.append(lesson.examined(lambda _, answers=answers: answers, held)["macro_f1"])
+        scores.append(trainer.examined(lambda _, answers=answers: answers, held)["macro_f1"])
     assert scores[1] == pytest.approx((18 / 19 + 1) / 2)
     assert scores[0] == pytest.approx((18 / 19 + 20 / 21) / 2)
 
@@ -345,7 +356,7 @@ def killing(function: Callable, calls: int) -> Callable:
 def test_killed_anywhere_it_goes_on_to_the_same_rows(
     owner, name: str, calls: int, steps: list[int], short: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arms, "LastCheckpoint", lambda: LastCheckpoint(every_n_steps=2))
+    monkeypatch.setattr(cell_module, "LastCheckpoint", lambda: LastCheckpoint(every_n_steps=2))
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, killing(getattr(owner, name), calls))
         with pytest.raises(Killed):
@@ -414,7 +425,7 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     assert gpus("cuda") == ["GPU-a", "GPU-b"]
     for given, taken in ((gpus("cuda"), ["GPU-a", "GPU-b", "GPU-a"]), ([], ["GPU-a,GPU-b"] * 3)):
-        with others(3, 1, given) as pool:
+        with worker_pool(3, 1, given) as pool:
             for device in taken:  # as its processes would
                 monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
                 pool._initializer(*pool._initargs)
@@ -425,7 +436,7 @@ def test_processes_multiply_as_their_parent_does() -> None:
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
-        with others(1, 1, []) as pool:
+        with worker_pool(1, 1, []) as pool:
             torch.set_float32_matmul_precision("highest")
             pool._initializer(*pool._initargs)  # as its processes would
             assert torch.get_float32_matmul_precision() == "high"

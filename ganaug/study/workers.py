@@ -1,0 +1,146 @@
+"""Cells run in this process or in several, with their share of the cores and of the GPUs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing.queues import SimpleQueue
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from datamodules.errors import InputError, reason_of
+from ganaug.gans.base import DivergedError
+from ganaug.runtime.outside import IMPORTED, import_modules
+from ganaug.study.cell import run_cell
+from ganaug.study.plan import (
+    Cell,
+    Study,
+)
+
+
+def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, progress: bool) -> dict[str, str]:
+    """Run the cells that are not finished; what went wrong, in a line, by the name of the cell."""
+    left = [cell for cell in cells if "rows" not in study.facts(cell)]
+    failed: dict[str, str] = {}
+    columns = TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft()
+    with Progress(*columns, disable=not progress) as bar:
+        before = len(cells) - len(left)
+        task = bar.add_task("cells", total=len(cells), completed=before, before=before)
+
+        def done(cell: Cell, failure: str | None) -> None:
+            bar.advance(task)
+            if failure is not None:
+                failed[cell.name] = failure
+            if progress:
+                rows = study.facts(cell).get("rows", [])
+                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in rows if row["accuracy"] is not None]
+                bar.console.print(
+                    f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
+                )
+
+        if (workers := min(workers, len(left))) > 1:
+            threads = threads or max(1, (os.cpu_count() or 1) // workers)
+            with worker_pool(workers, threads, gpus(study.accelerator)) as pool:
+                futures = {pool.submit(run_safely, study, cell): cell for cell in left}
+                for future in as_completed(futures):
+                    try:
+                        failure = future.result()
+                    except BrokenProcessPool:
+                        failure = "a process was killed, perhaps for lack of memory: use fewer workers"
+                    done(futures[future], failure)
+        else:
+            with threads_of(threads):
+                for cell in left:
+                    done(cell, run_safely(study, cell))
+    return failed
+
+
+class TimeLeft(ProgressColumn):
+    """As long for each cell that is left as for each that this run has done.
+
+    Rich's own takes the time between two ends for that of one, which of cells side by side may be seconds.
+    """
+
+    def render(self, task: Task) -> Text:
+        """Hours, minutes and seconds; nothing before the first is done."""
+        done = int(task.completed) - task.fields["before"]
+        if not done or not task.elapsed or task.remaining is None:
+            return Text("-:--:-- left")
+        return Text(f"{timedelta(seconds=round(task.elapsed / done * task.remaining))} left")
+
+
+def run_safely(study: Study, cell: Cell) -> str | None:
+    """Run a cell; if it fails, why, in a line. The others are none the worse for it."""
+    try:
+        run_cell(study, cell)
+    except (InputError, DivergedError) as error:
+        return reason_of(error)
+    except Exception as error:  # our fault, or that of somebody's classifier
+        path = study.folder(cell) / "error.txt"
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} (traceback in {path})"
+    return None
+
+
+def gpus(accelerator: str) -> list[str]:
+    """NVIDIA GPUs to share out among processes, as ``CUDA_VISIBLE_DEVICES`` calls them."""
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
+
+
+def start_worker(threads: int, precision: str, devices: SimpleQueue[str], modules: Sequence[str] = ()) -> None:
+    """What a process does first: take its share of the cores, and a GPU where there are any; be as its parent."""
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)  # "high", as the command line sets it, allows TF32
+    import_modules(modules)
+    if device := devices.get():
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+
+
+@contextmanager
+def worker_pool(workers: int, threads: int, devices: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
+    """Processes with so many threads each and a device in turns, which do not outlive this one, told to stop or not."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read when a process starts
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= dict.fromkeys(names, str(threads))
+    ours = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
+    turns: SimpleQueue[str] = context.SimpleQueue()
+    for number in range(workers):
+        turns.put(devices[number % len(devices)] if devices else "")
+    precision = torch.get_float32_matmul_precision()
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=start_worker, initargs=(threads, precision, turns, IMPORTED)
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - ours:
+            child.terminate()  # a GAN in training saves before it goes
+        raise
+    finally:
+        pool.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def threads_of(threads: int | None) -> Iterator[None]:
+    """So many threads of torch, by default those there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
