@@ -4,6 +4,8 @@ There small layers are bound by the number of their operations and by what autog
 pass is written out, and all that does not wait for another step is one operation over all steps: the input's share of
 the gates, the factors of the gradient, the gradients of the weights. What is left of a step is five operations forwards
 and three backwards. Inside, tensors are (T, R, H, B), so that gates lie in blocks however narrow the layer is.
+Layers in waves, layer l at step w − l so that all share their operations, were tried: a third as many operations, no
+faster on 2 cores, since matrix products and σ are what is left. On a GPU cuDNN's layers are used.
 """
 
 from __future__ import annotations

@@ -206,7 +206,9 @@ def test_what_filters_said_is_added_up() -> None:
 def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     judged, fit = [], cell_module.fit_features
     monkeypatch.setattr(
-        arms, "fit_features", lambda schema, rows, *a, **o: judged.append(rows["y"]) or fit(schema, rows, *a, **o)
+        cell_module,
+        "fit_features",
+        lambda schema, rows, *a, **o: judged.append(rows["y"]) or fit(schema, rows, *a, **o),
     )
     options = {"per_class": None, "seeds": [0], "ratios": [0.2], "imbalance": [{"9": 0.1, 8: 0.05}]}
     result = study(tmp_path, **options, arms=["classical_oversampled", "oversampled", "smote", "gan"])
@@ -345,10 +347,10 @@ def killing(function: Callable, calls: int) -> Callable:
     [
         (DCGAN, "training_step", 3, [2, 3, 0, 1, 2, 3]),  # steps of the GANs that are still to be done
         (DCGAN, "training_step", 6, [2, 3]),
-        (arms, "load", 0, [0, 1, 2, 3]),
-        (arms, "draw", 1, []),
-        (arms, "_write", 0, [0, 1, 2, 3]),
-        (arms, "_write", 1, [0, 1, 2, 3]),
+        (cell_module, "load", 0, [0, 1, 2, 3]),
+        (cell_module, "draw", 1, []),
+        (cell_module, "_write", 0, [0, 1, 2, 3]),
+        (cell_module, "_write", 1, [0, 1, 2, 3]),
         (Network, "learn", 1, [0, 1, 2, 3]),
         (Network, "learn", 3, []),
     ],
@@ -369,7 +371,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_rows(
     assert went_on == steps
 
 
-@pytest.mark.parametrize(("owner", "name"), [(DCGAN, "training_step"), (Network, "learn"), (arms, "draw")])
+@pytest.mark.parametrize(("owner", "name"), [(DCGAN, "training_step"), (Network, "learn"), (cell_module, "draw")])
 def test_slurm_is_asked_to_go_on(
     owner, name, short: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
