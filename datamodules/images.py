@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,11 +119,13 @@ class _Torchvision(ImageModule):
         try:
             source: Any = self.source(self.root, train=train, download=self.download)
         except _UNREADABLE as error:
-            reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if no_way := re.search(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>", reason):
+                reason = no_way[1]
             raise InputError(
                 f"{type(self).__name__}: not found whole in {place}, and "
-                + (f"it could not be downloaded ({reason})" if self.download else "download is off")
-                + f": place the original files in {place}, or give a copy in .npz to ImageArrays"
+                + (f"it could not be downloaded ({reason[:200]})" if self.download else "download is off")
+                + ": place the original files there, or give a copy in .npz to ImageArrays"
             ) from None
         pictures = np.asarray(source.data)
         return pictures.reshape(len(pictures), *self.shape), np.asarray(source.targets)

@@ -25,7 +25,7 @@ def facts(data: GANDataModule) -> list[Fact]:
     found = [("rows", ", ".join(f"{name} {len(table):,}" for name, table in splits.items()))]
     if data.schema.labelled:
         counts = np.bincount(data.train.fields["y"].numpy(), minlength=data.schema.num_classes)
-        each = [f"{data.schema.class_name(c)} {n:,}" for c, n in enumerate(counts)]
+        each = [f"{data.schema.class_name(c)}: {n:,}" for c, n in enumerate(counts)]
         found.append(("classes", f"{len(each)}, training rows each: {_some(each)}"))
     else:
         found.append(("classes", "none"))
@@ -88,18 +88,17 @@ def _sentences(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterato
     schema = cast(TextSchema, schema)
     length = rows["length"].numpy() - schema.ends
     low, middle, high, most = (int(q) for q in np.quantile(length, [0, 0.5, 0.99, 1]))
-    yield (
-        "lengths",
-        f"{low} to {most} tokens, half at most {middle}, 99 % at most {high}; each row takes {schema.max_length}",
-    )
-    unknown = []
+    spread = f"{low} to {most} tokens, half at most {middle}, 99 % at most {high}"
+    yield "lengths", f"{spread if low < most else f'{low} tokens each'}; each row takes {schema.max_length}"
+    unknown, counted = [], 0
     for name, table in splits.items():
         if len(table) and schema.ends:
             count = int((table.fields["x"] == UNKNOWN).sum())
             total = int(table.fields["length"].sum()) - len(table)
             unknown.append(f"{name} {100 * count / max(1, total):.2g} %")
+            counted += count
     words = len(schema.words) - schema.ends
-    beyond = f"; unknown tokens: {', '.join(unknown)}" if unknown else ""
+    beyond = f"; unknown tokens: {', '.join(unknown) if counted else 'none'}" if unknown else ""
     yield "vocabulary", f"{words:,} tokens ({schema.tokenizer}{', lower case' if schema.lowercase else ''}){beyond}"
 
 
@@ -127,7 +126,7 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
             yield "columns" if k == 0 else "", f"{name}: one of {len(words)}: {each}{gaps}"
             continue
         kind = _type(schema.dtypes[k], schema.decimals[k] if schema.decimals else -1)
-        yield "columns" if k == 0 else "", f"{name}: {kind}, {there.min():.6g} to {there.max():.6g}{gaps}"
+        yield "columns" if k == 0 else "", f"{name}: {kind}, {_number(there.min())} to {_number(there.max())}{gaps}"
     if len(schema.columns) > NAMED:
         yield "", f"and {len(schema.columns) - NAMED} more"
     for k, name in enumerate(schema.static):
@@ -135,6 +134,11 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
         named = f"one of {len(categories)}: {_some(list(categories))}"
         number = _type(schema.static_dtypes[k], schema.static_decimals[k] if schema.static_decimals else -1)
         yield "attributes" if k == 0 else "", f"{name}: {named if categories else number}"
+
+
+def _number(value: float) -> str:
+    """A number to be read: six digits, and all of those of a whole number or a large one."""
+    return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 or float(value).is_integer() else f"{value:.6g}"
 
 
 def _type(dtype: str, decimals: int) -> str:

@@ -22,6 +22,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_info
 
 import datamodules
+import ganaug
 from datamodules import GANDataModule, InputError, Schema
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
@@ -40,6 +41,7 @@ from ganaug.typed import read_as_typed, settled
 set_parsing_settings(subclasses_enabled=[Schema])
 read_as_typed()
 
+OURS = [Path(package.__path__[0]) for package in (datamodules, ganaug)]
 ROOT = "lightning_logs"  # where runs have their folders
 VERBS: dict[str, Callable[..., Any]] = {
     "generate": generate,
@@ -332,6 +334,13 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     function(**parser.instantiate(options).as_dict())
 
 
+def _said(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning of ours in one line, without the place in the program, which says nothing to whoever reads it."""
+    if any(Path(filename).is_relative_to(folder) for folder in OURS):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
 def run(arguments: Sequence[str]) -> None:
     """Do what the arguments say: a subcommand, and its options.
 
@@ -346,6 +355,7 @@ def run(arguments: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # Lightning's affair
     warnings.filterwarnings("ignore", "It is recommended to use .*score/.*sync_dist")  # they are of all rows already
+    warnings.formatwarning = _said
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
     try:
         if arguments[0] in VERBS:

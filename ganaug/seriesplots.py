@@ -38,10 +38,16 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
     occurring = np.unique(y)
     present = occurring[:CLASSES]
     across, down = min(len(schema.columns), COLUMNS), max(1, len(present))
-    width, height = 3.0 * across + 0.8, 1.5 * down + 0.9
+    more = [
+        f"{shown} of {there} {what}"
+        for shown, there, what in ((down, len(occurring), "classes"), (across, len(schema.columns), "columns"))
+        if there > shown
+    ]
+    room = 0.2 if more else 0.0
+    width, height = 3.0 * across + 0.8, 1.5 * down + 0.9 + room
     figure = blank_figure(width, height)
     # Fixed margins: to measure the labels of so many axes takes longer than to draw them.
-    margins = {"left": 0.9 / width, "right": 1 - 0.15 / width, "bottom": 0.5 / height, "top": 1 - 0.4 / height}
+    margins = {"left": 0.9 / width, "right": 1 - 0.15 / width, "bottom": (0.5 + room) / height, "top": 1 - 0.4 / height}
     figure.subplots_adjust(**margins, wspace=0.3, hspace=0.15)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey="col")
     for axes, c in zip(grid, present, strict=False):
@@ -59,11 +65,6 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
         pane.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for pane in grid[-1]:
         pane.set_xlabel("step")
-    more = [
-        f"{shown} of {there} {what}"
-        for shown, there, what in ((down, len(occurring), "classes"), (across, len(schema.columns), "columns"))
-        if there > shown
-    ]
     figure.text(0.01, 0.05 / height, ", ".join(more), fontsize="small", va="bottom")
     return figure
 
