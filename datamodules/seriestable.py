@@ -42,7 +42,7 @@ class SeriesTable:
         label: class ids (R,).
         classes: their names.
         static, static_dtypes, static_decimals: an array (R,) for each attribute, its type and its decimals.
-        time, start, frequency, zone, time_format: as in the schema.
+        time, start, frequency, zone, time_format, written: as in the schema.
         breaks: steps, in order, before which others are missing.
 
     Raises:
@@ -79,6 +79,7 @@ class SeriesTable:
         self._measure(measured, times, missing)
         self.label, self.classes = self._labels(label)
         self.static, self.static_dtypes, self.static_decimals = self._attributes()
+        self.written = self._written(measured)
         self.label_column = label or LABEL
         taken = [roles.id or SERIES_ID, self.time or STEP, *([label] if label else []), *roles.static]
         clash = [name for name in self.columns if name in taken]
@@ -338,6 +339,16 @@ class SeriesTable:
             columns.append(column)
             dtypes.append(dtype)
         return columns, tuple(dtypes), tuple(decimals)
+
+    def _written(self, measured: list[str]) -> tuple[tuple[str, int], ...]:
+        """Decimals of the columns of samples that are written with the same number of them in every cell."""
+        found = {name: self.table.written.get(name, 0) for name in (*measured, *self.roles.static)}
+        if self.roles.wide:
+            every = {found.pop(name) for name in measured}
+            found[self.columns[0]] = every.pop() if len(every) == 1 else 0
+        if self.time and self.dates is None:
+            found[self.time] = self.table.written.get(self.time, 0)
+        return tuple((name, decimals) for name, decimals in found.items() if decimals)
 
     def change(self, column: np.ndarray) -> int | None:
         """The first row that differs from the one before it in the same series."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch.utilities import rank_zero_info
 
-from datamodules.cells import ZERO_IN_FRONT, Marks, decorated, text_of
+from datamodules.cells import DIGITS, ZERO_IN_FRONT, Marks, decorated, text_of
 from datamodules.dates import Dates, read_dates, whole_dates
 from datamodules.errors import InputError
 from datamodules.schema import label_ids
@@ -34,6 +34,7 @@ class TableFile:
     Attributes:
         frame: the table.
         names: of its columns.
+        written: of columns of text all of whose cells are numbers with as many decimals, how many.
 
     Raises:
         InputError: it cannot be read.
@@ -50,6 +51,7 @@ class TableFile:
             raise InputError(
                 f"{path}: {path.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
+        self.written: dict[str, int] = {}
         self._lines: list[int] = []  # of each row of a .csv
         self._codes: list[str] = []  # columns of whole numbers with zeros in front
         self.frame = read(set(words))
@@ -78,11 +80,14 @@ class TableFile:
         if zeros:
             frame[zeros] = self._read(content, names, set(zeros), only=set(zeros))[zeros]
             said.append(f"numbers with zeros in front are names: {', '.join(zeros)}")
+        self.written = self._decimals(content, names, frame, words)
         if said:
             rank_zero_info(f"{self.path}: {'; '.join(said)}")
         return frame
 
-    def _read(self, content: str, names: list[str], words: set[str], only: set[str] | None = None) -> pd.DataFrame:
+    def _read(
+        self, content: str, names: list[str], words: set[str], only: set[str] | None = None, rows: int | None = None
+    ) -> pd.DataFrame:
         empty = [*EMPTY, *self.marks.missing]
         options: dict[str, Any] = {
             "sep": self.marks.separator,
@@ -96,6 +101,7 @@ class TableFile:
             **({"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}),
             "low_memory": False,  # guess the type of a column from all of it
             "usecols": None if only is None else sorted(only, key=names.index),
+            "nrows": rows,
         }
         try:
             return pd.read_csv(io.StringIO(content), header=0, names=names, index_col=False, **options)
@@ -108,6 +114,23 @@ class TableFile:
             return False
         cells = self._read(content, names, {name}, only={name})[name].dropna()
         return any(ZERO_IN_FRONT.fullmatch(cell.strip()) for cell in cells.unique())
+
+    def _decimals(self, content: str, names: list[str], frame: pd.DataFrame, words: set[str]) -> dict[str, int]:
+        """As in ``written``; what holds no value does not count."""
+        mark, group = re.escape(self.marks.decimal or "."), re.escape(self.marks.thousands or "")
+        number = re.compile(rf"[+-]?[\d{group}]*{mark}(\d{{1,{DIGITS}}})")
+
+        def same(cells: Iterable[str]) -> int:
+            """How many decimals all of the numbers have; 0 where they differ, or one is no number."""
+            found = {len(one[1]) if (one := number.fullmatch(cell.strip())) else 0 for cell in cells}
+            return found.pop() if len(found) == 1 else 0
+
+        there = {name: frame[name].notna().to_numpy() for name in names}
+        first = self._read(content, names, set(names), rows=100)  # which settle it for most columns
+        likely = {n for n in names if there[n].any() and same(first[n][there[n][: len(first)]])}
+        cells = self._read(content, names, likely - words, only=likely - words) if likely - words else frame
+        found = {n: same((frame if n in words else cells)[n][there[n]].unique()) for n in names if n in likely}
+        return {name: decimals for name, decimals in found.items() if decimals}
 
     def _rows(self, content: str) -> Any:
         return csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=self.marks.separator or ",")

@@ -113,6 +113,7 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
         yield "time", f"{schema.time}: from {schema.start}, {every}{zone}"
     else:
         yield "time", "none: steps are numbered"
+    written = dict(schema.written)
     inside = np.arange(rows["x"].shape[1]) < length[:, None]
     values = schema.decode(rows["x"])[inside]
     observed = rows["observed"].numpy()[inside] if "observed" in rows else np.ones((len(values), schema.features))
@@ -125,14 +126,15 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
             each = _some([f"{word} {100 * share:.2g} %" for word, share in zip(words, shares, strict=True)])
             yield "columns" if k == 0 else "", f"{name}: one of {len(words)}: {each}{gaps}"
             continue
-        kind = _type(schema.dtypes[k], schema.decimals[k] if schema.decimals else -1)
+        kind = _type(schema.dtypes[k], written.get(name, schema.decimals[k] if schema.decimals else -1))
         yield "columns" if k == 0 else "", f"{name}: {kind}, {_number(there.min())} to {_number(there.max())}{gaps}"
     if len(schema.columns) > NAMED:
         yield "", f"and {len(schema.columns) - NAMED} more"
     for k, name in enumerate(schema.static):
         categories = schema.static_categories[k]
         named = f"one of {len(categories)}: {_some(list(categories))}"
-        number = _type(schema.static_dtypes[k], schema.static_decimals[k] if schema.static_decimals else -1)
+        decimals = written.get(name, schema.static_decimals[k] if schema.static_decimals else -1)
+        number = _type(schema.static_dtypes[k], decimals)
         yield "attributes" if k == 0 else "", f"{name}: {named if categories else number}"
 
 

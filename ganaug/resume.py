@@ -45,7 +45,8 @@ def compare(
             raise InputError(f"allow_changes: no option {name}; known are {', '.join(options)}")
     others = [name for name, value in options.items() if name not in free and theirs.get(name) != value]
     differ = [f"{name} {theirs.get(name)!r} there, {options[name]!r} here" for name in others if name not in allowed]
-    if fields := [name for name in schema if ours["schema"].get(name) != schema[name]]:
+    # What old checkpoints do not say of their data, they do not contradict.
+    if fields := [name for name in schema if name in ours["schema"] and ours["schema"][name] != schema[name]]:
         differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
     if differ:
         reason = f"the checkpoint does not fit this run: {'; '.join(differ)}"

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from datamodules import InputError, SeriesFile
+from datamodules import InputError, Schema, SeriesFile
 from datamodules.cells import decimals_of, rounded
+from datamodules.store import write_series
+from ganaug.resume import compare
 
 RNG = np.random.default_rng(0)
 
@@ -180,3 +183,58 @@ def test_decimals(values: list[float], dtype: str, decimals: int) -> None:
     if dtype == "float64" and decimals >= 0:
         assert (rounded(given + 1e-9, decimals) == given).all()
     assert str(rounded(np.array([-1e-9]), 2)[0]) == "0.0"
+
+
+def test_decimals_that_are_always_written_are_written_again(tmp_path: Path) -> None:
+    lines = [
+        f"{k // 8};{k % 8 / 4:.2f};{k % 4 / 2:.2f};{k % 7}.0;{k % 9 / 4};1_200.{k:02};{f'{k}.0' if k % 8 else ''};"
+        f"{80 + k // 8:.2f}"
+        for k in range(40)
+    ]
+    text = "\n".join(lines).replace(".", ",").replace("_", ".")
+    (tmp_path / "a.csv").write_text("id;t;half;whole;plain;price;gap;weight\n" + text)
+    module = SeriesFile(
+        tmp_path / "a.csv", id_column="id", time_column="t", static_columns=["weight"], missing="interpolate",
+        thousands=".", decimal=",",
+    )  # fmt: skip
+    written = {"t": 2, "half": 2, "whole": 1, "price": 2, "gap": 1, "weight": 2}
+    assert dict(module.schema.written) == written  # of plain, 0.25 stands beside 0.5
+    fields = module.load()[0].fields | {"index": torch.arange(5)}
+    write_series(module.schema, [fields], tmp_path / "out")
+    back = pd.read_csv(tmp_path / "out" / "samples.csv", dtype=str)
+    assert list(back.iloc[2]) == ["0", "0.50", "1.00", "2.0", "0.5", "1200.02", "2.0", "80.00"]
+    assert {name: set(back[name].str.partition(".")[2].str.len()) for name in written} == {
+        name: {decimals} for name, decimals in written.items()
+    }
+    write_series(module.schema, [fields], tmp_path / "out", "parquet")
+    assert pd.read_parquet(tmp_path / "out" / "samples.parquet").dtypes["half"] == np.float64
+
+
+def test_cells_with_different_decimals_are_written_as_they_need(tmp_path: Path) -> None:
+    # The first hundred rows alone do not settle it.
+    (tmp_path / "a.csv").write_text("v,w,e\n" + "0.50,0.50,1.5e-3\n" * 120 + "0.5,0.75,2.5e-3\n" * 9)
+    module = SeriesFile(tmp_path / "a.csv", window=3)
+    assert module.schema.written == (("w", 2),)
+
+
+def test_wide_rows_are_written_with_the_decimals_that_all_columns_share(tmp_path: Path) -> None:
+    row = "0.50,1.00,1.5{}\n"
+    for last, written in (("0", (("value", 2),)), ("", ())):
+        (tmp_path / "a.csv").write_text(
+            "a,b,c\n" + row.format(last) * 8 + "1.50,1.50,1.5\n".replace("5\n", f"5{last}\n")
+        )
+        assert SeriesFile(tmp_path / "a.csv", form="wide").schema.written == written
+
+
+def test_a_schema_from_before_decimals_were_kept_is_read_and_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("v\n" + "0.50\n1.00\n" * 20)
+    schema = SeriesFile(tmp_path / "a.csv", window=3).schema
+    old = schema.to_dict()
+    assert old.pop("written") == [["v", 2]]
+    assert Schema.from_dict(old) == schema  # the samples of both are scored against each other
+    checkpoint = {"ganaug": {"schema": old}, "hyper_parameters": {}}
+    assert compare(checkpoint, {}, schema.to_dict(), (), ()) == {}
+    with pytest.raises(InputError, match="the data's length "):
+        compare({"ganaug": {"schema": old | {"length": 4}}, "hyper_parameters": {}}, {}, schema.to_dict(), (), ())
+    with pytest.raises(InputError, match="written must be at most 12, not 99"):
+        Schema.from_dict(schema.to_dict() | {"written": [["v", 99]]})
