@@ -499,7 +499,8 @@ class TimeGAN(GAN):
         Args:
             indices: (B,) int64.
             seed: at least 0.
-            length: T of the series wanted; by default that of the data. A longer one begins as the shorter does.
+            length: T of the series wanted; by default that of the data. A longer one begins as the shorter does, and
+                goes on near the level that it has reached, without the slower movements of longer series.
         """
         steps = self.schema.length if length is None else length
         in_range("length", steps, 1, LARGEST)

@@ -90,7 +90,8 @@ def generate(
         static: of series: attributes that all samples are to have, such as age=30,sex=f; the others are drawn.
         rows: table (.csv, .tsv, .xlsx, .parquet) of the samples wanted, one a row: its class, where there is a column
             of the source's name for it (label), and of series its attributes; instead of n, per_class, labels, static.
-        length: of series: steps of each, also more than the data have; by default as long as those.
+        length: of series: steps of each, by default as many as the data have; further on series have no movement that
+            is slower than those that the model has seen, and stay near the level that they have reached.
         overwrite: replace what another generation has written to ``out``.
         accelerator: auto, cpu, cuda, mps.
         devices: number of devices to share the work.
@@ -130,6 +131,11 @@ def generate(
     for name in given:
         if name not in model.latent_options | model.sample_options:
             raise InputError(f"{name} is no option of {type(model).__name__}: leave --{name} out")
+    if isinstance(schema, SeriesSchema) and length is not None and length > schema.length:
+        rank_zero_info(
+            f"length {length}: the model has seen series of at most {schema.length} steps; further on there is no"
+            " slower movement than in these: where it was measured, series stayed near the level they had reached"
+        )
     write, formats = WRITE[schema.kind]
     format = format or formats[0]
     if format not in formats:
