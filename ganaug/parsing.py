@@ -6,6 +6,7 @@ import inspect
 import logging
 import re
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from lightning.pytorch.utilities import rank_zero_info
 import datamodules
 import ganaug
 from datamodules import GANDataModule, InputError, Schema
+from datamodules.options import described, hints
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.checkpoint import AtomicCheckpointIO
@@ -82,7 +84,21 @@ class Parser(LightningArgumentParser):
             reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
         if unknown := re.search(r"Option '\S+' is not accepted", message):  # where a value may be of several types
             reason = unknown[0]
+        if reason.startswith("Expected a") and keys and (words := _wanted(message)):
+            raise InputError(f"--{keys} {words}")
         raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
+
+
+def _wanted(message: str) -> str | None:
+    """What an option of a class must be, by its hint: of several types jsonargparse's own reason names one."""
+    found = re.findall(r"class_path '([\w.]+)\.(\w+)'|Parser key \"(?:\w+\.)*(\w+)\"", message)
+    owners = [(place, name) for place, name, _ in found if name]
+    values = re.findall(r"Given value: (.*)", message) or re.findall(r"Got value: (.*)", message)
+    if not owners or not values:
+        return None
+    cls = getattr(sys.modules.get(owners[-1][0]), owners[-1][1], None)
+    hint = hints(cls).get(found[-1][2]) if isinstance(cls, type) else None
+    return None if hint is None else f"must be {described(hint)}, not {values[-1]}"
 
 
 def deepest(error: BaseException) -> BaseException:

@@ -10,6 +10,7 @@ import torch
 from datamodules import InputError, Schema, SeriesFile
 from datamodules.cells import decimals_of, rounded
 from datamodules.store import write_series
+from ganaug.cli import main
 from ganaug.resume import compare
 
 RNG = np.random.default_rng(0)
@@ -144,7 +145,9 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
     refused(file, "encoding: there is no 'klingon'", encoding="klingon")
 
 
-def test_bounds_hold_for_samples_and_are_checked_against_the_source(tmp_path: Path) -> None:
+def test_bounds_hold_for_samples_and_are_checked_against_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write(tmp_path / "a.csv", lines("t,v,w", "{k},{v:.2f},{k}"))
     for bounds, least, most in (({"v": [15, 26]}, 15, 26), ("train", 20, 25)):
         module = SeriesFile(file, time_column="t", window=6, bounds=bounds)
@@ -154,6 +157,11 @@ def test_bounds_hold_for_samples_and_are_checked_against_the_source(tmp_path: Pa
         assert least <= values.min() < 20.5
         assert 24.5 < values.max() <= most
     refused(file, "bounds: v has the value", "beyond [21", bounds={"v": [21, 30]}, time_column="t")
+    shape = "bounds must be train or a mapping of text to [a number, a number] or null, not {'v': 3}"
+    refused(file, shape, bounds={"v": 3}, time_column="t")
+    with pytest.raises(SystemExit):
+        main(["inspect", "--data", "SeriesFile", "--data.path", str(file), "--data.bounds", "{v: 3}"])
+    assert f"--data.{shape}" in capsys.readouterr().err.replace("'3'", "3")
     refused(file, "bounds: no column 'u': the columns are v, w", bounds={"u": [0, 1]}, time_column="t")
 
 
