@@ -642,6 +642,6 @@ def test_the_test_folder_must_have_the_same_classes(tmp_path):
     module = ImageFolder(train, test_path=test)
     assert module.load()[1].fields["y"].tolist() == [1]
     save(test / "emu" / "1.png", pixels(12, 10, 3))
-    refused(lambda: ImageFolder(train, test_path=test), "emu", str(train))
+    refused(lambda: ImageFolder(train, test_path=test), f"the class 'emu' is not among those of {train}, 'cat', 'dog'")
     save(tmp_path / "flat" / "1.png", pixels(12, 10, 3))
     refused(lambda: ImageFolder(train, test_path=tmp_path / "flat"), "no class folders")
