@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.errors import InputError
 from datamodules.labels import called, is_number, is_whole, quoted
 from datamodules.options import LARGEST, bound, check, hints, in_range, shown
-from datamodules.sides import Size, both
+from datamodules.sides import Size, both, typed
 
 Batch = dict[str, Tensor]
 
@@ -184,6 +184,13 @@ class ImageSchema(Schema):
     def size(self) -> tuple[int, int]:
         """(height, width) of what the networks see."""
         return both(self.image_size)
+
+    def seen_otherwise(self, there: Schema) -> str:
+        """What to do where the data that a checkpoint knows are seen at another size; empty where they are not."""
+        if not isinstance(there, ImageSchema) or there.image_size == self.image_size:
+            return ""
+        own, theirs = typed(self.image_size), typed(there.image_size)
+        return f"its networks see pictures at {theirs}, these data are seen at {own}: set --data.image_size {theirs}"
 
     def _margins(self) -> tuple[int, int]:
         return (self.size[1] - self.width) // 2, (self.size[0] - self.height) // 2

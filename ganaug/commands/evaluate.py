@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked, in_range
 from datamodules.rows import chosen, joined, stored_rows
 from datamodules.samples import read_samples
-from datamodules.schema import Batch
+from datamodules.schema import Batch, ImageSchema
 from ganaug.checkpoint import read_checkpoint
 from ganaug.devices import Accelerator, device_of
 from ganaug.downstream import ClassifierFeatures, fit_classifier, fit_features
@@ -204,7 +205,12 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
 
 def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str, **options: Any) -> Batch:
     """Samples in the class proportions of the training split, by the model's own options."""
-    if model.schema != data.schema:
+    here, there = data.schema, model.schema
+    if isinstance(here, ImageSchema) and isinstance(there, ImageSchema):
+        hint = here.seen_otherwise(there)
+        if hint and replace(there, image_size=here.image_size, fit=here.fit) == here:
+            raise InputError(f"the checkpoint was trained on such pictures, but {hint}")
+    if there != here:
         raise InputError(
             "the checkpoint was trained on data of another size, or with other classes or another vocabulary, than"
             " --data gives: use the options of the training"
