@@ -52,7 +52,7 @@ class ImageModule(GANDataModule):
                 f"fit: pictures of {height}×{width} do not fit in {size[0]}×{size[1]}: choose fit resize"
                 + (f" or an image_size of {next(s for s in SIZES if s >= longest)}" if longest <= SIZES[-1] else "")
             )
-        if self.image_size is None and (size[0] != size[1] or not holds):
+        if self.image_size is None and size != (height, width) and (size[0] != size[1] or not holds):
             rank_zero_info(
                 f"pictures of {height}×{width} (height×width) are seen at {size[0]}×{size[1]}"
                 + ("" if holds else ", scaled down, and samples are scaled up again")

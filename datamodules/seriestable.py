@@ -92,17 +92,21 @@ class SeriesTable:
     def _measured(self, named: list[str]) -> list[str]:
         rest = [name for name in self.table.names if name not in named]
         numbers = [name for name in rest if self.table.numeric(name)]
+        dated = [name for name in rest if name not in numbers and self.table.dated(name)]
         for name in rest:
-            if name not in numbers and (cell := self.table.like_numbers(name)) is not None:
+            if name not in (*numbers, *dated) and (cell := self.table.like_numbers(name)) is not None:
                 raise InputError(
                     f"{self.path}, column {name}: {cell!r} is a number with marks that are not read: set decimal or"
                     " thousands, take the sign out, or leave the column out by value_columns"
                 )
-        found = [name for name in rest if name in numbers or self._states(name)]
+        said = dated if self.roles.time is None and not self.roles.wide else []
+        if said:
+            rank_zero_info(f"{self.path}: dates, left out: {', '.join(said)}; time_column names those of the steps")
+        found = [name for name in rest if name in numbers or (name not in dated and self._states(name))]
         if not found:
             raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
-        if len(found) < len(rest):
-            rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(n for n in rest if n not in found)}")
+        if left := [name for name in rest if name not in (*found, *said)]:
+            rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(left)}")
         if words := [name for name in found if name not in numbers]:
             rank_zero_info(f"{self.path}: words that change within a series, learnt as categories: {', '.join(words)}")
         if "" in found or "Unnamed: 0" in found:

@@ -19,6 +19,7 @@ from datamodules.errors import InputError
 from datamodules.schema import label_ids
 from datamodules.textsource import is_whole, reason_of
 
+DATE = re.compile(r"\s*(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))(?!\d)")
 ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number
 
@@ -324,6 +325,13 @@ class TableFile:
             data = data.dt.tz_convert("UTC").dt.tz_localize(None)
         times = data.to_numpy().astype("datetime64[us]").astype(np.int64)
         return times, Dates(times, zone=zone.removeprefix("UTC") if zone[3:4] in ("+", "-") else zone)
+
+    def dated(self, column: str) -> bool:
+        """Whether all cells of a column begin as dates of numbers do, such as 2024-03-30 or 30.3.24."""
+        data = self.frame[column].dropna()
+        if pd.api.types.is_datetime64_any_dtype(data):
+            return True
+        return _wordy(data) and len(data) > 0 and all(DATE.match(str(cell)) for cell in data.unique())
 
     def like_numbers(self, column: str) -> str | None:
         """A cell of a column of words that are numbers but for a sign, such as a percent sign; None of others."""

@@ -16,6 +16,7 @@ from datamodules.tokens import UNKNOWN, TextSchema
 
 Fact = tuple[str, str]
 NAMED = 12  # most classes, columns and categories that are named one by one
+EVERY = {"s": "second", "min": "minute", "h": "hour", "D": "day", "MS": "month", "ME": "month"}  # pandas' own names
 COLOURS = {1: "grey", 2: "grey and transparency", 3: "RGB", 4: "RGBA"}
 
 
@@ -109,7 +110,11 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
     yield "series", f"{steps}, scaled by {schema.scaler}"
     if schema.time:
         zone = f", in {schema.zone}" if schema.zone else ""
-        every = "at times of their own, which are learnt" if schema.intervals else f"every {schema.frequency}"
+        every = (
+            "at times of their own, which are learnt"
+            if schema.intervals
+            else f"every {EVERY.get(schema.frequency, schema.frequency)}"
+        )
         yield "time", f"{schema.time}: from {schema.start}, {every}{zone}"
     else:
         yield "time", "none: steps are numbered"
@@ -125,6 +130,9 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
             shares = np.bincount(there.astype(np.int64), minlength=len(words)) / max(1, len(there))
             each = _some([f"{word} {100 * share:.2g} %" for word, share in zip(words, shares, strict=True)])
             yield "columns" if k == 0 else "", f"{name}: one of {len(words)}: {each}{gaps}"
+            continue
+        if schema.dtypes[k] == "bool" and len(there):
+            yield "columns" if k == 0 else "", f"{name}: true or false, true {100 * there.mean():.2g} %{gaps}"
             continue
         kind = _type(schema.dtypes[k], written.get(name, schema.decimals[k] if schema.decimals else -1))
         yield "columns" if k == 0 else "", f"{name}: {kind}, {_number(there.min())} to {_number(there.max())}{gaps}"

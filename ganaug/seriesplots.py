@@ -23,6 +23,7 @@ from ganaug.figures import blank_figure
 
 REAL, SYNTHETIC = {"color": "tab:blue", "label": "real"}, {"color": "tab:orange", "label": "synthetic"}
 CLASSES, COLUMNS, SERIES = 8, 4, 10  # most that sample_figure draws: classes, columns of the data, series of a class
+WORDS = 6  # most that stand beside an axis
 FEATURES, POINTS = 6, 1000  # most columns that compare_figure draws, and series of each sort in the scatters
 
 # ---- samples ---------------------------------------------------------------------------------------------------------
@@ -60,8 +61,13 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
             axes[0].yaxis.set_label_coords(-0.21, 0.5)
     for column, pane in enumerate(grid[0]):
         pane.set_title(_legible(schema.columns[column], f"column {column}"), fontsize="medium")
-        pane.yaxis.set_major_locator(MaxNLocator(4))
-        pane.ticklabel_format(axis="y", scilimits=(-3, 4))
+        words = ("false", "true") if schema.dtypes[column] == "bool" else schema.words(column)
+        if 0 < len(words) <= WORDS:
+            names = [_legible(word, str(k)) for k, word in enumerate(words)]
+            pane.set_yticks(range(len(words)), [n if len(n) < 8 else f"{n[:7]}…" for n in names], fontsize="small")
+        else:
+            pane.yaxis.set_major_locator(MaxNLocator(4, integer=bool(words)))
+            pane.ticklabel_format(axis="y", scilimits=(-3, 4))
         pane.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for pane in grid[-1]:
         pane.set_xlabel("step")

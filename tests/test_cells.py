@@ -246,3 +246,15 @@ def test_a_schema_from_before_decimals_were_kept_is_read_and_gone_on_from(tmp_pa
         compare({"ganaug": {"schema": old | {"length": 4}}, "hyper_parameters": {}}, {}, schema.to_dict(), (), ())
     with pytest.raises(InputError, match="written must be at most 12, not 99"):
         Schema.from_dict(schema.to_dict() | {"written": [["v", 99]]})
+
+
+def test_dates_that_no_option_names_are_no_categories(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    days = pd.date_range("2024-01-01", periods=12).repeat(10)
+    for style in ("%Y-%m-%d %H:%M", "%d.%m.%y", "%m/%d/%Y"):
+        way = np.array(["on 1.1.24", "off"])[np.arange(120) % 2]
+        table = {"day": days.strftime(style), "v": np.arange(120.0), "way": way}
+        pd.DataFrame(table).to_csv(tmp_path / "a.csv", index=False)
+        with caplog.at_level("INFO"):
+            assert SeriesFile(tmp_path / "a.csv", window=6).schema.columns == ("v", "way")
+        assert f"{tmp_path / 'a.csv'}: dates, left out: day; time_column names those of the steps" in caplog.text
+        caplog.clear()

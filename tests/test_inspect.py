@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules import Digits, Grammar, ImageArrays, SeriesFile, Signals, TextFile
+from datamodules import Digits, Grammar, ImageArrays, InputError, SeriesFile, Signals, TextFile
 from ganaug.cli import main
 from ganaug.commands.inspect import inspect
+from ganaug.seriesplots import sample_figure
 
 
 def test_pictures() -> None:
@@ -61,7 +62,7 @@ def test_series(tmp_path: Path) -> None:
     big = inspect(SeriesFile(tmp_path / "b.csv", value_columns=["v", "w"], window=4))["columns"]
     assert big == "v: whole numbers, 3 to 82,768,100; w: numbers with 2 decimals, 0.25 to 1,234,567"
     assert said["series"] == "6 steps each, scaled by min_max"
-    assert said["time"] == "when: from 2024-01-01T00:00:00, every h"
+    assert said["time"] == "when: from 2024-01-01T00:00:00, every hour"
     pulse, ph = said["columns"].split("; ")
     assert pulse.startswith("pulse: whole numbers, 40 to ")
     assert ph.startswith("ph: numbers with 2 decimals, 7 to 7.2")
@@ -95,6 +96,25 @@ def test_examples_are_spread_over_the_rows(tmp_path: Path) -> None:
     inspect(ImageArrays(tmp_path / "a.npz"), tmp_path / "b.html")
     said = "<p>10 training rows of each of the first 20 of 25 classes, spread evenly over them.</p>"
     assert said in (tmp_path / "b.html").read_text()
+
+
+def test_a_page_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"is a folder: give the name of a page in it, such as .*page\.html"):
+        inspect(Digits(), tmp_path)
+    assert not capsys.readouterr().out
+
+
+def test_columns_of_words_and_flags(tmp_path: Path) -> None:
+    row = np.arange(120)
+    states = np.array(["a long standstill", "run"])[row % 2]
+    table = {"on": row % 4 == 0, "state": states, "day": pd.date_range("2024-01-01", periods=12).repeat(10)}
+    pd.DataFrame(table).to_csv(tmp_path / "a.csv", index=False)
+    data = SeriesFile(tmp_path / "a.csv", window=6)
+    assert inspect(data)["columns"] == "on: true or false, true 24 %; state: one of 2: a long standstill 50 %, run 50 %"
+    on, state = sample_figure(data.schema, data.train.__getitems__([0, 1])).axes
+    assert [[label.get_text() for label in axes.get_yticklabels()] for axes in (on, state)] == [
+        ["false", "true"], ["a long …", "run"],
+    ]  # fmt: skip
 
 
 def test_warnings_are_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules import GANDataModule
+from datamodules.errors import InputError
 from datamodules.manifest import make_folder, replacing
 from datamodules.options import checked
 from datamodules.schema import Schema
@@ -38,6 +39,8 @@ def inspect(data: GANDataModule, out: Path | None = None) -> dict[str, str]:
     Raises:
         InputError: the source cannot be read as its options say.
     """
+    if out is not None and Path(out).is_dir():
+        raise InputError(f"out: {out} is a folder: give the name of a page in it, such as {Path(out) / 'page.html'}")
     data.prepare_data()
     data.setup()
     found = [("source", _source(data)), *facts(data), *duplicates(data)]
