@@ -106,7 +106,8 @@ def _sentences(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterato
 def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[Fact]:
     schema = cast(SeriesSchema, schema)
     length = rows["length"].numpy()
-    steps = f"{schema.length} steps each" if schema.fixed else f"{length.min()} to {length.max()} steps"
+    lengths = torch.cat([table.fields["length"] for table in splits.values()])
+    steps = f"{schema.length} steps each" if schema.fixed else f"{int(lengths.min())} to {int(lengths.max())} steps"
     yield "series", f"{steps}, scaled by {schema.scaler}"
     if schema.time:
         zone = f", in {schema.zone}" if schema.zone else ""
@@ -147,8 +148,9 @@ def _series(schema: Schema, rows: Batch, splits: dict[str, Table]) -> Iterator[F
 
 
 def _number(value: float) -> str:
-    """A number to be read: six digits, and all of those of a whole number or a large one."""
-    return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 or float(value).is_integer() else f"{value:.6g}"
+    """A number to be read: six digits, and of a large one all that stand before the point."""
+    size = abs(value)
+    return f"{value:,.0f}" if 1e6 <= size < 1e15 else f"{value:,.6g}" if size >= 1e4 else f"{value:.6g}"
 
 
 def _type(dtype: str, decimals: int) -> str:

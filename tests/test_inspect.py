@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules import Digits, Grammar, ImageArrays, InputError, SeriesFile, Signals, TextFile
+from datamodules import Digits, Grammar, ImageArrays, InputError, SeriesArrays, SeriesFile, Signals, TextFile
 from ganaug.cli import main
 from ganaug.commands.inspect import inspect
 from ganaug.seriesplots import sample_figure
@@ -58,9 +58,15 @@ def test_series(tmp_path: Path) -> None:
     said = inspect(
         SeriesFile(tmp_path / "a.csv", id_column="id", time_column="when", static_columns=["town"], missing="mask")
     )
-    pd.DataFrame({"v": [82768100, 5, 3] * 20, "w": [1234567.25, 0.5, 0.25] * 20}).to_csv(tmp_path / "b.csv")
+    pd.DataFrame({"v": [82768100, 5, 2024] * 20, "w": [1234567.25, 0.5, 0.25] * 20}).to_csv(tmp_path / "b.csv")
     big = inspect(SeriesFile(tmp_path / "b.csv", value_columns=["v", "w"], window=4))["columns"]
-    assert big == "v: whole numbers, 3 to 82,768,100; w: numbers with 2 decimals, 0.25 to 1,234,567"
+    assert big == "v: whole numbers, 5 to 82,768,100; w: numbers with 2 decimals, 0.25 to 1,234,567"
+    x = np.ones((30, 9, 1)) * np.arange(30)[:, None, None]
+    np.savez(
+        tmp_path / "a.npz", x_train=x[:, :7], x_test=x, layout="NTF", lengths_train=[3] * 30, lengths_test=[9] * 30
+    )
+    varied = inspect(SeriesArrays(tmp_path / "a.npz"))
+    assert varied["series"] == "3 to 9 steps, scaled by min_max"
     assert said["series"] == "6 steps each, scaled by min_max"
     assert said["time"] == "when: from 2024-01-01T00:00:00, every hour"
     pulse, ph = said["columns"].split("; ")
