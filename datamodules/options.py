@@ -118,7 +118,7 @@ def _sequence(value: Any, inner: tuple[Any, ...], fixed: bool) -> Any:
 
 
 def described(hint: Any, inside: bool = False) -> str:
-    """A hint in words; of a list inside a list no more than that it is one."""
+    """A hint in words; of a list inside a list, if not of a set length, no more than that it is one."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in UNIONS:
         return " or ".join(dict.fromkeys(described(one, inside) for one in inner))
@@ -129,9 +129,12 @@ def described(hint: Any, inside: bool = False) -> str:
         of = f" of {described(inner[0], True)} to {described(inner[1], True)}" if inner and not inside else ""
         return f"a mapping{of}"
     if kind in (list, tuple, abc.Sequence):
+        fixed = kind is tuple and bool(inner) and inner[-1] is not ...
+        if inside and fixed:
+            return f"[{', '.join(described(one, True) for one in inner)}]"
         if inside or not inner:
             return "a list"
-        if kind is tuple and inner[-1:] != (...,):
+        if fixed:
             return f"a list of {len(inner)}: {', '.join(described(one, True) for one in inner)}"
         return f"a list, each {described(inner[0], True)}"
     return WORDS.get(kind) or _a(getattr(kind, "__name__", str(kind)))

@@ -6,6 +6,7 @@ import inspect
 import logging
 import re
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +22,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 import datamodules
+import ganaug
 from datamodules import GANDataModule, InputError, Schema
 from datamodules.lightning_internals import kill_processes, leave_signals_alone
+from datamodules.options import described, hints
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.commands.augment import augment
@@ -40,6 +43,7 @@ from ganaug.typed import read_as_typed, settled
 set_parsing_settings(subclasses_enabled=[Schema])
 read_as_typed()
 
+OURS = [Path(package.__path__[0]) for package in (datamodules, ganaug)]
 ROOT = "lightning_logs"  # where runs have their folders
 VERBS: dict[str, Callable[..., Any]] = {
     "generate": generate,
@@ -80,7 +84,21 @@ class Parser(LightningArgumentParser):
             reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
         if unknown := re.search(r"Option '\S+' is not accepted", message):  # where a value may be of several types
             reason = unknown[0]
+        if reason.startswith("Expected a") and keys and (words := _wanted(message)):
+            raise InputError(f"--{keys} {words}")
         raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
+
+
+def _wanted(message: str) -> str | None:
+    """What an option of a class must be, by its hint: of several types jsonargparse's own reason names one."""
+    found = re.findall(r"class_path '([\w.]+)\.(\w+)'|Parser key \"(?:\w+\.)*(\w+)\"", message)
+    owners = [(place, name) for place, name, _ in found if name]
+    values = re.findall(r"Given value: (.*)", message) or re.findall(r"Got value: (.*)", message)
+    if not owners or not values:
+        return None
+    cls = getattr(sys.modules.get(owners[-1][0]), owners[-1][1], None)
+    hint = hints(cls).get(found[-1][2]) if isinstance(cls, type) else None
+    return None if hint is None else f"must be {described(hint)}, not {values[-1]}"
 
 
 def deepest(error: BaseException) -> BaseException:
@@ -331,6 +349,13 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     function(**parser.instantiate(options).as_dict())
 
 
+def _said(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning of ours in one line, without the place in the program, which says nothing to whoever reads it."""
+    if any(Path(filename).is_relative_to(folder) for folder in OURS):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
 def run(arguments: Sequence[str]) -> None:
     """Do what the arguments say: a subcommand, and its options.
 
@@ -345,6 +370,7 @@ def run(arguments: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     warnings.filterwarnings("ignore", ".*all_gather is deprecated")  # Lightning's affair
     warnings.filterwarnings("ignore", "It is recommended to use .*score/.*sync_dist")  # they are of all rows already
+    warnings.formatwarning = _said
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "litlogger" not in r.getMessage())
     try:
         if arguments[0] in VERBS:

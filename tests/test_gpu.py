@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules import GANDataModule
+from datamodules import Digits, GANDataModule
 from datamodules.rows import stored_rows
 from ganaug.callbacks import Scores
 from ganaug.classifiers.training import fit_classifier
@@ -42,6 +42,19 @@ def timegan_steps(device: str, precision: str, threshold: float) -> None:
     assert all(value.isfinite().all() for value in model.state_dict().values())
     after = {name: value.cpu() for name, value in model.discriminator.state_dict().items()}
     assert equal(before, after) == (threshold > 1)
+
+
+def rectangle(device: str, precision: str) -> None:
+    """Pictures that networks see at 16×32: trained there, and drawn as on the CPU."""
+    data = Digits(image_size=(16, 32), per_class=20, batch_size=8)
+    model = test_dcgan.make(data)
+    trainer(4, accelerator=accelerator(device), precision=precision).fit(model, data)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    latent, y = model.latent(torch.arange(4), 0), torch.arange(4)
+    here = model.cpu().eval().sample(latent.cpu(), y)["x"]
+    there = model.to(device).sample(latent.to(device), y.to(device))["x"].cpu()
+    assert there.shape == (4, 1, 16, 32)
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
 
 
 def rollout_values(device: str, kind: str, ends: bool) -> None:
@@ -120,6 +133,11 @@ def resumed(device: str, kind: str, path: Path) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_timegan_steps(precision: str, threshold: float) -> None:
     timegan_steps("cuda", precision, threshold)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rectangles(precision: str) -> None:
+    rectangle("cuda", precision)
 
 
 @pytest.mark.parametrize("ends", [False, True])

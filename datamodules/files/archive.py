@@ -46,8 +46,12 @@ class Archive:
     def __contains__(self, key: str) -> bool:
         return key in self.keys
 
-    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    def header(self, key: str, instead: str = "") -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape and type of an array, without reading it.
+
+        Args:
+            key: its name.
+            instead: what to do where it holds Python objects.
 
         Raises:
             InputError: there is no such array, or it is broken or holds Python objects.
@@ -62,8 +66,8 @@ class Archive:
         shape, dtype = self._open(key, read)
         if dtype.hasobject:
             raise InputError(
-                f"{self.path}: {key} holds Python objects, which cannot be read safely: save numbers,"
-                " or strings by way of numpy.array(..., dtype=str)"
+                f"{self.path}: {key} holds Python objects, which cannot be read safely: "
+                + (instead or "save numbers, or strings by way of numpy.array(..., dtype=str)")
             )
         return shape, dtype
 

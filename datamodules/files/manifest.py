@@ -24,7 +24,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Whoever looks sees the old file or the new one, never half of it; after an error nothing is left behind. Until then
     the name begins with a dot, and the data modules pass over hidden files.
+
+    Raises:
+        InputError: it is a folder.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file in it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

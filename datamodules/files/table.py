@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import pandas as pd
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
-from datamodules.files.cells import ZERO_IN_FRONT, Marks, decorated, text_of
+from datamodules.files.cells import DIGITS, ZERO_IN_FRONT, Marks, decorated, text_of
 from datamodules.files.dates import Dates, read_dates, whole_dates
 from datamodules.labels import is_whole
 from datamodules.schema import label_ids
 
+DATE = re.compile(r"\s*(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))(?!\d)")
 ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number
 
@@ -34,6 +35,7 @@ class TableFile:
     Attributes:
         frame: the table.
         names: of its columns.
+        written: of columns of text all of whose cells are numbers with as many decimals, how many.
 
     Raises:
         InputError: it cannot be read.
@@ -50,6 +52,7 @@ class TableFile:
             raise InputError(
                 f"{path}: {path.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
+        self.written: dict[str, int] = {}
         self._lines: list[int] = []  # of each row of a .csv
         self._codes: list[str] = []  # columns of whole numbers with zeros in front
         self.frame = read(set(words))
@@ -78,11 +81,14 @@ class TableFile:
         if zeros:
             frame[zeros] = self._read(content, names, set(zeros), only=set(zeros))[zeros]
             said.append(f"numbers with zeros in front are names: {', '.join(zeros)}")
+        self.written = self._decimals(content, names, frame, words)
         if said:
             rank_zero_info(f"{self.path}: {'; '.join(said)}")
         return frame
 
-    def _read(self, content: str, names: list[str], words: set[str], only: set[str] | None = None) -> pd.DataFrame:
+    def _read(
+        self, content: str, names: list[str], words: set[str], only: set[str] | None = None, rows: int | None = None
+    ) -> pd.DataFrame:
         empty = [*EMPTY, *self.marks.missing]
         options: dict[str, Any] = {
             "sep": self.marks.separator,
@@ -96,6 +102,7 @@ class TableFile:
             **({"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}),
             "low_memory": False,  # guess the type of a column from all of it
             "usecols": None if only is None else sorted(only, key=names.index),
+            "nrows": rows,
         }
         try:
             return pd.read_csv(io.StringIO(content), header=0, names=names, index_col=False, **options)
@@ -108,6 +115,23 @@ class TableFile:
             return False
         cells = self._read(content, names, {name}, only={name})[name].dropna()
         return any(ZERO_IN_FRONT.fullmatch(cell.strip()) for cell in cells.unique())
+
+    def _decimals(self, content: str, names: list[str], frame: pd.DataFrame, words: set[str]) -> dict[str, int]:
+        """As in ``written``; what holds no value does not count."""
+        mark, group = re.escape(self.marks.decimal or "."), re.escape(self.marks.thousands or "")
+        number = re.compile(rf"[+-]?[\d{group}]*{mark}(\d{{1,{DIGITS}}})")
+
+        def same(cells: Iterable[str]) -> int:
+            """How many decimals all of the numbers have; 0 where they differ, or one is no number."""
+            found = {len(one[1]) if (one := number.fullmatch(cell.strip())) else 0 for cell in cells}
+            return found.pop() if len(found) == 1 else 0
+
+        there = {name: frame[name].notna().to_numpy() for name in names}
+        first = self._read(content, names, set(names), rows=100)  # which settle it for most columns
+        likely = {n for n in names if there[n].any() and same(first[n][there[n][: len(first)]])}
+        cells = self._read(content, names, likely - words, only=likely - words) if likely - words else frame
+        found = {n: same((frame if n in words else cells)[n][there[n]].unique()) for n in names if n in likely}
+        return {name: decimals for name, decimals in found.items() if decimals}
 
     def _rows(self, content: str) -> Any:
         return csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=self.marks.separator or ",")
@@ -301,6 +325,13 @@ class TableFile:
             data = data.dt.tz_convert("UTC").dt.tz_localize(None)
         times = data.to_numpy().astype("datetime64[us]").astype(np.int64)
         return times, Dates(times, zone=zone.removeprefix("UTC") if zone[3:4] in ("+", "-") else zone)
+
+    def dated(self, column: str) -> bool:
+        """Whether all cells of a column begin as dates of numbers do, such as 2024-03-30 or 30.3.24."""
+        data = self.frame[column].dropna()
+        if pd.api.types.is_datetime64_any_dtype(data):
+            return True
+        return _wordy(data) and len(data) > 0 and all(DATE.match(str(cell)) for cell in data.unique())
 
     def like_numbers(self, column: str) -> str | None:
         """A cell of a column of words that are numbers but for a sign, such as a percent sign; None of others."""

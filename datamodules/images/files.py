@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -33,7 +33,7 @@ class Header(NamedTuple):
     size: tuple[int, int]  # (height, width), once upright
     mode: str  # Pillow's
     clear: bool  # may be transparent
-    halved: bool  # colour of 16 bits, of which Pillow reads the upper 8
+    halved: bool  # colour of more than 8 bits, of which Pillow reads the upper 8
 
     @property
     def numbers(self) -> Numbers:
@@ -64,10 +64,16 @@ def read_header(file: Path) -> Header:
     def read(image: Image.Image) -> Header:
         lying = _turned(image) and image.getexif().get(ORIENTATION, 1) >= 5
         size = image.size if lying else (image.height, image.width)
-        halved = numbers_of(image.mode) == "byte" and ";16" in str(getattr(image, "tile", ""))
+        halved = numbers_of(image.mode) == "byte" and any(map(_deep, getattr(image, "tile", ())))
         return Header(size, image.mode, image.has_transparency_data, halved)
 
     return _pillow(file, read)
+
+
+def _deep(tile: Any) -> bool:
+    """Whether a part of a file, as Pillow describes it before it is decoded, holds more than 8 bits a channel."""
+    codec, _, _, args = tile
+    return ";16" in str(args) or (codec.startswith("ppm") and args[-1] > 255)
 
 
 def read_picture(file: Path, channels: int, ranges: Ranges | None = None) -> Picture:
@@ -85,6 +91,11 @@ def read_picture(file: Path, channels: int, ranges: Ranges | None = None) -> Pic
             end.
     """
     return _pillow(file, lambda image: _upright(image, channels, ranges or {}))
+
+
+def brightest(image: Image.Image) -> int:
+    """The largest byte of its colours, whatever is transparent."""
+    return int(np.asarray(image.convert("RGB")).max())
 
 
 def read_extent(file: Path) -> Extent:

@@ -18,7 +18,7 @@ from torch import Tensor
 from datamodules.base import Split, Table
 from datamodules.errors import InputError
 from datamodules.images.blank import Look
-from datamodules.images.files import Picture, Ranges, read_picture
+from datamodules.images.files import Picture, Ranges, brightest, read_picture
 from datamodules.images.listing import OnError, PictureFolder, match_classes, picture_folders
 from datamodules.images.ranges import asked_range
 from datamodules.images.schema import ImageSchema
@@ -170,25 +170,21 @@ class ImageFolder(ImageModule):
         return tables["train"], tables.get("test"), tables.get("val")
 
     def _rows(self, folder: PictureFolder, reading: Reading, split: Split) -> Table:
-        in_memory, look, brightest = self._fits(len(folder.files)), Look(), [0]
+        in_memory, look, bright = self._fits(len(folder.files)), Look(), [0]
         halved = {file for file, header in zip(folder.files, folder.headers, strict=True) if header.halved}
 
         def read(file: Path) -> tuple[Tensor, bool, bool]:
             image, laid, cut = reading(file)
             look.at(np.asarray(image))
             if file in halved:
-                brightest.append(int(np.asarray(image)[..., :3].max()))
+                bright.append(brightest(image))
             # not in memory: only to see that it can be read
             return reading.encode(image) if in_memory else torch.empty(0), laid, cut
 
         found = folder.each(read)
         folder.keep([one is not None for one in found])
         pictures = [one for one in found if one is not None]
-        if halved and max(brightest) < 128:
-            raise InputError(
-                f"{folder.path}: colour of 16 bits, of which only {8 + max(brightest).bit_length()} are used and the"
-                " upper 8 can be read: save it with 8 bits, or as arrays for ImageArrays"
-            )
+        folder.say_halved(max(bright))
         _say(folder, sum(laid for _, laid, _ in pictures), sum(cut for _, _, cut in pictures))
         if split == "train" and (warning := look.warning()):
             rank_zero_warn(f"{folder.path}: {warning}")
@@ -216,9 +212,4 @@ def _say(folder: PictureFolder, laid: int, cut: int) -> None:
         rank_zero_warn(
             f"{folder.path}: {cut} of {len(folder.files)} pictures have pixels beyond the range of the training"
             " pictures, cut off there: set value_range"
-        )
-    if halved := sum(header.halved for header in folder.headers):
-        rank_zero_warn(
-            f"{folder.path}: {halved} of {len(folder.files)} pictures are of 16-bit colour, of which the upper 8 bits"
-            " are read"
         )

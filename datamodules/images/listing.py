@@ -31,6 +31,7 @@ from datamodules.images.files import (
 )
 from datamodules.images.ranges import Extent, Range, found_range
 from datamodules.images.splits import split_folders
+from datamodules.labels import quoted, unknown
 
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
@@ -151,9 +152,10 @@ class PictureFolder:
         if described is not None and described.get("classes"):
             classes = tuple(str(name) for name in described["classes"])
             order = folder_names(classes)
-            unknown = sorted(set(inside) - set(order))
-            if unknown:
-                raise InputError(f"{self.path}: manifest.json names no class for the folder {unknown[0]}")
+            others = sorted(set(inside) - set(order))
+            if others:
+                known = f"those that it names have {quoted(order)}"
+                raise InputError(f"{self.path}: manifest.json names no class for the folder {others[0]!r}: {known}")
         else:
             order = _numeric_first(list(inside))
             classes = tuple(order)
@@ -173,6 +175,27 @@ class PictureFolder:
         if broken:
             rank_zero_info(f"{self.path}: broken pictures skipped: {len(broken)}, the first {broken[0]}")
         return [None if isinstance(result, InputError) else result for result in results]
+
+    def say_halved(self, brightest: int) -> None:
+        """Say that of colour of 16 bits 8 are read, once the pictures are.
+
+        Args:
+            brightest: byte of such colours.
+
+        Raises:
+            InputError: the upper 8 bits are hardly used.
+        """
+        halved = sum(header.halved for header in self.headers)
+        if halved and brightest < 128:
+            raise InputError(
+                f"{self.path}: colour of 16 bits, of which only {8 + brightest.bit_length()} are used and the upper 8"
+                " can be read: save it with 8 bits, or as arrays for ImageArrays"
+            )
+        if halved:
+            rank_zero_warn(
+                f"{self.path}: {halved} of {len(self.files)} pictures are of 16-bit colour, of which the upper 8 bits"
+                " are read"
+            )
 
     def keep(self, good: Sequence[bool]) -> None:
         """Forget the other files.
@@ -223,9 +246,9 @@ def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, Pict
 
 def match_classes(train: PictureFolder, test: PictureFolder) -> None:
     """Give the test pictures the class ids of the training pictures."""
-    unknown = sorted(set(test.classes) - set(train.classes))
-    if unknown:
-        raise InputError(f"{test.path}: the class {unknown[0]} is not among those of {train.path}")
+    others = sorted(set(test.classes) - set(train.classes))
+    if others:
+        raise InputError(f"{test.path}: {unknown(others[0], train.path, train.classes)}")
     if train.classes and not test.classes:
         raise InputError(f"{test.path}: no class folders, but {train.path} has them: use the same folders in both")
     if train.classes:

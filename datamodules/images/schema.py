@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.images.sides import Size, both
+from datamodules.images.sides import Size, both, typed
 from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch, Schema
 
@@ -48,6 +48,13 @@ class ImageSchema(Schema):
     def size(self) -> tuple[int, int]:
         """(height, width) of what the networks see."""
         return both(self.image_size)
+
+    def seen_otherwise(self, there: Schema) -> str:
+        """What to do where the data that a checkpoint knows are seen at another size; empty where they are not."""
+        if not isinstance(there, ImageSchema) or there.image_size == self.image_size:
+            return ""
+        own, theirs = typed(self.image_size), typed(there.image_size)
+        return f"its networks see pictures at {theirs}, these data are seen at {own}: set --data.image_size {theirs}"
 
     def _margins(self) -> tuple[int, int]:
         return (self.size[1] - self.width) // 2, (self.size[0] - self.height) // 2

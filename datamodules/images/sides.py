@@ -20,6 +20,11 @@ def both(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+def typed(size: Size) -> str:
+    """A size as the option ``image_size`` takes it."""
+    return str(size) if isinstance(size, int) else "[" + ",".join(map(str, size)) + "]"
+
+
 def checked_size(size: Size) -> Size:
     """The option ``image_size``: a square's side as a number, however it was given.
 

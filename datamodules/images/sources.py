@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class ImageModule(GANDataModule):
                 f"fit: pictures of {height}×{width} do not fit in {size[0]}×{size[1]}: choose fit resize"
                 + (f" or an image_size of {next(s for s in SIZES if s >= longest)}" if longest <= SIZES[-1] else "")
             )
-        if self.image_size is None and (size[0] != size[1] or not holds):
+        if self.image_size is None and size != (height, width) and (size[0] != size[1] or not holds):
             rank_zero_info(
                 f"pictures of {height}×{width} (height×width) are seen at {size[0]}×{size[1]}"
                 + ("" if holds else ", scaled down, and samples are scaled up again")
@@ -118,11 +119,13 @@ class _Torchvision(ImageModule):
         try:
             source: Any = self.source(self.root, train=train, download=self.download)
         except _UNREADABLE as error:
-            reason = reason_of(error)[:200]
+            reason = reason_of(error)
+            if no_way := re.search(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>", reason):
+                reason = no_way[1]
             raise InputError(
                 f"{type(self).__name__}: not found whole in {place}, and "
-                + (f"it could not be downloaded ({reason})" if self.download else "download is off")
-                + f": place the original files in {place}, or give a copy in .npz to ImageArrays"
+                + (f"it could not be downloaded ({reason[:200]})" if self.download else "download is off")
+                + ": place the original files there, or give a copy in .npz to ImageArrays"
             ) from None
         pictures = np.asarray(source.data)
         return pictures.reshape(len(pictures), *self.shape), np.asarray(source.targets)

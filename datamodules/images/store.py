@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from datamodules.errors import InputError
 from datamodules.files.manifest import folder_names, make_folder, replacing
 from datamodules.images.arrays import ImageSource
-from datamodules.images.files import MODES, as_image, read_picture
+from datamodules.images.files import MODES, as_image, brightest, read_picture
 from datamodules.images.listing import picture_folders
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import cropped_size
@@ -107,13 +107,20 @@ def read_images(
     sizes = {size for folder in folders for size in folder.sizes}
     size = cropped_size(sizes) if len(sizes) > 1 else None
 
+    halved = {f for folder in folders for f, header in zip(folder.files, folder.headers, strict=True) if header.halved}
+    bright = [0]
+
     def read(file: Path) -> np.ndarray:
         image = read_picture(file, depth, ranges).image
         if size:
             image = ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS)
+        if file in halved:
+            bright.append(brightest(image))
         return np.array(image).reshape(image.height, image.width, depth)
 
     x = np.stack([picture for folder in folders for picture in folder.each(read) if picture is not None])
+    for folder in folders:
+        folder.say_halved(max(bright))
     classes = folders[0].classes
     return x, np.concatenate([folder.y for folder in folders]) if classes else None, classes
 

@@ -15,6 +15,7 @@ from datamodules.series.base import SeriesModule, SeriesRows
 
 Missing = Literal["raise", "interpolate", "mask"]
 Layout = Literal["NTF", "NFT"]
+WORDS = "arrays of series are numbers; columns of words are read from tables, such as a .csv, by SeriesFile"
 LENGTHS = ("lengths", "length", "len")  # names under which lengths are looked for
 
 
@@ -64,7 +65,9 @@ class SeriesSource:
     def _values(self, name: str, layout: Layout | None) -> np.ndarray:
         """float64 (N, T, F)."""
         path = self.archive.path
-        shape, dtype = self.archive.header(name)
+        shape, dtype = self.archive.header(name, instead=WORDS)
+        if dtype.kind in "US":
+            raise InputError(f"{path}: {name} holds text: {WORDS}")
         if len(shape) not in (2, 3):
             raise InputError(f"{path}: {name} has shape {shape}: series are (N, T), (N, T, F) or (N, F, T)")
         if not all(shape):

@@ -27,7 +27,8 @@ class SeriesFile(SeriesModule):
     ``.csv`` or ``.tsv`` with a header, the first sheet of ``.xlsx``, or ``.parquet``. In ``long`` form a row is a step,
     and the steps of a series stand in order of time; in ``wide`` form a row is a series, and its columns are the steps.
     Of a folder, ``samples.csv`` or ``samples.parquet`` is read, whichever is found first, and ``manifest.json`` says
-    which column is what. Samples are written as the source is: its decimals, zones, and styles of dates.
+    which column is what. Samples are written as the source is: its decimals, all of them where every cell of a column
+    has as many (0.50), its zones, and its styles of dates.
 
     Args:
         path: of the file or folder.
@@ -141,6 +142,7 @@ class SeriesFile(SeriesModule):
             classes=source.classes,
             dtypes=tuple(kinds.get(name, kind) for name, kind in zip(source.columns, source.dtypes, strict=True)),
             decimals=source.decimals,
+            written=source.written,
             categories=source.categories,
             time=source.time,
             start=source.start,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -38,6 +38,8 @@ class SeriesSchema(Schema):
         offset, scale: of each: ``x = (value - offset) / scale``. Fitted on the training split alone, so that values of
             other splits may lie beyond those of its range.
         decimals: of each, how many its values have; -1 for as many as there are. Empty for no such knowledge.
+        written: columns of a table, attributes and the time among them, all of whose cells are written with the same
+            number of decimals, as 0.50 is, and that number.
         ranges: of each, the lowest and the highest value that samples may have; empty where there is no limit. A
             constant column has one value for both.
         categories: of each, its words, which are features of their own, one of them 1 and the others 0; none of a
@@ -68,6 +70,7 @@ class SeriesSchema(Schema):
     scale: tuple[float, ...]
     length: int
     decimals: tuple[int, ...] = ()
+    written: tuple[tuple[str, int], ...] = field(default=(), compare=False)  # nothing that a model depends on
     ranges: tuple[tuple[float, ...], ...] = ()
     categories: tuple[tuple[str, ...], ...] = ()
     scaler: Scaler = "min_max"
@@ -97,16 +100,18 @@ class SeriesSchema(Schema):
         ):
             self.once(names)
             count = len(getattr(self, names))
-            for field in beside:
-                if (given := len(getattr(self, field))) != count:
-                    raise InputError(f"series schema: {given} {field} beside {count} {names}")
+            for name in beside:
+                if (given := len(getattr(self, name))) != count:
+                    raise InputError(f"series schema: {given} {name} beside {count} {names}")
         may_be = {"decimals": "columns", "ranges": "columns", "categories": "columns", "static_decimals": "static"}
-        for field, names in may_be.items():
-            given, count = len(getattr(self, field)), len(getattr(self, names))
+        for name, names in may_be.items():
+            given, count = len(getattr(self, name)), len(getattr(self, names))
             if given not in (0, count):
-                raise InputError(f"series schema: {given} {field} beside {count} {names}")
+                raise InputError(f"series schema: {given} {name} beside {count} {names}")
         for decimals in (*self.decimals, *self.static_decimals):
             in_range("series schema: decimals", decimals, -1, DIGITS)
+        for _, decimals in self.written:
+            in_range("series schema: written", decimals, 1, DIGITS)
         for limits in self.ranges:
             if len(limits) not in (0, 2) or (limits and limits[0] > limits[1]):
                 raise InputError(f"series schema: {limits} is no range: the lowest value and the highest are needed")
@@ -314,6 +319,15 @@ class SeriesSchema(Schema):
         if self.labelled:
             table[self.label_column] = np.array(self.classes, dtype=object)[batch["y"].cpu().numpy()][row]
         return pd.DataFrame(table)
+
+    def cells(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The same table with the cells of ``written`` columns as text, for a file of text."""
+        texts = {
+            name: [f"{value:.{decimals}f}" for value in frame[name]]
+            for name, decimals in self.written
+            if name in frame and pd.api.types.is_numeric_dtype(frame[name])
+        }
+        return frame.assign(**texts)
 
     def _after(self, passed: np.ndarray) -> np.ndarray | pd.DatetimeIndex:
         """Times that lie so far after the start, to the source's resolution: numbers, or of dates seconds."""

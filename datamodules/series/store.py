@@ -52,7 +52,7 @@ def write_series(
     path = out / f"samples.{format}"
     with replacing(path) as file:
         if format == "csv":
-            schema.frame(index, batch).to_csv(file, index=False)
+            schema.cells(schema.frame(index, batch)).to_csv(file, index=False)
         elif format == "parquet":
             try:
                 schema.frame(index, batch).to_parquet(file, index=False)

@@ -41,7 +41,7 @@ class SeriesTable:
         label: class ids (R,).
         classes: their names.
         static, static_dtypes, static_decimals: an array (R,) for each attribute, its type and its decimals.
-        time, start, frequency, zone, time_format: as in the schema.
+        time, start, frequency, zone, time_format, written: as in the schema.
         breaks: steps, in order, before which others are missing.
 
     Raises:
@@ -78,6 +78,7 @@ class SeriesTable:
         self._measure(measured, times, missing)
         self.label, self.classes = self._labels(label)
         self.static, self.static_dtypes, self.static_decimals = self._attributes()
+        self.written = self._written(measured)
         self.label_column = label or LABEL
         taken = [roles.id or SERIES_ID, self.time or STEP, *([label] if label else []), *roles.static]
         clash = [name for name in self.columns if name in taken]
@@ -90,17 +91,21 @@ class SeriesTable:
     def _measured(self, named: list[str]) -> list[str]:
         rest = [name for name in self.table.names if name not in named]
         numbers = [name for name in rest if self.table.numeric(name)]
+        dated = [name for name in rest if name not in numbers and self.table.dated(name)]
         for name in rest:
-            if name not in numbers and (cell := self.table.like_numbers(name)) is not None:
+            if name not in (*numbers, *dated) and (cell := self.table.like_numbers(name)) is not None:
                 raise InputError(
                     f"{self.path}, column {name}: {cell!r} is a number with marks that are not read: set decimal or"
                     " thousands, take the sign out, or leave the column out by value_columns"
                 )
-        found = [name for name in rest if name in numbers or self._states(name)]
+        said = dated if self.roles.time is None and not self.roles.wide else []
+        if said:
+            rank_zero_info(f"{self.path}: dates, left out: {', '.join(said)}; time_column names those of the steps")
+        found = [name for name in rest if name in numbers or (name not in dated and self._states(name))]
         if not found:
             raise InputError(f"{self.path}: no column of numbers: the columns are {', '.join(self.table.names)}")
-        if len(found) < len(rest):
-            rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(n for n in rest if n not in found)}")
+        if left := [name for name in rest if name not in (*found, *said)]:
+            rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(left)}")
         if words := [name for name in found if name not in numbers]:
             rank_zero_info(f"{self.path}: words that change within a series, learnt as categories: {', '.join(words)}")
         if "" in found or "Unnamed: 0" in found:
@@ -337,6 +342,16 @@ class SeriesTable:
             columns.append(column)
             dtypes.append(dtype)
         return columns, tuple(dtypes), tuple(decimals)
+
+    def _written(self, measured: list[str]) -> tuple[tuple[str, int], ...]:
+        """Decimals of the columns of samples that are written with the same number of them in every cell."""
+        found = {name: self.table.written.get(name, 0) for name in (*measured, *self.roles.static)}
+        if self.roles.wide:
+            every = {found.pop(name) for name in measured}
+            found[self.columns[0]] = every.pop() if len(every) == 1 else 0
+        if self.time and self.dates is None:
+            found[self.time] = self.table.written.get(self.time, 0)
+        return tuple((name, decimals) for name, decimals in found.items() if decimals)
 
     def change(self, column: np.ndarray) -> int | None:
         """The first row that differs from the one before it in the same series."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from datamodules.text.reading import TEXT, TextSource
 from datamodules.text.schema import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
 
 LEAST_BPE = 258  # bytes and the two special tokens
+UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{4}")  # more Chinese or Japanese letters than most words have
 MUCH, LONG = 4, 300  # times as long as most, and tokens, from which a sentence is worth a word
 
 
@@ -178,6 +180,13 @@ def _report_single(source: TextSource) -> None:
 def _report_unspaced(source: TextSource) -> None:
     """Hint at ``char`` where lines have no spaces to tell words by, as in Chinese, Japanese and Thai."""
     whole = sum(len(text.split()) == 1 for text in source.texts)
+    pieces = [piece for text in source.texts for piece in text.split()]
+    long = [piece for piece in pieces if UNSPACED.match(piece)]
+    if len(long) * 2 > len(pieces) and whole * 2 <= len(source.texts):
+        rank_zero_info(
+            f"{source.path}: spaces divide the text into pieces like {long[0][:20]!r}, each of which the tokenizer word"
+            " takes for a word: use tokenizer char"
+        )
     if whole * 2 > len(source.texts):
         rank_zero_info(
             f"{source.path}: {whole} of {len(source.texts)} sentences have no space in them, and the tokenizer word"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
+from datamodules.images.schema import ImageSchema
 from datamodules.options import checked, in_range
 from datamodules.rows import chosen, stored_rows
 from datamodules.schema import Batch
@@ -201,7 +203,12 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
 
 def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str, **options: Any) -> Batch:
     """Samples in the class proportions of the training split, by the model's own options."""
-    if model.schema != data.schema:
+    here, there = data.schema, model.schema
+    if isinstance(here, ImageSchema) and isinstance(there, ImageSchema):
+        hint = here.seen_otherwise(there)
+        if hint and replace(there, image_size=here.image_size, fit=here.fit) == here:
+            raise InputError(f"the checkpoint was trained on such pictures, but {hint}")
+    if there != here:
         raise InputError(
             "the checkpoint was trained on data of another size, or with other classes or another vocabulary, than"
             " --data gives: use the options of the training"

@@ -84,7 +84,8 @@ def generate(
         static: of series: attributes that all samples are to have, such as age=30,sex=f; the others are drawn.
         rows: table (.csv, .tsv, .xlsx, .parquet) of the samples wanted, one a row: its class, where there is a column
             of the source's name for it (label), and of series its attributes; instead of n, per_class, labels, static.
-        length: of series: steps of each, also more than the data have; by default as long as those.
+        length: of series: steps of each, by default as many as the data have; further on series have no movement that
+            is slower than those that the model has seen, and stay near the level that they have reached.
         overwrite: replace what another generation has written to ``out``.
         accelerator: auto, cpu, cuda, mps.
         devices: number of devices to share the work.
@@ -124,6 +125,8 @@ def generate(
     for name in given:
         if name not in model.latent_options | model.sample_options:
             raise InputError(f"{name} is no option of {type(model).__name__}: leave --{name} out")
+    if caution := model.caution(model.latent_options | model.sample_options):
+        rank_zero_info(caution)
     store = store_of(schema)
     format = format or store.formats[0]
     if format not in store.formats:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from datamodules import GANDataModule
+from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
 from datamodules.images.files import as_image
 from datamodules.options import checked
@@ -20,7 +22,7 @@ from ganaug.evaluation.markup import Html, data_uri, page, plotted, table_of, ta
 from ganaug.kind import kind_of
 from ganaug.loggers import Shown
 
-EXAMPLES = 10  # of each class
+EXAMPLES, CLASSES = 10, 20  # of each class; classes
 
 
 @checked
@@ -37,6 +39,8 @@ def inspect(data: GANDataModule, out: Path | None = None) -> dict[str, str]:
     Raises:
         InputError: the source cannot be read as its options say.
     """
+    if out is not None and Path(out).is_dir():
+        raise InputError(f"out: {out} is a folder: give the name of a page in it, such as {Path(out) / 'page.html'}")
     data.prepare_data()
     data.setup()
     found = [("source", _source(data)), *facts(data), *duplicates(data)]
@@ -73,21 +77,34 @@ def _page(data: GANDataModule, found: list[tuple[str, str]]) -> Html:
         axes.set_xlabel("training rows")
         figure.set_layout_engine("tight")
         parts += [tag("h2", "Classes"), plotted(figure, "training rows of each class")]
-    rows = [
-        row for c in range(min(20, schema.num_classes)) for row in torch.nonzero(y == c).flatten()[:EXAMPLES].tolist()
-    ]
+    rows = [row for c in range(min(CLASSES, schema.num_classes)) for row in _spread(torch.nonzero(y == c).flatten())]
     shown = kind_of(schema).preview(schema, data.train.__getitems__(rows))
     parts += [
         tag("h2", "Examples"),
-        tag("p", f"The first {EXAMPLES} training rows of each class."),
+        tag("p", _chosen(schema)),
         _shown(schema, shown),
     ]
     return page(f"What was read: {_source(data)}", parts)
 
 
+def _spread(members: Tensor) -> list[int]:
+    """A few of the rows (M,), from the first to the last: neighbours, such as windows of a series, are much alike."""
+    places = np.unique(np.linspace(0, max(0, len(members) - 1), EXAMPLES).round().astype(int))
+    return [int(row) for row in members[places[: len(members)]]]
+
+
+def _chosen(schema: Schema) -> str:
+    """Which rows the examples are."""
+    of = " of each class" if schema.labelled else ""
+    of = f" of each of the first {CLASSES} of {schema.num_classes} classes" if schema.num_classes > CLASSES else of
+    return f"{EXAMPLES} training rows{of}, spread evenly over them."
+
+
 def _shown(schema: Schema, shown: Shown) -> Html:
     if isinstance(shown, list | tuple):
-        return table_of(("class", "sentence") if schema.labelled else ("", "sentence"), shown)
+        if not schema.labelled:
+            return table_of((), [row[1:] for row in shown])
+        return table_of(("class", "sentence"), shown)
     buffer = io.BytesIO()
     image: Image.Image = as_image(pixels(shown))  # type: ignore[arg-type]
     image.save(buffer, "png")

@@ -19,7 +19,7 @@ def facts(data: GANDataModule) -> list[Fact]:
     found = [("rows", ", ".join(f"{name} {len(table):,}" for name, table in splits.items()))]
     if data.schema.labelled:
         counts = np.bincount(data.train.fields["y"].numpy(), minlength=data.schema.num_classes)
-        each = [f"{data.schema.class_name(c)} {n:,}" for c, n in enumerate(counts)]
+        each = [f"{data.schema.class_name(c)}: {n:,}" for c, n in enumerate(counts)]
         found.append(("classes", f"{len(each)}, training rows each: {some_names(each)}"))
     else:
         found.append(("classes", "none"))

@@ -23,6 +23,7 @@ from ganaug.evaluation.figures import blank_figure
 
 REAL, SYNTHETIC = {"color": "tab:blue", "label": "real"}, {"color": "tab:orange", "label": "synthetic"}
 CLASSES, COLUMNS, SERIES = 8, 4, 10  # most that sample_figure draws: classes, columns of the data, series of a class
+WORDS = 6  # most that stand beside an axis
 FEATURES, POINTS = 6, 1000  # most columns that compare_figure draws, and series of each sort in the scatters
 
 # ---- samples ---------------------------------------------------------------------------------------------------------
@@ -38,10 +39,16 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
     occurring = np.unique(y)
     present = occurring[:CLASSES]
     across, down = min(len(schema.columns), COLUMNS), max(1, len(present))
-    width, height = 3.0 * across + 0.8, 1.5 * down + 0.9
+    more = [
+        f"{shown} of {there} {what}"
+        for shown, there, what in ((down, len(occurring), "classes"), (across, len(schema.columns), "columns"))
+        if there > shown
+    ]
+    room = 0.2 if more else 0.0
+    width, height = 3.0 * across + 0.8, 1.5 * down + 0.9 + room
     figure = blank_figure(width, height)
     # Fixed margins: to measure the labels of so many axes takes longer than to draw them.
-    margins = {"left": 0.9 / width, "right": 1 - 0.15 / width, "bottom": 0.5 / height, "top": 1 - 0.4 / height}
+    margins = {"left": 0.9 / width, "right": 1 - 0.15 / width, "bottom": (0.5 + room) / height, "top": 1 - 0.4 / height}
     figure.subplots_adjust(**margins, wspace=0.3, hspace=0.15)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey="col")
     for axes, c in zip(grid, present, strict=False):
@@ -54,16 +61,16 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
             axes[0].yaxis.set_label_coords(-0.21, 0.5)
     for column, pane in enumerate(grid[0]):
         pane.set_title(_legible(schema.columns[column], f"column {column}"), fontsize="medium")
-        pane.yaxis.set_major_locator(MaxNLocator(4))
-        pane.ticklabel_format(axis="y", scilimits=(-3, 4))
+        words = ("false", "true") if schema.dtypes[column] == "bool" else schema.words(column)
+        if 0 < len(words) <= WORDS:
+            names = [_legible(word, str(k)) for k, word in enumerate(words)]
+            pane.set_yticks(range(len(words)), [n if len(n) < 8 else f"{n[:7]}…" for n in names], fontsize="small")
+        else:
+            pane.yaxis.set_major_locator(MaxNLocator(4, integer=bool(words)))
+            pane.ticklabel_format(axis="y", scilimits=(-3, 4))
         pane.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for pane in grid[-1]:
         pane.set_xlabel("step")
-    more = [
-        f"{shown} of {there} {what}"
-        for shown, there, what in ((down, len(occurring), "classes"), (across, len(schema.columns), "columns"))
-        if there > shown
-    ]
     figure.text(0.01, 0.05 / height, ", ".join(more), fontsize="small", va="bottom")
     return figure
 

@@ -159,6 +159,10 @@ class GAN(LightningModule, metaclass=Remembering):
         """Rows after all that is done to them before D sees them, each of them; None where nothing is."""
         return None
 
+    def caution(self, options: Mapping[str, Any]) -> str:
+        """What whoever asks for samples by these options should know of them, in a line; empty for nothing."""
+        return ""
+
     # ---- what comes of it ----
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.images.schema import ImageSchema
 from datamodules.schema import Schema
 from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN
@@ -78,9 +79,11 @@ def begin_from(model: GAN, path: str | Path) -> str:
             continue
         taken = put(mine, weights[name], [(d, kind) for kind in named for d in kind.dimensions.get(name, ())])
         (left if taken is None else whole if taken else partly).append(name)
+    hint = model.schema.seen_otherwise(there) if isinstance(model.schema, ImageSchema) else ""
     if not whole and not partly:
-        raise InputError(f"--init_from: of {path} nothing fits this model: give it the same widths and layers")
-    return _said(path, whole, partly, left, named)
+        why = f"; {hint}" if hint else ""
+        raise InputError(f"--init_from: of {path} nothing fits this model: give it the same widths and layers{why}")
+    return _said(path, whole, partly, left, named) + (f"; {hint}, for all that has this size" if hint and left else "")
 
 
 def _named(model: GAN, there: Schema) -> list[Named]:

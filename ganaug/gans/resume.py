@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Trainer
@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
+from datamodules.images.schema import ImageSchema
 from datamodules.lightning_internals import counters
+from datamodules.schema import Schema
 from ganaug.gans.checkpoint import Unfit
 
 LARGEST = 2**53  # that a counter may have reached
@@ -46,8 +48,12 @@ def compare(
             raise InputError(f"allow_changes: no option {name}; known are {', '.join(options)}")
     others = [name for name, value in options.items() if name not in free and theirs.get(name) != value]
     differ = [f"{name} {theirs.get(name)!r} there, {options[name]!r} here" for name in others if name not in allowed]
-    if fields := [name for name in schema if ours["schema"].get(name) != schema[name]]:
-        differ.append(f"the data's {', '.join(fields)} (other data, or another split of them)")
+    # What old checkpoints do not say of their data, they do not contradict.
+    if fields := [name for name in schema if name in ours["schema"] and ours["schema"][name] != schema[name]]:
+        why = "other data, or another split of them"
+        if {"image_size"} <= set(fields) <= {"image_size", "fit"}:
+            why = cast(ImageSchema, Schema.from_dict(dict(schema))).seen_otherwise(Schema.from_dict(ours["schema"]))
+        differ.append(f"the data's {', '.join(fields)} ({why})")
     if differ:
         reason = f"the checkpoint does not fit this run: {'; '.join(differ)}"
         raise InputError(f"{reason}: resume with the same options, or see --allow_changes")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from datamodules.base import Table
@@ -22,6 +23,7 @@ from ganaug.kind import Kind
 STEPS = 120  # points of a curve in a gallery
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # columns of a series
 NAMED = 12  # most columns that are named one by one
+EVERY = {"s": "second", "min": "minute", "h": "hour", "D": "day", "MS": "month", "ME": "month"}  # pandas' own names
 
 
 class Series(Kind):
@@ -51,14 +53,20 @@ class Series(Kind):
     def facts(schema: SeriesSchema, rows: Batch, splits: dict[str, Table]) -> Iterator[tuple[str, str]]:
         """See :meth:`Kind.facts`."""
         length = rows["length"].numpy()
-        steps = f"{schema.length} steps each" if schema.fixed else f"{length.min()} to {length.max()} steps"
+        lengths = torch.cat([table.fields["length"] for table in splits.values()])
+        steps = f"{schema.length} steps each" if schema.fixed else f"{int(lengths.min())} to {int(lengths.max())} steps"
         yield "series", f"{steps}, scaled by {schema.scaler}"
         if schema.time:
             zone = f", in {schema.zone}" if schema.zone else ""
-            every = "at times of their own, which are learnt" if schema.intervals else f"every {schema.frequency}"
+            every = (
+                "at times of their own, which are learnt"
+                if schema.intervals
+                else f"every {EVERY.get(schema.frequency, schema.frequency)}"
+            )
             yield "time", f"{schema.time}: from {schema.start}, {every}{zone}"
         else:
             yield "time", "none: steps are numbered"
+        written = dict(schema.written)
         inside = np.arange(rows["x"].shape[1]) < length[:, None]
         values = schema.decode(rows["x"])[inside]
         observed = rows["observed"].numpy()[inside] if "observed" in rows else np.ones((len(values), schema.features))
@@ -71,14 +79,18 @@ class Series(Kind):
                 each = some_names([f"{word} {100 * share:.2g} %" for word, share in zip(words, shares, strict=True)])
                 yield "columns" if k == 0 else "", f"{name}: one of {len(words)}: {each}{gaps}"
                 continue
-            kind = _type(schema.dtypes[k], schema.decimals[k] if schema.decimals else -1)
-            yield "columns" if k == 0 else "", f"{name}: {kind}, {there.min():.6g} to {there.max():.6g}{gaps}"
+            if schema.dtypes[k] == "bool" and len(there):
+                yield "columns" if k == 0 else "", f"{name}: true or false, true {100 * there.mean():.2g} %{gaps}"
+                continue
+            kind = _type(schema.dtypes[k], written.get(name, schema.decimals[k] if schema.decimals else -1))
+            yield "columns" if k == 0 else "", f"{name}: {kind}, {_number(there.min())} to {_number(there.max())}{gaps}"
         if len(schema.columns) > NAMED:
             yield "", f"and {len(schema.columns) - NAMED} more"
         for k, name in enumerate(schema.static):
             categories = schema.static_categories[k]
             named = f"one of {len(categories)}: {some_names(list(categories))}"
-            number = _type(schema.static_dtypes[k], schema.static_decimals[k] if schema.static_decimals else -1)
+            decimals = written.get(name, schema.static_decimals[k] if schema.static_decimals else -1)
+            number = _type(schema.static_dtypes[k], decimals)
             yield "attributes" if k == 0 else "", f"{name}: {named if categories else number}"
 
     @staticmethod
@@ -105,6 +117,12 @@ class Series(Kind):
             pane = tag("svg", *lines, viewBox="0 0 120 66", role="img", aria_label=alt)
             panes.append(tag("figure", pane, tag("figcaption", caption)))
         return tag("div", *panes, class_="gallery")
+
+
+def _number(value: float) -> str:
+    """A number to be read: six digits, and of a large one all that stand before the point."""
+    size = abs(value)
+    return f"{value:,.0f}" if 1e6 <= size < 1e15 else f"{value:,.6g}" if size >= 1e4 else f"{value:.6g}"
 
 
 def _type(dtype: str, decimals: int) -> str:

@@ -40,18 +40,17 @@ class Sentences(Kind):
         """See :meth:`Kind.facts`."""
         length = rows["length"].numpy() - schema.ends
         low, middle, high, most = (int(q) for q in np.quantile(length, [0, 0.5, 0.99, 1]))
-        yield (
-            "lengths",
-            f"{low} to {most} tokens, half at most {middle}, 99 % at most {high}; each row takes {schema.max_length}",
-        )
-        unknown = []
+        spread = f"{low} to {most} tokens, half at most {middle}, 99 % at most {high}"
+        yield "lengths", f"{spread if low < most else f'{low} tokens each'}; each row takes {schema.max_length}"
+        unknown, counted = [], 0
         for name, table in splits.items():
             if len(table) and schema.ends:
                 count = int((table.fields["x"] == UNKNOWN).sum())
                 total = int(table.fields["length"].sum()) - len(table)
                 unknown.append(f"{name} {100 * count / max(1, total):.2g} %")
+                counted += count
         words = len(schema.words) - schema.ends
-        beyond = f"; unknown tokens: {', '.join(unknown)}" if unknown else ""
+        beyond = f"; unknown tokens: {', '.join(unknown) if counted else 'none'}" if unknown else ""
         yield "vocabulary", f"{words:,} tokens ({schema.tokenizer}{', lower case' if schema.lowercase else ''}){beyond}"
 
     @staticmethod

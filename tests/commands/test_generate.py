@@ -16,7 +16,7 @@ from PIL import Image
 from datamodules import ImageArrays, ImageFolder, InputError, TextFile
 from datamodules.images.store import read_images
 from datamodules.text.store import read_texts
-from ganaug import DCGAN, SeqGAN, load
+from ganaug import DCGAN, SeqGAN, TimeGAN, load
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.generate import generate
 from ganaug.sampling.resample import MODELS
@@ -123,6 +123,18 @@ def test_without_classes(plain: Path, tmp_path: Path) -> None:
     assert ImageFolder(out).schema.classes == ()
     with pytest.raises(InputError, match="without classes"):
         make(plain, tmp_path / "other", n=5, labels="left")
+
+
+def test_what_is_known_of_series_longer_than_the_data_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data, run = Waves(fixed=True), trainer(1)
+    run.fit(TimeGAN(data.schema, hidden=6), data)
+    run.save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
+    said = "length 20: the model has seen series of at most 8 steps; further on there is no slower movement"
+    for length in (None, 8, 20):
+        with caplog.at_level("INFO"):
+            make(tmp_path / "a.ckpt", tmp_path / str(length), n=2, length=length, format="npz")
+        assert (said in caplog.text) == (length == 20)
+    assert np.load(tmp_path / "20" / "samples.npz")["x"].shape == (2, 20, 2)
 
 
 # ---- interruption, and other people's files ----

@@ -158,6 +158,7 @@ def takes(
     pair: tuple[float, float] = (0.0, 1.0),
     many: list[int] | None = None,
     named: dict[str, float] | None = None,
+    ends: Literal["all"] | dict[str, tuple[float, float]] | None = None,
     path: Path | None = None,
 ) -> Any:
     return locals()
@@ -179,6 +180,8 @@ def takes(
         ({"many": "12"}, "many must be a list, each a whole number or null, not '12'"),
         ({"many": [1, "2"]}, r"many must be a list, each a whole number or null, not \[1, '2'\]"),
         ({"named": {"a": None}}, "named must be a mapping of text to a number or null, not {'a': None}"),
+        ({"ends": 3}, r"ends must be all or a mapping of text to \[a number, a number\] or null, not 3"),
+        ({"ends": {"a": [1]}}, r"ends must be all or a mapping of text to \[a number, a number\] or null, not {'a'"),
         ({"path": 3}, "path must be a path or null, not 3"),
         ({"text": object()}, "text must be text, not an object"),
     ],

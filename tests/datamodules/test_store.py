@@ -126,7 +126,7 @@ def test_a_folder_that_the_manifest_does_not_know_is_refused(tmp_path):
     described = schema(classes=("a", "b"))
     write_images(described, [samples(described)[1]], tmp_path, "folder")
     write_manifest(tmp_path, {"schema": schema(classes=("a", "z")).to_dict()})
-    with pytest.raises(InputError, match="no class for the folder b"):
+    with pytest.raises(InputError, match="no class for the folder 'b': those that it names have 'a', 'z'"):
         read_images(tmp_path)
 
 

@@ -72,6 +72,9 @@ def test_no_more_than_can_be_seen():
     figure = sample_figure(given, rows(given, 24))
     assert len(figure.axes) == 8 * 4
     assert figure.texts[0].get_text() == "8 of 12 classes, 4 of 7 columns"
+    figure.canvas.draw()
+    beside = [axes.xaxis.label.get_window_extent() for axes in figure.axes[-4:]]
+    assert not any(figure.texts[0].get_window_extent().overlaps(label) for label in beside)
 
 
 def test_names_that_the_font_lacks():

@@ -16,6 +16,7 @@ from datamodules.base import Table
 from datamodules.rows import stored_rows
 from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
 from ganaug.classifiers.training import fit_features
+from ganaug.commands.evaluate import evaluate
 from ganaug.gans.finetune import begin_from
 from tests.gan_contract import trainer
 
@@ -46,6 +47,22 @@ def begun(make: Callable[..., GAN], old: GANDataModule, new: GANDataModule, fold
     said = begin_from(after, folder / "a.ckpt")
     assert len(said.splitlines()) == 1
     return before, after, said
+
+
+def test_other_sizes_for_the_networks_are_named(tmp_path: Path) -> None:
+    make = partial(DCGAN, width=4, latent_dim=4)
+    square, oblong = (Digits(image_size=size, per_class=20) for size in (16, (16, 32)))
+    hint = "its networks see pictures at 16, these data are seen at [16,32]: set --data.image_size 16"
+    _, after, said = begun(make, square, oblong, tmp_path)
+    assert said.endswith(f"; {hint}, for all that has this size")
+    with pytest.raises(InputError) as resumed:
+        trainer(4).fit(after, oblong, ckpt_path=tmp_path / "a.ckpt", weights_only=False)
+    assert f"the data's image_size ({hint})" in str(resumed.value)
+    with pytest.raises(InputError) as evaluated:
+        evaluate(oblong, ckpt=tmp_path / "a.ckpt", out=None, n=4)
+    assert str(evaluated.value) == f"the checkpoint was trained on such pictures, but {hint}"
+    _, _, said = begun(make, oblong, oblong, tmp_path)
+    assert "image_size" not in said
 
 
 def test_classes_are_matched_by_name_when_a_run_begins_from_another(tmp_path: Path) -> None:

@@ -185,11 +185,22 @@ class TimeGAN(TimeGANTraining):
         Args:
             indices: (B,) int64.
             seed: at least 0.
-            length: T of the series wanted; by default that of the data. A longer one begins as the shorter does.
+            length: T of the series wanted; by default that of the data. A longer one begins as the shorter does, and
+                goes on near the level that it has reached, without the slower movements of longer series.
         """
         steps = self.schema.length if length is None else length
         in_range("length", steps, 1, LARGEST)
         return draw_rows(indices, seed, (2 + steps, self.hp.latent_features), uniform=True).to(self.device)
+
+    def caution(self, options: Mapping[str, Any]) -> str:
+        """Of series that are longer than those of the data."""
+        if (options.get("length") or 0) <= self.schema.length:
+            return ""
+        return (
+            f"length {options['length']}: the model has seen series of at most {self.schema.length} steps; further on"
+            " there is no slower movement than in these: where it was measured, series stayed near the level they had"
+            " reached"
+        )
 
     @torch.no_grad()
     def sample(  # type: ignore[override]

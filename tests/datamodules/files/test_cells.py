@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from datamodules import InputError, SeriesFile
+from datamodules import InputError, Schema, SeriesFile
 from datamodules.files.cells import decimals_of, rounded
+from datamodules.series.store import write_series
+from ganaug.cli import main
+from ganaug.gans.resume import compare
 
 RNG = np.random.default_rng(0)
 
@@ -141,7 +145,9 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
     refused(file, "encoding: there is no 'klingon'", encoding="klingon")
 
 
-def test_bounds_hold_for_samples_and_are_checked_against_the_source(tmp_path: Path) -> None:
+def test_bounds_hold_for_samples_and_are_checked_against_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write(tmp_path / "a.csv", lines("t,v,w", "{k},{v:.2f},{k}"))
     for bounds, least, most in (({"v": [15, 26]}, 15, 26), ("train", 20, 25)):
         module = SeriesFile(file, time_column="t", window=6, bounds=bounds)
@@ -151,6 +157,11 @@ def test_bounds_hold_for_samples_and_are_checked_against_the_source(tmp_path: Pa
         assert least <= values.min() < 20.5
         assert 24.5 < values.max() <= most
     refused(file, "bounds: v has the value", "beyond [21", bounds={"v": [21, 30]}, time_column="t")
+    shape = "bounds must be train or a mapping of text to [a number, a number] or null, not {'v': 3}"
+    refused(file, shape, bounds={"v": 3}, time_column="t")
+    with pytest.raises(SystemExit):
+        main(["inspect", "--data", "SeriesFile", "--data.path", str(file), "--data.bounds", "{v: 3}"])
+    assert f"--data.{shape}" in capsys.readouterr().err.replace("'3'", "3")
     refused(file, "bounds: no column 'u': the columns are v, w", bounds={"u": [0, 1]}, time_column="t")
 
 
@@ -180,3 +191,70 @@ def test_decimals(values: list[float], dtype: str, decimals: int) -> None:
     if dtype == "float64" and decimals >= 0:
         assert (rounded(given + 1e-9, decimals) == given).all()
     assert str(rounded(np.array([-1e-9]), 2)[0]) == "0.0"
+
+
+def test_decimals_that_are_always_written_are_written_again(tmp_path: Path) -> None:
+    lines = [
+        f"{k // 8};{k % 8 / 4:.2f};{k % 4 / 2:.2f};{k % 7}.0;{k % 9 / 4};1_200.{k:02};{f'{k}.0' if k % 8 else ''};"
+        f"{80 + k // 8:.2f}"
+        for k in range(40)
+    ]
+    text = "\n".join(lines).replace(".", ",").replace("_", ".")
+    (tmp_path / "a.csv").write_text("id;t;half;whole;plain;price;gap;weight\n" + text)
+    module = SeriesFile(
+        tmp_path / "a.csv", id_column="id", time_column="t", static_columns=["weight"], missing="interpolate",
+        thousands=".", decimal=",",
+    )  # fmt: skip
+    written = {"t": 2, "half": 2, "whole": 1, "price": 2, "gap": 1, "weight": 2}
+    assert dict(module.schema.written) == written  # of plain, 0.25 stands beside 0.5
+    fields = module.load()[0].fields | {"index": torch.arange(5)}
+    write_series(module.schema, [fields], tmp_path / "out")
+    back = pd.read_csv(tmp_path / "out" / "samples.csv", dtype=str)
+    assert list(back.iloc[2]) == ["0", "0.50", "1.00", "2.0", "0.5", "1200.02", "2.0", "80.00"]
+    assert {name: set(back[name].str.partition(".")[2].str.len()) for name in written} == {
+        name: {decimals} for name, decimals in written.items()
+    }
+    write_series(module.schema, [fields], tmp_path / "out", "parquet")
+    assert pd.read_parquet(tmp_path / "out" / "samples.parquet").dtypes["half"] == np.float64
+
+
+def test_cells_with_different_decimals_are_written_as_they_need(tmp_path: Path) -> None:
+    # The first hundred rows alone do not settle it.
+    (tmp_path / "a.csv").write_text("v,w,e\n" + "0.50,0.50,1.5e-3\n" * 120 + "0.5,0.75,2.5e-3\n" * 9)
+    module = SeriesFile(tmp_path / "a.csv", window=3)
+    assert module.schema.written == (("w", 2),)
+
+
+def test_wide_rows_are_written_with_the_decimals_that_all_columns_share(tmp_path: Path) -> None:
+    row = "0.50,1.00,1.5{}\n"
+    for last, written in (("0", (("value", 2),)), ("", ())):
+        (tmp_path / "a.csv").write_text(
+            "a,b,c\n" + row.format(last) * 8 + "1.50,1.50,1.5\n".replace("5\n", f"5{last}\n")
+        )
+        assert SeriesFile(tmp_path / "a.csv", form="wide").schema.written == written
+
+
+def test_a_schema_from_before_decimals_were_kept_is_read_and_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("v\n" + "0.50\n1.00\n" * 20)
+    schema = SeriesFile(tmp_path / "a.csv", window=3).schema
+    old = schema.to_dict()
+    assert old.pop("written") == [["v", 2]]
+    assert Schema.from_dict(old) == schema  # the samples of both are scored against each other
+    checkpoint = {"ganaug": {"schema": old}, "hyper_parameters": {}}
+    assert compare(checkpoint, {}, schema.to_dict(), (), ()) == {}
+    with pytest.raises(InputError, match="the data's length "):
+        compare({"ganaug": {"schema": old | {"length": 4}}, "hyper_parameters": {}}, {}, schema.to_dict(), (), ())
+    with pytest.raises(InputError, match="written must be at most 12, not 99"):
+        Schema.from_dict(schema.to_dict() | {"written": [["v", 99]]})
+
+
+def test_dates_that_no_option_names_are_no_categories(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    days = pd.date_range("2024-01-01", periods=12).repeat(10)
+    for style in ("%Y-%m-%d %H:%M", "%d.%m.%y", "%m/%d/%Y"):
+        way = np.array(["on 1.1.24", "off"])[np.arange(120) % 2]
+        table = {"day": days.strftime(style), "v": np.arange(120.0), "way": way}
+        pd.DataFrame(table).to_csv(tmp_path / "a.csv", index=False)
+        with caplog.at_level("INFO"):
+            assert SeriesFile(tmp_path / "a.csv", window=6).schema.columns == ("v", "way")
+        assert f"{tmp_path / 'a.csv'}: dates, left out: day; time_column names those of the steps" in caplog.text
+        caplog.clear()

@@ -1,6 +1,7 @@
 import hashlib
 import pickle
 import struct
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -205,6 +206,12 @@ def test_what_cannot_be_downloaded_says_what_to_do(module, tmp_path, monkeypatch
     assert data.schema.num_classes == 10  # known without the files
     for act in (data.prepare_data, data.setup):
         refused(act, module.__name__, str(tmp_path), "could not be downloaded", "ImageArrays")
+
+    def nowhere(*args, **kwargs):
+        raise URLError(OSError(-2, "Name or service not known"))
+
+    monkeypatch.setattr("urllib.request.urlopen", nowhere)
+    refused(data.setup, "could not be downloaded (Name or service not known): place the original files there")
     refused(module(root=tmp_path, download=False).setup, "download is off", str(tmp_path))
 
 
@@ -635,6 +642,6 @@ def test_the_test_folder_must_have_the_same_classes(tmp_path):
     module = ImageFolder(train, test_path=test)
     assert module.load()[1].fields["y"].tolist() == [1]
     save(test / "emu" / "1.png", pixels(12, 10, 3))
-    refused(lambda: ImageFolder(train, test_path=test), "emu", str(train))
+    refused(lambda: ImageFolder(train, test_path=test), f"the class 'emu' is not among those of {train}, 'cat', 'dog'")
     save(tmp_path / "flat" / "1.png", pixels(12, 10, 3))
     refused(lambda: ImageFolder(train, test_path=tmp_path / "flat"), "no class folders")

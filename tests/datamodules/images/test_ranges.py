@@ -182,8 +182,24 @@ def test_sixteen_bit_colour_is_said_and_refused_where_it_is_dark(tmp_path):
     with pytest.warns(UserWarning, match="1 of 1 pictures are of 16-bit colour"):
         read = module.schema.decode(everything(module)["x"])[0]
     np.testing.assert_array_equal(read, (x >> 8).astype(np.uint8))
+    with pytest.warns(UserWarning, match="1 of 1 pictures are of 16-bit colour, of which the upper 8 bits are read"):
+        samples, _, _ = read_images(tmp_path)
+    np.testing.assert_array_equal(samples[0], read)
+    x[:, :3] = 0  # to the left there is nothing, in grey neither
+    deep_colour(tmp_path / "a.png", x)
+    with pytest.warns(UserWarning, match="16-bit colour"):
+        loaded_later(ImageFolder(tmp_path, channels=1))()
     deep_colour(tmp_path / "a.png", x >> 4)
-    refused(loaded_later(ImageFolder(tmp_path)), "colour of 16 bits, of which only 12 are used")
+    for read in (loaded_later(ImageFolder(tmp_path)), lambda: read_images(tmp_path)):
+        refused(read, "colour of 16 bits, of which only 12 are used")
+
+
+def test_sixteen_bit_colour_of_a_ppm_is_said(tmp_path):
+    x = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(">u2")
+    (tmp_path / "a.ppm").write_bytes(b"P6\n8 8\n65535\n" + x.tobytes())
+    Image.fromarray((x >> 8).astype(np.uint8)).save(tmp_path / "b.ppm")
+    with pytest.warns(UserWarning, match="1 of 2 pictures are of 16-bit colour"):
+        loaded_later(ImageFolder(tmp_path))()
 
 
 # ---- transparency ----------------------------------------------------------------------------------------------------

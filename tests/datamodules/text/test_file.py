@@ -167,6 +167,13 @@ def test_languages_without_spaces_are_told_of_the_tokenizer_char(tmp_path, caplo
         TextFile(file)
         assert f"{file}: 8 of 12 sentences {hint}" in caplog.text
         caplog.clear()
+        TextFile(
+            write(tmp_path / "c.txt", "一入深宮裏 無由得見春 題詩花葉上\n一公持一鉢 相復度遙岑\n今天 天气 很 好\n" * 4)
+        )
+        assert "spaces divide the text into pieces like '一入深宮裏', each of which the tokenizer word" in caplog.text
+        caplog.clear()
+        TextFile(write(tmp_path / "d.txt", "今天 天气 很 好 莫名其妙\n他 喜欢 吃 苹果 和 香蕉\n" * 4))
+        assert "use tokenizer char" not in caplog.text
         TextFile(file, tokenizer="char")
         TextFile(write(tmp_path / "b.txt", "हिन्दी में\nजी\nएक दो\n" * 4))
     assert hint not in caplog.text
