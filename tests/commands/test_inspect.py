@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ganaug.seriesplots import sample_figure
+from ganaug.evaluation.series_plots import sample_figure
 
 from datamodules import Digits, Grammar, ImageArrays, InputError, SeriesArrays, SeriesFile, Signals, TextFile
 from ganaug.cli import main
