@@ -108,6 +108,7 @@ def evaluate(
     if inception and schema.kind != "image":
         raise InputError(f"inception and inception_weights are for image data, --data gives {schema.kind} data")
     model = load(ckpt) if ckpt is not None else None  # first: the quickest way to be wrong
+    network = Inception(inception_weights, device_of(accelerator)) if inception else None
     warmth = temperature_list(temperatures, schema.kind, model)
     data.prepare_data()
     data.setup()
@@ -137,8 +138,7 @@ def evaluate(
     }
     judge = fit_features(schema, train, **training)
     extractor, features = judge.name, judge.__call__
-    if inception:
-        network = Inception(inception_weights, judge.model.device)
+    if network is not None:
         extractor, features = network.name, lambda rows: network(rows["x"])
     in_features = features(train), features(test), features(synthetic)
     known: dict[str, Any] = {"data": data, "train": train, "test": test, "labelled": labelled, "seed": seed}

@@ -9,8 +9,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
@@ -186,12 +189,17 @@ def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None
     needs = [
         ("oversampled", uneven, "classes of different sizes"),
         ("smote", uneven and vectors, "classes of different sizes, and rows of equally many numbers"),
+        ("smote", find_spec("imblearn") is not None, "imbalanced-learn (pip install 'ganaug[smote]')"),
         ("classical", study.learner.augments, own),
     ]
-    cannot = {arm: need for arm in named for part, met, need in needs if part in arm and not met}
+    cannot: dict[str, str] = {}
+    for part, met, need in needs:
+        cannot = {arm: need for arm in named if part in arm and not met} | cannot
     if cannot and arms is not None:
         arm, need = next(iter(cannot.items()))
         raise InputError(f"the arm {arm} needs {need}: leave it out")
+    if cannot.get("smote", "").startswith("imbalanced-learn"):
+        rank_zero_info(f"the arm smote is left out: it needs {cannot['smote']}")
     compared = {BASE[arm] for arm in named if arm in BASE}
     chosen = tuple(arm for arm in ARMS if arm in compared.union(named).difference(cannot))
     return replace(study, arms=chosen)

@@ -750,3 +750,13 @@ def test_output_that_nobody_reads_any_more(tmp_path: Path, monkeypatch, capsys) 
             main(["augment"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "ganaug augment: error: whatever read the output has closed it\n"
+
+
+def test_smote_without_its_library_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganaug.study.plan.find_spec", lambda name: None)
+    options = {"per_class": None, "seeds": [0], "ratios": [0.2], "imbalance": [{"9": 0.1, "8": 0.05}]}
+    with pytest.raises(InputError, match=r"the arm smote needs imbalanced-learn \(pip install"):
+        study(tmp_path, **options, arms=["real", "smote"])
+    assert not list((tmp_path).glob("*/cells/*"))

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ganaug.evaluation.series_plots import sample_figure
 
 from datamodules import Digits, Grammar, ImageArrays, InputError, SeriesArrays, SeriesFile, Signals, TextFile
 from ganaug.cli import main
 from ganaug.commands.inspect import inspect
+from ganaug.evaluation.series_plots import sample_figure
 
 
 def test_pictures() -> None:
