@@ -166,6 +166,17 @@ class DataModuleContract:
         shown = {tuple(batch[name].numpy().tobytes() for name in sorted(batch)) for batch in seen}
         assert shown == set(counted(plain.train))
 
+    def test_requests_repeat_the_training_classes(self, tmp_path):
+        module = self.ready(tmp_path)
+        batches = list(module.predict_dataloader())
+        assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(len(module.train)))
+        y = torch.cat([batch["y"] for batch in batches])
+        np.testing.assert_array_equal(torch.bincount(y, minlength=module.schema.num_classes), class_counts(module))
+
+
+class WorkersContract(DataModuleContract):
+    """What a kind of data promises beside, once: rows cross from worker processes."""
+
     def test_worker_processes_change_nothing(self, tmp_path):
         options = {"batch_size": 4, "steps_per_epoch": 4}
         alone, helped = self.ready(tmp_path, **options), self.ready(tmp_path, **options, num_workers=2)
@@ -173,10 +184,3 @@ class DataModuleContract:
             warnings.simplefilter("ignore")  # of forking a process that has threads, and of too many workers
             for a, b in zip(alone.train_dataloader(), helped.train_dataloader(), strict=True):
                 assert_same(a, b)
-
-    def test_requests_repeat_the_training_classes(self, tmp_path):
-        module = self.ready(tmp_path)
-        batches = list(module.predict_dataloader())
-        assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(len(module.train)))
-        y = torch.cat([batch["y"] for batch in batches])
-        np.testing.assert_array_equal(torch.bincount(y, minlength=module.schema.num_classes), class_counts(module))

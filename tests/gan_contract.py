@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -140,12 +141,29 @@ class GANContract:
         model = self.make(self.data(), seed=1)
         assert not equal(model.state_dict(), self.fitted(seed=1).state_dict())
 
-    @pytest.mark.parametrize("workers", [0, 2])
-    def test_resumed_equals_uninterrupted(self, tmp_path: Path, workers: int) -> None:
+    def borders(self) -> list[int]:
+        """The steps between two phases, the first step, and one before the end."""
+        ends, whole = [1, self.steps - 1], 0
+        for _, steps in self.make(self.data()).phases[:-1]:
+            whole += steps
+            ends.append(whole)
+        return sorted({end for end in ends if 0 < end < self.steps})
+
+    def test_resumed_equals_uninterrupted(self, tmp_path: Path) -> None:
+        self.check_resumed(tmp_path, self.borders(), workers=0)
+
+    def test_resumed_with_workers_equals_uninterrupted(self, tmp_path: Path) -> None:
+        self.check_resumed(tmp_path, [self.steps - 1], workers=2)
+
+    @pytest.mark.slow
+    def test_resumed_after_any_batch_equals_uninterrupted(self, tmp_path: Path) -> None:
+        self.check_resumed(tmp_path, range(1, self.steps), workers=0)
+
+    def check_resumed(self, tmp_path: Path, stops: Iterable[int], workers: int) -> None:
         data = {"num_workers": workers}
         whole = Batches()
         expected = self.fitted(data=data, callbacks=[whole])
-        for stop in range(1, self.steps) if workers == 0 else (2, self.steps - 1):
+        for stop in stops:
             path = tmp_path / f"{stop}.ckpt"
             with pytest.raises(Stop.Killed):
                 self.fitted(data=data, callbacks=[Stop(stop, path)])

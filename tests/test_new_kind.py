@@ -15,14 +15,14 @@ from ganaug.classifiers import Classifier
 from ganaug.cli import main
 from ganaug.commands.inspect import inspect as inspect_data
 from ganaug.kind import Kind, kind_of
-from tests.data_contract import DataModuleContract
+from tests.data_contract import WorkersContract
 from tests.gan_contract import GANContract
 from tests.points import PointGAN, PointSchema, PointSets
 
 KINDS = ["image", "text", "series", "points"]
 
 
-class TestPointSets(DataModuleContract):
+class TestPointSets(WorkersContract):
     def make(self, tmp_path: Path, **options) -> GANDataModule:
         return PointSets(**{"sets": 40, **options})
 

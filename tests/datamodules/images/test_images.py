@@ -13,7 +13,7 @@ from PIL import Image
 from datamodules import CIFAR10, MNIST, Digits, FashionMNIST, GANDataModule, ImageArrays, ImageFolder, InputError
 from datamodules.images.files import read_picture
 from datamodules.images.folder import PictureFiles
-from tests.data_contract import DataModuleContract, assert_same, rows
+from tests.data_contract import DataModuleContract, WorkersContract, assert_same, rows
 
 CLASSES = ("cat", "dog", "鸟")
 
@@ -71,7 +71,7 @@ class TestDigits(DataModuleContract):
         assert (x.min(), x.max()) == (-1, 1)
 
 
-class TestFolder(DataModuleContract):
+class TestFolder(WorkersContract):
     def make(self, tmp_path, **options):
         root = tmp_path / "pictures"
         return ImageFolder(root if root.exists() else class_folders(root), **options)

@@ -25,7 +25,7 @@ from datamodules.series.simulators import (
     sines,
 )
 from datamodules.series.simulators import PROCESSES as KINDS
-from tests.data_contract import DataModuleContract, counted
+from tests.data_contract import DataModuleContract, WorkersContract, counted
 from tests.datamodules.images.test_images import refused
 
 
@@ -58,7 +58,7 @@ class TestSignals(DataModuleContract):
         return unscaled(Signals(series=70, length=20, **options))
 
 
-class TestIrregular(DataModuleContract):
+class TestIrregular(WorkersContract):
     def make(self, tmp_path, **options):
         options |= {"sampling": "irregular", "noise": "red", "features": 2}
         return unscaled(Signals(["sinusoid", "car"], series=41, length=12, **options))

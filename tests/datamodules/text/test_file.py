@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 from datamodules import GANDataModule, TextFile
 from datamodules.files.manifest import write_manifest
 from datamodules.text.reading import TextSource
-from tests.data_contract import DataModuleContract
+from tests.data_contract import DataModuleContract, WorkersContract
 from tests.datamodules.images.test_images import refused
 
 ALL = {"val_fraction": 0.0, "test_fraction": 0.0}  # every row is for training
@@ -56,7 +56,7 @@ def texts(module: TextFile, table=0) -> list[str]:
 # ---- the contract ----------------------------------------------------------------------------------------------------
 
 
-class TestLabelled(DataModuleContract):
+class TestLabelled(WorkersContract):
     def make(self, tmp_path, **options) -> GANDataModule:
         return TextFile(write(tmp_path / "a.jsonl", alike(60)), **options)
 
