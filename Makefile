@@ -27,8 +27,8 @@ demo: install  ## train on scikit-learn's digits, write labelled pictures, score
 	@echo "scores       $(OUT)/scores.json"
 	@echo "TensorBoard  $(BIN)/tensorboard --logdir lightning_logs/demo"
 
-test: install
-	$(BIN)/python -m pytest
+test: install  ## two processes: each file in one of them, a thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -1,6 +1,8 @@
 """Run by test_distributed.py: two processes train as one does with batches of twice the size, on the same noise."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from tests.gans.seqgan import test_model as test_seqgan
 from tests.gans.timegan import test_model as test_timegan
 
 ROWS = 8  # of a batch, in all
+STEPS = 8
 
 
 class Plain(nn.Module):
@@ -61,28 +64,35 @@ def series(batch_size: int) -> tuple[GANDataModule, GAN]:
 MODELS = {"DCGAN": pictures, "SeqGAN": sentences, "TimeGAN": series}
 
 
-def same_noise(rank: int, world: int) -> None:
+@contextmanager
+def same_noise(rank: int, world: int) -> Iterator[None]:
     """Let each process draw its part of what one alone would draw, by (seed, step)."""
-    seed = ganaug.gans.base.stream_seed
+    seed, draws = ganaug.gans.base.stream_seed, {name: getattr(torch, name) for name in ("rand", "randn")}
     ganaug.gans.base.stream_seed = lambda *key: seed(*(key[:2] + key[3:] if key[0] == "train" else key))
-    for name in ("rand", "randn"):
-        draw = getattr(torch, name)
+    for name, draw in draws.items():
 
         def part(count: int, *shape: int, draw=draw, **options) -> torch.Tensor:
             return draw(count * world, *shape, **options)[rank * count : (rank + 1) * count]
 
         setattr(torch, name, part)
+    try:
+        yield
+    finally:
+        ganaug.gans.base.stream_seed = seed
+        for name, draw in draws.items():
+            setattr(torch, name, draw)
 
 
 def train(name: str, devices: int, steps: int) -> GAN:
     data, model = MODELS[name](ROWS // devices)
     data.setup()  # before the noise is another
     run = trainer(steps, devices=devices)
-    same_noise(run.global_rank, devices)
-    run.fit(model, data)
+    with same_noise(run.global_rank, devices):
+        run.fit(model, data)
     return model
 
 
 if __name__ == "__main__":
-    trained = train(sys.argv[1], 2, int(sys.argv[2]))
-    torch.save(trained.state_dict(), Path(sys.argv[3]) / f"rank{trained.trainer.global_rank}.pt")
+    for name in MODELS:
+        trained = train(name, 2, STEPS)
+        torch.save(trained.state_dict(), Path(sys.argv[1]) / f"{name}{trained.trainer.global_rank}.pt")

@@ -135,7 +135,6 @@ def diverge(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "diverge":
-        diverge(Path(sys.argv[2]))
-    else:
-        main(sys.argv[1], Path(sys.argv[2]))
+    for name in RUNS:
+        main(name, Path(sys.argv[1]) / name)
+    diverge(Path(sys.argv[1]))

@@ -31,17 +31,30 @@ def start(*words: object, **options) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
-def test_equal_to_one_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes of four rows each end with the weights of one of eight, to rounding."""
-    steps = 8
-    done = start("-m", "tests.ddp_equal", name, steps, tmp_path)
+@pytest.fixture(scope="module")
+def equal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes made of each model, started once: starting takes longer than the training."""
+    folder = tmp_path_factory.mktemp("equal")
+    done = start("-m", "tests.ddp_equal", folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    for module, attribute in ((ddp_equal.ganaug.gans.base, "stream_seed"), (torch, "rand"), (torch, "randn")):
-        monkeypatch.setattr(module, attribute, getattr(module, attribute))  # to be put back
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes of each model, and one that diverges."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = start("-m", "tests.ddp_run", folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
+def test_equal_to_one_device(name: str, equal: Path) -> None:
+    """Two processes of four rows each end with the weights of one of eight, to rounding."""
     begun = ddp_equal.MODELS[name](8)[1].state_dict()
-    alone = ddp_equal.train(name, 1, steps).state_dict()
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    alone = ddp_equal.train(name, 1, ddp_equal.STEPS).state_dict()
+    first, second = (torch.load(equal / f"{name}{rank}.pt", weights_only=True) for rank in (0, 1))
     moved = 0
     for key, value in alone.items():
         assert torch.equal(first[key], second[key]), key
@@ -51,11 +64,9 @@ def test_equal_to_one_device(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
-def test_two_processes(name: str, tmp_path: Path) -> None:
+def test_two_processes(name: str, runs: Path) -> None:
     """Other data and other noise on each rank, the same weights, one set of files; through all phases."""
-    done = start("-m", "tests.ddp_run", name, tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    first, second = (torch.load(runs / name / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     assert first["weights"].keys() == second["weights"].keys()
     assert all(torch.equal(first["weights"][name], second["weights"][name]) for name in first["weights"])
     assert len(first["rows"]) == len(second["rows"]) == 48
@@ -64,8 +75,8 @@ def test_two_processes(name: str, tmp_path: Path) -> None:
     assert sorted(stream[:44]) == sorted(stream[44:88]) == list(range(44))  # a pass, and another, over all rows
     assert first["noise"].shape == second["noise"].shape
     assert not (first["noise"] == second["noise"]).all(1).any()
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["version_0", "version_1"]
-    files = list((tmp_path / "run" / "version_0").rglob("*"))
+    assert sorted(p.name for p in (runs / name / "run").iterdir()) == ["version_0", "version_1"]
+    files = list((runs / name / "run" / "version_0").rglob("*"))
     assert sum("tfevents" in p.name for p in files) == 2  # one for each of the two runs, from rank 0
     assert sum(p.suffix == ".ckpt" for p in files) == 1
     assert first["scores"] == second["scores"]
@@ -75,10 +86,8 @@ def test_two_processes(name: str, tmp_path: Path) -> None:
     assert {key.split(".")[0] for key in second["other"]} <= {"frames"}  # its own note of lengths, which none reads
 
 
-def test_divergence_of_one_process_stops_all(tmp_path: Path) -> None:
-    done = start("-m", "tests.ddp_run", "diverge", tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, second = ((tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1))
+def test_divergence_of_one_process_stops_all(runs: Path) -> None:
+    first, second = ((runs / f"rank{rank}.txt").read_text() for rank in (0, 1))
     assert "another process was not finite at step 2" in first
     assert "became nan at step 2" in second
 
