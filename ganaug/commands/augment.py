@@ -36,11 +36,11 @@ from ganaug.classifiers.training import Precision
 from ganaug.gans.base import GAN, DivergedError
 from ganaug.gans.recipe import Recipe
 from ganaug.runtime.devices import Accelerator
-from ganaug.runtime.outside import IMPORTED, import_modules
+from ganaug.runtime.outside import IMPORTED, behind, import_modules
 from ganaug.runtime.stopping import told
 from ganaug.sampling.filters import FILTERS
 from ganaug.study.cell import run_cell
-from ganaug.study.learners import Classifies, as_learner, behind
+from ganaug.study.learners import Classifies, as_learner
 from ganaug.study.plan import Cell, Row, Study, claim, plan, quiet, rehearsed, sendable, trainings
 from ganaug.study.report import write_report
 from ganaug.study.statistics import summarise, verdict

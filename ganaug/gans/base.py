@@ -23,6 +23,7 @@ from datamodules.lightning_internals import align_loggers, attached, count_step,
 from datamodules.options import LARGEST, RANGES, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
+from ganaug.gans.own import written
 from ganaug.gans.randomness import stream_seed
 from ganaug.gans.recipe import BEFORE
 from ganaug.gans.resume import check_gradients, check_progress, compare, take_optimizers
@@ -63,6 +64,8 @@ class GAN(LightningModule, metaclass=Remembering):
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
     # Submodules that hold what has been seen of the data: no other run begins from them.
     of_data: ClassVar[tuple[str, ...]] = ()
+    # Options that take networks of one's own, and how many arguments the model gives such a network.
+    networks: ClassVar[dict[str, int]] = {}
     # Of weights that have a place for each class along some dimension, how many places follow there.
     after_classes = 0
 
@@ -360,8 +363,7 @@ class GAN(LightningModule, metaclass=Remembering):
             "format": FORMAT,
             "model": type(self).__name__,
             "schema": self.schema.to_dict(),
-            "arguments": {name: value for name, value in self.arguments.items() if plain(value)},
-            "unsaved": [name for name, value in self.arguments.items() if not plain(value)],
+            **written(self.arguments, self.networks),
             "gradients": gradients,
             "moments": [len(state["state"]) for state in checkpoint.get("optimizer_states", [])],
         }
