@@ -204,7 +204,7 @@ def answer(name: str, function: Callable[..., Any], inputs: Mapping[str, Any], w
         wanted: the shape of the answer.
 
     Raises:
-        InputError: it cannot be given these inputs, or does not give floats of that shape.
+        InputError: it cannot be given these inputs, does not give floats of that shape, or not the same ones again.
     """
     network = getattr(function, "__self__", function)
     forward = function.forward if isinstance(function, nn.Module) else function
@@ -220,4 +220,6 @@ def answer(name: str, function: Callable[..., Any], inputs: Mapping[str, Any], w
         kind = "" if its != wanted else f" of {given.dtype}"
         raise InputError(f"{who} must give float32 {wanted} for {shapes}, not {its}{kind}")
     assert isinstance(given, Tensor)
+    if not given.is_meta and not torch.allclose(given, function(*inputs.values()), rtol=1e-3, atol=1e-4):
+        raise InputError(f"{who} must give the same for the same {', '.join(inputs)}: no noise of its own in eval mode")
     return given

@@ -64,6 +64,13 @@ class Deaf(Painter):
         return super().forward(z, torch.zeros(len(z), dtype=torch.long))
 
 
+class Noisy(Painter):
+    """Draws noise of its own."""
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().forward(z + torch.randn_like(z), y)
+
+
 class Column(Viewer):
     """Gives (B, 1), which a loss would take to be (B, B) before long."""
 
@@ -203,3 +210,13 @@ class Reader(nn.Module):
     def forward(self, x: Tensor, y: Tensor, dropout: float = 0.0) -> Tensor:
         h = torch.tanh(self.embedding(x) + self.label(y)[:, None])
         return self.score(nn.functional.dropout(h.flatten(1), dropout))[:, 0]
+
+
+class Skipping(Reader):
+    """Leaves out of a continuation what stands before it."""
+
+    def prefixes(self, x: Tensor) -> list[Tensor]:
+        return []
+
+    def continued(self, prefixes: list[Tensor], rows: Tensor, x: Tensor, y: Tensor, start: int) -> Tensor:
+        return self(x.masked_fill(torch.arange(x.shape[1]) < start, 0), y)

@@ -202,6 +202,7 @@ def test_export(kind: str, tmp_path: Path) -> None:
     [
         ({"generator": own.Half}, r"Half must give float32 \(2, 1, 16, 16\) for z \(2, 4\), y \(2,\), not"),
         ({"generator": own.Loud}, r"in \[-1, 1\], not up to .*tanh"),
+        ({"generator": own.Noisy}, "must give the same for the same z, y: no noise of its own"),
         ({"generator": own.Deaf}, "called with z, y: too many positional"),
         ({"generator": own.Viewer}, r"Viewer, own_networks\.py, line \d+: "),
         ({"generator": partial(own.Painter, depth=2)}, "given 3 arguments and its options: .*'depth'"),
@@ -248,6 +249,7 @@ def test_series_of_one_length_may_be_read_both_ways() -> None:
         ({"generator": own.Reader}, "generator .*Reader is given 5 arguments and its options: too many positional"),
         ({"generator": own.Headless}, "Headless has no head: derive it from"),
         ({"generator": "gru"}, "generator must be lstm or transformer or a class or function, not 'gru'"),
+        ({"discriminator": own.Skipping, "filters": None, "d_embedding": None}, "continued and forward give different"),
         ({"discriminator": own.Reader}, "d_embedding is an option of SeqGAN's own discriminator"),
         (
             {"discriminator": own.Reader, "d_l2": 0.1, "filters": None, "d_embedding": None},

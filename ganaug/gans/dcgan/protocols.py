@@ -19,7 +19,8 @@ MakesDiscriminator = Callable[[ImageSchema, int], nn.Module]
 class GeneratorNetwork(Protocol):
     """G: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
-    Samples come from a copy of it with averaged parameters, whose buffers follow.
+    Samples come from a copy of it in eval mode, with averaged parameters, whose buffers follow. They are a function of
+    z and y, and of each row's alone: it draws no noise of its own there.
     """
 
     def __init__(self, schema: ImageSchema, latent_dim: int, num_classes: int) -> None:

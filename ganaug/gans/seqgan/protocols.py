@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from datamodules.errors import InputError
 from ganaug.gans.own import answer, made, trial
+from ganaug.gans.seqgan.rollout import Critic
 from ganaug.networks.decoder import Decoder, State
 from ganaug.runtime.outside import path_of
 
@@ -91,7 +92,7 @@ def own_decoder(make: MakesDecoder, words: int, length: int, classes: int, embed
             again = network.begin(2)
             network.advance(None, 0, y, again)
             kept = network.keep(again)
-            network.advance(x[:, 1], 1, y, again)  # another token than the one that is read from what was kept
+            network.advance((x[:, 0] + 1) % words, 1, y, again)  # another token than from what was kept
             _compare(one, network, x, y, whole, tuple(part.clone() for part in kept), range(1, 2))
     return cast(Decoder, network)
 
@@ -118,5 +119,9 @@ def own_critic(make: MakesCritic, words: int, length: int, classes: int, d_l2: f
         raise InputError(f"discriminator {path_of(type(network))} has no nn.Linear dense for d_l2: set that to 0")
     with trial("discriminator", network):
         x, y = torch.randint(words, (2, length)), torch.tensor([0, classes - 1])
-        answer("discriminator", network, {"x": x, "y": y, "dropout": 0.0}, (2,))
+        whole = answer("discriminator", network, {"x": x, "y": y, "dropout": 0.0}, (2,))
+        if isinstance(network, Critic) and length > 1:
+            logits = network.continued(network.prefixes(x), torch.arange(2), x, y, 1)
+            if not logits.is_meta and not torch.allclose(logits, whole, rtol=1e-3, atol=1e-3):
+                raise InputError(f"discriminator {path_of(type(network))}: continued and forward give different logits")
     return network
