@@ -67,11 +67,13 @@ class Parser(LightningArgumentParser):
     """Errors as one line."""
 
     def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
-        """A logger's folder may be left out."""
+        """A logger's folder may be left out; networks, of which torch has hundreds, are not listed."""
         added = super().add_class_arguments(theclass, *args, **kwargs)
-        for action in self._actions if issubclass(theclass, Logger) else ():
-            if action.dest == "save_dir" and action.required:
+        for action in self._actions:
+            if issubclass(theclass, Logger) and action.dest == "save_dir" and action.required:
                 action.required, action.default = False, ROOT
+            elif issubclass(theclass, GAN) and action.dest.rpartition(".")[2] in theclass.networks:
+                action.extra_help = lambda: ""  # type: ignore[attr-defined]
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

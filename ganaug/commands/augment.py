@@ -26,9 +26,10 @@ from ganaug.classifiers.training import Precision
 from ganaug.gans.base import GAN
 from ganaug.gans.recipe import Recipe
 from ganaug.runtime.devices import Accelerator
+from ganaug.runtime.outside import behind
 from ganaug.runtime.stopping import told
 from ganaug.sampling.filters import FILTERS
-from ganaug.study.learners import Classifies, as_learner, behind
+from ganaug.study.learners import Classifies, as_learner
 from ganaug.study.plan import (
     Cell,
     Row,

@@ -19,13 +19,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.lightning_internals import align_loggers, attached, count_step, made_optimizers, silence_optimizers
+from datamodules.lightning_internals import align_loggers, attached, count_step, silence_optimizers
 from datamodules.options import LARGEST, RANGES, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
+from ganaug.gans.own import written
 from ganaug.gans.randomness import stream_seed
 from ganaug.gans.recipe import BEFORE
-from ganaug.gans.resume import check_gradients, check_progress, compare, take_optimizers
+from ganaug.gans.resume import check_gradients, check_progress, compare, optimizers_before, take_optimizers
 from ganaug.runtime.distributed import average, broadcast_buffers
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -63,6 +64,8 @@ class GAN(LightningModule, metaclass=Remembering):
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
     # Submodules that hold what has been seen of the data: no other run begins from them.
     of_data: ClassVar[tuple[str, ...]] = ()
+    # Options that take networks of one's own, and how many arguments the model gives such a network.
+    networks: ClassVar[dict[str, int]] = {}
     # Of weights that have a place for each class along some dimension, how many places follow there.
     after_classes = 0
 
@@ -227,7 +230,7 @@ class GAN(LightningModule, metaclass=Remembering):
         self.train()
         if self._resumed is not None:
             try:
-                take_optimizers(self._resumed, self._optimizers(), self._optimizers_before())
+                take_optimizers(self._resumed, self._optimizers(), optimizers_before(self, self._changed))
             except Unfit as error:
                 raise InputError(f"the checkpoint cannot be used: {error}") from None
             self._resumed = None
@@ -297,17 +300,6 @@ class GAN(LightningModule, metaclass=Remembering):
     def on_validation_model_zero_grad(self) -> None:
         """Keep gradients that are being accumulated."""
 
-    def _optimizers_before(self) -> list[Optimizer] | None:
-        """Those that the options before a change on resume would make."""
-        if not self._changed:
-            return None
-        now = {name: self.hparams[name] for name in self._changed if name in self.hparams}
-        self.hparams.update({name: self._changed[name] for name in now})
-        try:
-            return made_optimizers(self)
-        finally:
-            self.hparams.update(now)
-
     def _optimizers(self) -> list[Optimizer]:
         return list(self.trainer.optimizers)
 
@@ -364,8 +356,7 @@ class GAN(LightningModule, metaclass=Remembering):
             "format": FORMAT,
             "model": type(self).__name__,
             "schema": self.schema.to_dict(),
-            "arguments": {name: value for name, value in self.arguments.items() if plain(value)},
-            "unsaved": [name for name, value in self.arguments.items() if not plain(value)],
+            **written(self.arguments, self.networks),
             "gradients": gradients,
             "moments": [len(state["state"]) for state in checkpoint.get("optimizer_states", [])],
         }

@@ -105,8 +105,7 @@ def _named(model: GAN, there: Schema) -> list[Named]:
 
 def _changed(model: GAN, schema: Schema) -> dict[str, set[int]]:
     """Dimensions of weights that are others with another schema."""
-    with torch.device("meta"):
-        other = Recipe.of(model).make(schema).state_dict()
+    other = Recipe.of(model).laid_out(schema).state_dict()
     found: dict[str, set[int]] = {}
     for name, weight in model.state_dict().items():
         if name in other and other[name].ndim == weight.ndim:

@@ -8,6 +8,7 @@ from datamodules.errors import InputError
 from datamodules.schema import Schema
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import Unfit, read_checkpoint
+from ganaug.gans.own import found
 from ganaug.gans.recipe import Recipe
 
 
@@ -15,7 +16,7 @@ def load(path: str | Path) -> GAN:
     """The model of a checkpoint, on the CPU, ready to ``sample``.
 
     Raises:
-        InputError: see :func:`read_checkpoint`; or the class is not one that has been imported.
+        InputError: see :func:`read_checkpoint`; or its class, or that of one of its networks, has not been imported.
     """
     checkpoint = read_checkpoint(path)
     name = checkpoint["ganaug"]["model"]
@@ -28,8 +29,9 @@ def load(path: str | Path) -> GAN:
             raise InputError(
                 f"a {name} with {', '.join(unsaved)}, which no checkpoint can hold: make it, and resume it"
             )
-        arguments = checkpoint["ganaug"].get("arguments")
-        recipe = Recipe(GAN.models[name], schema, checkpoint["hyper_parameters"], arguments)
+        cls, arguments = GAN.models[name], checkpoint["ganaug"].get("arguments")
+        arguments = None if arguments is None else found(arguments, cls.networks)
+        recipe = Recipe(cls, schema, checkpoint["hyper_parameters"], arguments)
         model: GAN = recipe.filled(checkpoint["state_dict"]).eval()
         return model
     except Unfit as error:

@@ -13,6 +13,7 @@ from datamodules.errors import InputError, reason_of
 from datamodules.options import bound, shown
 from datamodules.schema import Schema
 from ganaug.gans.checkpoint import Unfit, fill, match
+from ganaug.gans.own import covers
 
 # Of a model that is made again, the values that its presets had given its options.
 BEFORE: ContextVar[Mapping[str, Any]] = ContextVar("BEFORE", default={})  # noqa: B039  never written to
@@ -52,6 +53,24 @@ class Recipe(NamedTuple):
         finally:
             BEFORE.reset(before)
 
+    def laid_out(self, schema: Schema | None = None) -> Any:
+        """The model on the meta device, where nothing is allocated; elsewhere, if a class from outside needs values.
+
+        Raises:
+            InputError: see :meth:`make`.
+            Unfit: it cannot be made.
+        """
+        try:
+            with torch.device("meta"):
+                return self.make(schema)
+        except (InputError, Unfit):
+            raise
+        except Exception as error:
+            ours = self.cls.__module__.partition(".")[0] == "ganaug"
+            if ours and not any(callable((self.arguments or {}).get(name)) for name in self.cls.networks):
+                raise Unfit(reason_of(error)) from error
+        return self.make(schema)
+
     def filled(self, weights: dict[str, Tensor]) -> Any:
         """The model with these weights, on the CPU, for which nothing is allocated before they fit.
 
@@ -61,20 +80,12 @@ class Recipe(NamedTuple):
             Unfit: weights of other names, shapes or types.
         """
         bound(self.cls, schema=self.schema, **self.options if self.arguments is None else self.arguments)
-        try:
-            with torch.device("meta"):
-                model = self.make()
-            whole = fill(model, weights)
-        except (InputError, Unfit):
-            raise
-        except Exception as error:  # of a class from outside whose constructor asks for a tensor's value
-            if self.cls.__module__.partition(".")[0] == "ganaug":
-                raise Unfit(reason_of(error)) from error
-            whole = False
-        if not whole:
-            model = self.make()
+        model = self.laid_out()
+        empty = any(weight.is_meta for weight in model.state_dict().values())
+        if not empty or not fill(model, weights):
+            model = self.make() if empty else model
             model.load_state_dict(match(weights, model.state_dict()))
         for name, value in model.hparams.items():
-            if self.options.get(name) != value:
+            if not covers(value, self.options.get(name)):
                 raise InputError(f"{name} was {shown(self.options.get(name))} and would now become {shown(value)}")
         return model.to("cpu")  # says so to Lightning, too, which takes a module to be where it was made

@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
-from datamodules.lightning_internals import counters
+from datamodules.lightning_internals import counters, made_optimizers
 from datamodules.schema import Schema
 from ganaug.gans.checkpoint import Unfit
 
@@ -161,6 +161,23 @@ def take_optimizers(checkpoint: dict[str, Any], optimizers: list[Optimizer], bef
             raise Unfit(f"its optimiser {number} has lost the moments of a parameter")
         for name, kept in state["state"].items():
             _check_state(kept, of[name], isinstance(optimizer, torch.optim.Adam), f"optimiser {number}")
+
+
+def optimizers_before(model: LightningModule, changed: Mapping[str, Any]) -> list[Optimizer] | None:
+    """Optimisers that the options before a change on resume would make; None where none has changed.
+
+    Args:
+        model: of the run.
+        changed: what the options were that have changed.
+    """
+    if not changed:
+        return None
+    now = {name: model.hparams[name] for name in changed if name in model.hparams}
+    model.hparams.update({name: changed[name] for name in now})
+    try:
+        return made_optimizers(model)
+    finally:
+        model.hparams.update(now)
 
 
 def _group(theirs: Any, ours: Mapping[str, Any], old: Mapping[str, Any] | None, name: str, scheduled: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Modules of somebody else's, imported for the classes in them: a checkpoint never imports anything by itself."""
+"""Classes of somebody else's, and the modules that are imported for them: no checkpoint imports anything itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datamodules.errors import InputError
 
@@ -50,3 +51,15 @@ def taken_out(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             raise InputError("--import: name a module, such as my_module for a my_module.py in this folder")
         names.append(name)
     return rest, names
+
+
+def behind(make: Any) -> tuple[Any, dict[str, Any]]:
+    """The class or function behind what makes a module, and the options that it is given where they can be known."""
+    parts = getattr(make, "args", ())
+    made = next((part for part in parts if isinstance(part, type)), getattr(make, "func", make))
+    return made, getattr(make, "keywords", {})
+
+
+def path_of(kind: Any) -> str:
+    """Import path of a class or function."""
+    return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', type(kind).__qualname__)}"

@@ -25,6 +25,7 @@ from ganaug.classifiers import Classifier
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier
 from ganaug.kind import kind_of
 from ganaug.runtime.devices import seeded
+from ganaug.runtime.outside import behind, path_of
 from ganaug.runtime.training import plain_trainer
 
 Predict = Callable[[Batch], Tensor]  # N rows as they are stored to the classes' probabilities float32 (N, C)
@@ -109,7 +110,7 @@ class Module:
     def describe(self) -> dict[str, Any]:
         """Class and options, where they can be known."""
         made, options = behind(self.make)
-        return {"class": _path(made), **_plain(options)}
+        return {"class": path_of(made), **_plain(options)}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """As many batches as steps, prepared by the schema; the global random state is put back."""
@@ -158,7 +159,7 @@ class Estimator:
     def describe(self) -> dict[str, Any]:
         """Its class and all its options, those of its parts among them."""
         options = self.estimator.get_params(deep=False) if hasattr(self.estimator, "get_params") else {}
-        return {"class": _path(type(self.estimator)), **_plain(options)}
+        return {"class": path_of(type(self.estimator)), **_plain(options)}
 
     def learn(self, schema: Schema, rows: Batch, steps: int, seed: int, augment: bool) -> Predict:
         """``fit``, with the seed wherever it has a ``random_state`` that nobody set."""
@@ -171,7 +172,7 @@ class Estimator:
             seen = kind_of(schema).inputs(schema, {name: field[:1] for name, field in rows.items()})
             given = "rows of numbers" if isinstance(seen, np.ndarray) else "sentences, which it is given as strings"
             reason = reason_of(error)[:300]
-            raise InputError(f"classifier: {_path(type(estimator))} cannot learn from {given}: {reason}") from None
+            raise InputError(f"classifier: {path_of(type(estimator))} cannot learn from {given}: {reason}") from None
         return lambda asked: self._predict(estimator, schema, kind_of(schema).inputs(schema, asked))
 
     @staticmethod
@@ -183,7 +184,7 @@ class Estimator:
         said = np.asarray(estimator.predict(x))
         if said.shape != (len(x),) or not np.isin(said, np.arange(schema.num_classes)).all():
             raise InputError(
-                f"classifier: predict of {_path(type(estimator))} must give a class of 0 to {schema.num_classes - 1}"
+                f"classifier: predict of {path_of(type(estimator))} must give a class of 0 to {schema.num_classes - 1}"
                 f" for each of {len(x)} rows, not {' '.join(str(said[:3]).split())}…"
             )
         chosen = torch.from_numpy(said.astype(np.int64))
@@ -243,13 +244,6 @@ def as_learner(
     )
 
 
-def behind(make: Any) -> tuple[Any, dict[str, Any]]:
-    """The class or function behind what makes a module, and the options that it is given where they can be known."""
-    parts = getattr(make, "args", ())
-    made = next((part for part in parts if isinstance(part, type)), getattr(make, "func", make))
-    return made, getattr(make, "keywords", {})
-
-
 def _own(network: type[Classifier], options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """The options of the kind's classifier that are not its defaults.
 
@@ -280,13 +274,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic | Tensor):
         return value.tolist()
     if hasattr(value, "__qualname__"):
-        return _path(value)
+        return path_of(value)
     if isinstance(value, functools.partial):
-        return {"class": _path(value.func), "args": _plain(value.args), **_plain(value.keywords)}
+        return {"class": path_of(value.func), "args": _plain(value.args), **_plain(value.keywords)}
     options = value.get_params(deep=False) if hasattr(value, "get_params") else getattr(value, "__dict__", {})
-    return {"class": _path(type(value)), **_plain(options)}
-
-
-def _path(kind: Any) -> str:
-    """Import path of a class or function."""
-    return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', type(kind).__qualname__)}"
+    return {"class": path_of(type(value)), **_plain(options)}

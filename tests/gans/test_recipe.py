@@ -120,6 +120,7 @@ def test_classes_of_a_module_from_outside(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
+    monkeypatch.setattr("ganaug.runtime.outside.IMPORTED", [])
     (tmp_path / "from_outside.py").write_text(OUTSIDE)
     monkeypatch.setitem(SMALL, "Outsider", ["--model=Outsider", "--model.gain=0", *SMALL["DCGAN"][1:]])
     ckpt = fit("Outsider", tmp_path / "run", 1, "--import", "from_outside")
@@ -140,7 +141,6 @@ def test_classes_of_a_module_from_outside(
     assert (tmp_path / "out" / "manifest.json").is_file()
     assert load(ckpt).gain == 0
     del GAN.models["Outsider"]
-    monkeypatch.setattr("ganaug.runtime.outside.IMPORTED", [])
 
 
 @pytest.mark.slow

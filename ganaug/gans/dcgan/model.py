@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
@@ -14,9 +15,11 @@ from datamodules.images.sides import is_drawable
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.dcgan.networks import Discriminator, Generator, Norm
+from ganaug.gans.dcgan.protocols import MakesDiscriminator, MakesGenerator, own_discriminator, own_generator
 from ganaug.gans.diffaug import augment, parse_policy
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, r1_penalty
+from ganaug.gans.own import spelled
 from ganaug.gans.randomness import draw_rows
 from ganaug.runtime.devices import seeded
 
@@ -50,6 +53,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_d": 2e-4,
         "betas": (0.5, 0.999),
     },
+}
+# Options of DCGAN's own networks, and of which of them.
+OF_NETWORKS = {
+    "prior": ("generator",),
+    "discriminator_norm": ("discriminator",),
+    "width": ("generator", "discriminator"),
+    "kernel_size": ("generator", "discriminator"),
 }
 
 
@@ -88,12 +98,16 @@ class DCGAN(GAN):
         channels_last: memory format of both networks; faster on CPUs and tensor cores.
         compile: put both networks through torch.compile.
         seed: of the initial weights and of the noise in training.
+        generator: a network of your own by its class, with its options, instead of DCGAN's: see ``GeneratorNetwork``
+            in ganaug/gans/dcgan/protocols.py.
+        discriminator: likewise: see ``DiscriminatorNetwork`` there.
     """
 
     schema: ImageSchema
     augment_probability: Tensor
     schema_kind = "image"
     optimizer_names = ("g", "d")
+    networks: ClassVar = {"generator": 3, "discriminator": 2}
 
     def __init__(
         self,
@@ -123,27 +137,51 @@ class DCGAN(GAN):
         channels_last: bool = True,
         compile: bool = False,
         seed: int = 0,
+        generator: MakesGenerator | None = None,
+        discriminator: MakesDiscriminator | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
         super().__init__(schema, seed, clip, accumulate)
+        self._check_unused(options)
         options = self.resolved(options, PRESETS[preset])
-        self.save_hyperparameters(options | {"betas": list(options["betas"])})
+        named = {name: spelled(options[name], given) for name, given in self.networks.items()}
+        self.save_hyperparameters(options | named | {"betas": list(options["betas"])})
         self._check_options()
 
         hp = self.hp
         classes = schema.num_classes if hp.conditional else 1
         with seeded(seed):
-            self.generator = Generator(
-                schema.image_size, schema.channels, classes, latent_dim, hp.width, hp.kernel_size, hp.prior
+            shape = schema.image_size, schema.channels, classes
+            self.generator: nn.Module = (
+                Generator(*shape, latent_dim, hp.width, hp.kernel_size, hp.prior)
+                if generator is None
+                else own_generator(generator, schema, latent_dim, classes)
             )
-            self.discriminator = Discriminator(
-                schema.image_size, schema.channels, classes, hp.width, hp.kernel_size, hp.discriminator_norm
+            self.discriminator: nn.Module = (
+                Discriminator(*shape, hp.width, hp.kernel_size, hp.discriminator_norm)
+                if discriminator is None
+                else own_discriminator(discriminator, schema, classes)
+            )
+        self.apart = hp.discriminator_norm == "batch"  # its statistics are those of real or of fake, not of a mixture
+        if discriminator is not None:
+            self.apart = any(isinstance(module, BatchNorm) for module in self.discriminator.modules())
+        if hp.gradient_penalty and self.apart:
+            raise InputError(
+                "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al.,"
+                " section 4): set discriminator_norm to none or spectral"
             )
         self.ema = EMA(self.generator, hp.ema_decay)
         self.loss = LOSSES[hp.loss]
         self.policy = parse_policy(hp.augment)
         adaptive = augment_probability == "ada"
         self.register_buffer("augment_probability", torch.tensor(0.0 if adaptive else float(augment_probability)))
+
+    @staticmethod
+    def _check_unused(options: dict[str, Any]) -> None:
+        """Refuse options of networks that others are in the place of."""
+        for name, whose in OF_NETWORKS.items():
+            if options[name] is not None and all(options[network] is not None for network in whose):
+                raise InputError(f"{name} is an option of DCGAN's own {' and '.join(whose)}, which is not in use here")
 
     def _check_options(self) -> None:
         hp = self.hp
@@ -160,11 +198,6 @@ class DCGAN(GAN):
         self.require("at least 0 and below 1", "ema_decay", "betas")
         if hp.augment_probability != "ada" and not 0 <= hp.augment_probability <= 1:
             raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
-        if hp.gradient_penalty and hp.discriminator_norm == "batch":
-            raise InputError(
-                "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al.,"
-                " section 4): set discriminator_norm to none or spectral"
-            )
         if hp.compile and (hp.gradient_penalty or hp.r1):
             raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty or r1")
 
@@ -200,7 +233,7 @@ class DCGAN(GAN):
         x = augment(x, self.policy, self.augment_probability if fixed == "ada" else fixed)
         if self.hp.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.discriminator(x, y)
+        logits: Tensor = self.discriminator(x, self.classes(y))
         return logits
 
     def adversarial_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -211,7 +244,7 @@ class DCGAN(GAN):
         train_g = remainder == self.hp.n_critic - 1
         with torch.set_grad_enabled(train_g):
             z = torch.randn(len(real), self.hp.latent_dim, device=self.device)
-            fake = self.generator(z, y)  # (B, C, H, W)
+            fake = self.generator(z, self.classes(y)).float()  # (B, C, H, W)
 
         losses = {"loss/d": self._step_d(optimizer_d, real, fake.detach(), y)}
         if train_g:
@@ -223,7 +256,7 @@ class DCGAN(GAN):
     def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
         hp = self.hp
         with self.toggled_optimizer(optimizer):
-            if hp.discriminator_norm == "batch":  # its statistics are those of real or of fake, not of a mixture
+            if self.apart:
                 logits_real, logits_fake = self.judge(real, y), self.judge(fake, y)
             else:
                 logits_real, logits_fake = self.judge(torch.cat([real, fake]), torch.cat([y, y])).chunk(2)
@@ -285,11 +318,11 @@ class DCGAN(GAN):
             latent = torch.special.ndtri(quantile).to(latent)
         labels = labels.to(self.device)
         network = self.ema.network.eval()  # Lightning puts every submodule into training mode
-        return {"x": network(latent.to(self.device), labels), "y": labels}
+        return {"x": network(latent.to(self.device), self.classes(labels)).float(), "y": labels}
 
     def judged(self, batch: Batch) -> Tensor:
         """See :meth:`GAN.judged`."""
-        logits: Tensor = self.discriminator(batch["x"], batch["y"])
+        logits: Tensor = self.discriminator(batch["x"], self.classes(batch["y"]))
         return logits
 
     def augmented(self, batch: Batch) -> Batch | None:

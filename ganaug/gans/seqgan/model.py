@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -14,9 +14,11 @@ from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch
 from datamodules.text.schema import TextSchema
 from ganaug.gans.ema import EMA
+from ganaug.gans.own import spelled
 from ganaug.gans.randomness import draw_rows
 from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.presets import PRESETS
+from ganaug.gans.seqgan.protocols import MakesCritic, MakesDecoder, own_critic, own_decoder
 from ganaug.gans.seqgan.reinforce import Baseline, Reduction, Rescale
 from ganaug.gans.seqgan.rollout import Sampler, walk
 from ganaug.gans.seqgan.training import SeqGANTraining
@@ -39,7 +41,9 @@ class SeqGAN(SeqGANTraining):
     Args:
         schema: of the data: vocabulary, length, classes.
         preset: ``scarce``, for few data, or ``paper``, the networks, schedule and loss of the official code.
-        generator: ``lstm``, the paper's, or ``transformer``, which looks further back and costs more a token.
+        generator: ``lstm``, the paper's, or ``transformer``, which looks further back and costs more a token; or a
+            network of your own by its class, with its options: see ``DecoderNetwork`` in
+            ganaug/gans/seqgan/protocols.py.
         embedding: width of a token in G (scarce: 64; paper: 32).
         hidden: width of G (scarce: 128; paper: 32).
         layers: of the transformer.
@@ -92,15 +96,18 @@ class SeqGAN(SeqGANTraining):
         clip: largest gradient norm per optimiser.
         accumulate: batches whose gradients are summed before an optimiser steps.
         seed: of the initial weights and of the noise in training.
+        discriminator: a network of your own by its class, with its options, instead of SeqGAN's: see ``CriticNetwork``
+            in ganaug/gans/seqgan/protocols.py.
     """
 
     schema_kind = "text"
+    networks: ClassVar = {"generator": 5, "discriminator": 3}
 
     def __init__(
         self,
         schema: TextSchema,
         preset: Literal["scarce", "paper"] = "scarce",
-        generator: Literal["lstm", "transformer"] = "lstm",
+        generator: Literal["lstm", "transformer"] | MakesDecoder = "lstm",
         embedding: int | None = None,
         hidden: int | None = None,
         layers: int = 2,
@@ -135,21 +142,31 @@ class SeqGAN(SeqGANTraining):
         clip: float | None = None,
         accumulate: int = 1,
         seed: int = 0,
+        discriminator: MakesCritic | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
+        unused = [name for name in ("d_embedding", "filters") if options[name] is not None]
+        if discriminator is not None and unused:
+            raise InputError(f"{unused[0]} is an option of SeqGAN's own discriminator, which is not in use here")
         options = self.resolved(options, PRESETS[preset])
         super().__init__(schema, seed, options["clip"], accumulate)
-        self.save_hyperparameters(options | {"betas": list(betas), "filters": dict(options["filters"])})
+        named = {name: spelled(options[name], given) for name, given in self.networks.items()}
+        self.save_hyperparameters(options | named | {"betas": list(betas), "filters": dict(options["filters"])})
         self._check_options()
 
         hp = self.hp
         size = len(schema.vocabulary), schema.max_length, schema.num_classes if hp.conditional else 1
-        shape: dict[str, int] = {"embedding": hp.embedding, "hidden": hp.hidden}
-        if generator == "transformer":
-            shape |= {"layers": layers, "heads": heads}
+        widths = hp.embedding, hp.hidden
         with seeded(seed):
-            self.generator = DECODERS[generator](*size, **shape)
-            self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
+            if isinstance(generator, str):
+                shape = {"layers": layers, "heads": heads} if generator == "transformer" else {}
+                self.generator = DECODERS[generator](*size, *widths, **shape)
+            else:
+                self.generator = own_decoder(generator, *size, *widths)
+            if discriminator is None:
+                self.discriminator = Discriminator(*size, hp.d_embedding, hp.filters)
+            else:
+                self.discriminator = own_critic(discriminator, *size, hp.d_l2)
         self.ema = EMA(self.generator, hp.ema_decay)
         self.mle = EMA(self.ema.network, 0.0)  # follows to the end of the first phase and stays there
         self.roller = EMA(self.generator, hp.rollout_lag) if hp.rollout_lag else None

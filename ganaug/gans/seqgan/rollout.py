@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,8 +23,12 @@ CACHE = 2**20  # probabilities that a CPU works on at a time: what its cache hol
 ROWS = 2**16  # rollouts that a GPU runs side by side
 
 
+Judge = Callable[[Tensor, Tensor], Tensor]  # sequences (B, T) of classes (B,) to logits (B,)
+
+
+@runtime_checkable
 class Critic(Protocol):
-    """What judges rollouts: a discriminator."""
+    """A judge of rollouts that need not read the same prefix for each of its continuations: SeqGAN's discriminator."""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Sequences x (B, T) of classes y (B,) to logits (B,)."""
@@ -289,7 +293,7 @@ def complete(
 @torch.no_grad()
 def values(
     decoder: Decoder,
-    critic: Critic,
+    critic: Judge,
     reward: Callable[[Tensor], Tensor],
     past: Walk,
     y: Tensor,
@@ -303,7 +307,7 @@ def values(
 
     Args:
         decoder: the rollout policy.
-        critic: a discriminator, as it should judge: without dropout.
+        critic: a discriminator, as it should judge: without dropout; on a CPU best a :class:`Critic`.
         reward: of its logits.
         past: of the sequences, with the policy's states kept.
         y: (B,) classes.
@@ -325,7 +329,7 @@ def values(
     if uniform is None:
         uniform = torch.rand(len(prefixes), batch, rollouts, length, device=past.x.device)
     if not (past.x.device.type != "cpu" if lockstep is None else lockstep):
-        known = critic.prefixes(past.x)
+        known = critic.prefixes(past.x) if isinstance(critic, Critic) else []
         for i, prefix in enumerate(prefixes):
             rows = torch.arange(batch)
             if ends and prefix:
@@ -335,7 +339,10 @@ def values(
             x = complete(decoder, past, y, rows, [prefix], uniform[i : i + 1, rows], ends)[0].flatten(0, 1)  # (R·N, T)
             each = rows.repeat_interleave(rollouts)
             parts = zip(torch.split(each, 1024), torch.split(x, 1024), strict=True)
-            logits = torch.cat([critic.continued(known, b, part, y[b], prefix) for b, part in parts])
+            if isinstance(critic, Critic):
+                logits = torch.cat([critic.continued(known, b, part, y[b], prefix) for b, part in parts])
+            else:
+                logits = torch.cat([critic(part, y[b]) for b, part in parts])
             value[prefix, rows] = reward(logits.float()).view(-1, rollouts).mean(1)
         return value
     index = torch.tensor(list(prefixes), device=past.x.device)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.base import StreamLoader, Table
 from datamodules.schema import Batch, step_mask
@@ -16,7 +16,6 @@ from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES
-from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.reinforce import advantages, entropy, policy_loss
 from ganaug.gans.seqgan.rollout import Sampler, restrict, values, walk
 from ganaug.networks.decoder import Decoder
@@ -32,7 +31,7 @@ class SeqGANTraining(GAN):
     schema: TextSchema
     optimizer_names = ("mle", "g", "d")
     generator: Decoder
-    discriminator: Discriminator
+    discriminator: nn.Module
     ema: EMA
     """Average of G's weights, which samples are drawn from."""
     mle: EMA
@@ -121,8 +120,9 @@ class SeqGANTraining(GAN):
             x, labels = torch.cat([real, fake]), torch.cat([y, fake_y])
             logits_real, logits_fake = self.discriminator(x, labels, hp.d_dropout).float().chunk(2)
             adversarial = LOSSES["non_saturating"].discriminator(logits_real, logits_fake) / 2
-            loss, dense = adversarial, self.discriminator.dense
+            loss = adversarial
             if hp.d_l2:
+                dense = cast(nn.Linear, self.discriminator.dense)
                 loss = loss + hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
             self.update(optimizer, loss, turn)
         if self.logging_step:

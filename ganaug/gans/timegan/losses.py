@@ -10,12 +10,13 @@ from ganaug.gans.losses import in_float32
 
 
 def mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of what counts.
+    """Mean of what counts, in float32.
 
     Args:
         values: (B, T, …).
         weight: broadcast over the values, 1 for what counts and 0 for what does not; None where everything does.
     """
+    values = values.float()  # autocast gives networks that do not see to it 16 bits
     if weight is None:
         return values.mean()
     weight = weight.expand_as(values)

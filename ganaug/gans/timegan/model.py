@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,11 @@ from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
+from ganaug.gans.own import spelled
 from ganaug.gans.randomness import draw_rows
 from ganaug.gans.timegan.lengths import Frames
 from ganaug.gans.timegan.presets import PRESETS
+from ganaug.gans.timegan.protocols import MakesNetwork, own_network
 from ganaug.gans.timegan.recurrent import Cell, Recurrent
 from ganaug.gans.timegan.training import TimeGANTraining
 from ganaug.runtime.devices import seeded
@@ -80,10 +82,17 @@ class TimeGAN(TimeGANTraining):
         clip: largest gradient norm per optimiser.
         accumulate: batches whose gradients are summed before an optimiser steps.
         seed: of the initial weights and of the noise in training.
+        embedder: a network of your own by its class, with its options, instead of TimeGAN's: see ``SeriesNetwork`` in
+            ganaug/gans/timegan/protocols.py. ``hidden`` is the width of the codes that all five share.
+        recovery: likewise.
+        generator: likewise.
+        supervisor: likewise.
+        discriminator: likewise; with a ``matching_weight`` see also ``Judge`` there.
     """
 
     schema_kind = "series"
     of_data = ("frames",)
+    networks: ClassVar = dict.fromkeys(("embedder", "recovery", "generator", "supervisor", "discriminator"), 4)
 
     def __init__(
         self,
@@ -121,6 +130,11 @@ class TimeGAN(TimeGANTraining):
         clip: float | None = None,
         accumulate: int = 1,
         seed: int = 0,
+        embedder: MakesNetwork | None = None,
+        recovery: MakesNetwork | None = None,
+        generator: MakesNetwork | None = None,
+        supervisor: MakesNetwork | None = None,
+        discriminator: MakesNetwork | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
         options = self.resolved(options, PRESETS[preset])
@@ -129,7 +143,8 @@ class TimeGAN(TimeGANTraining):
             options["hidden"] = min(128, max(48, 4 * schema.features))
         if options["latent_features"] is None:
             options["latent_features"] = max(1 if preset == "paper" else 8, schema.features)
-        self.save_hyperparameters(options | {"betas": list(betas)})
+        named = {name: spelled(options[name], given) for name, given in self.networks.items()}
+        self.save_hyperparameters(options | named | {"betas": list(betas)})
         self._check_options()
 
         hp = self.hp
@@ -137,24 +152,31 @@ class TimeGAN(TimeGANTraining):
         self.after_classes = told
         self.channels = schema.features + (schema.static_width if static == "generate" else 0)
         classes = schema.num_classes if self.conditional else 1
-        shape: dict[str, Any] = {"hidden": hp.hidden, "layers": hp.layers, "cell": cell, "skip": hp.skip}
-        shape["condition"] = (classes if classes > 1 else 0) + told
-        fewer = shape | {"layers": max(1, hp.layers - 1)}
+        condition = (classes if classes > 1 else 0) + told
+        noise = hp.latent_features * (2 if hp.series_latent else 1)
         with seeded(seed):
-            self.embedder = Recurrent(self.channels, hp.hidden, **shape)
-            self.recovery = Recurrent(hp.hidden, self.channels, **shape | {"condition": 0}, sigmoid=schema.bounded)
-            self.generator = Recurrent(hp.latent_features * (2 if hp.series_latent else 1), hp.hidden, **shape)
-            self.supervisor = Recurrent(hp.hidden, hp.hidden, **fewer)
-            self.discriminator = Recurrent(hp.hidden, 1, **shape, sigmoid=False)
-            if hp.skip:
-                self.embedder.pass_through(schema.bounded)
-                self.recovery.pass_through()
-                self.supervisor.pass_through()
+            self.embedder = self._network("embedder", embedder, self.channels, hp.hidden, condition)
+            self.recovery = self._network("recovery", recovery, hp.hidden, self.channels, 0)
+            self.generator = self._network("generator", generator, noise, hp.hidden, condition)
+            self.supervisor = self._network("supervisor", supervisor, hp.hidden, hp.hidden, condition)
+            self.discriminator = self._network("discriminator", discriminator, hp.hidden, 1, condition)
+            for name in ("embedder", "recovery", "supervisor"):
+                if hp.skip and options[name] is None:
+                    cast(Recurrent, getattr(self, name)).pass_through(name != "embedder" or schema.bounded)
         self.ema = nn.ModuleDict(
             {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
         )
         self.frames = None if schema.fixed and not told else Frames(schema, classes)
         self._encoded = None
+
+    def _network(self, name: str, own: MakesNetwork | None, inputs: int, outputs: int, condition: int) -> nn.Module:
+        """That of the option ``name``, or TimeGAN's."""
+        hp, judges = self.hp, name == "discriminator"
+        if own is not None:
+            return own_network(name, own, self.schema, inputs, outputs, condition, judges and hp.matching_weight > 0)
+        layers = max(1, hp.layers - 1) if name == "supervisor" else hp.layers
+        sigmoid = self.schema.bounded if name == "recovery" else not judges
+        return Recurrent(inputs, outputs, hp.hidden, layers, hp.cell, condition, sigmoid, hp.skip)
 
     def _check_options(self) -> None:
         hp = self.hp
@@ -232,7 +254,7 @@ class TimeGAN(TimeGANTraining):
             drawn, attributes = self.frames.draw(latent[:, 0, 0], self.classes(labels))
             lengths = drawn.clamp(max=steps) if length is None else lengths
         generator, supervisor, recovery = (
-            cast(Recurrent, cast(EMA, self.ema[name]).network) for name in ("generator", "supervisor", "recovery")
+            cast(EMA, self.ema[name]).network for name in ("generator", "supervisor", "recovery")
         )
         if static is not None:
             if self.hp.static != "condition":
@@ -242,7 +264,8 @@ class TimeGAN(TimeGANTraining):
             asked = (static if isinstance(static, Tensor) else self.schema.asked(static)).to(attributes)
             attributes = torch.where(asked.isnan(), attributes, asked)
         told = self.condition(labels, attributes)
-        made = recovery(supervisor(generator(self._joined(latent[:, 1:]), told), told))  # (B, T, channels)
+        codes = supervisor(generator(self._joined(latent[:, 1:]), told), told)
+        made = recovery(codes, None).float()  # (B, T, channels)
         inside = step_mask(lengths, steps)[:, :, None]
         made = made * inside
         x = self.schema.settled(made[:, :, : self.schema.features]) * inside

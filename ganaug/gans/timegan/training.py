@@ -25,7 +25,7 @@ from ganaug.gans.timegan.losses import (
     root,
     sliced_loss,
 )
-from ganaug.gans.timegan.recurrent import Recurrent
+from ganaug.gans.timegan.protocols import Judge
 
 # What else the batches should agree in, by the option that weighs it: statistics, and distributions within each class.
 STATISTICS = {"correlation_weight": correlation_loss, "change_weight": change_loss}
@@ -51,11 +51,11 @@ class TimeGANTraining(GAN):
 
     schema: SeriesSchema
     optimizer_names = ("autoencoder", "supervisor", "embedder", "generator", "discriminator")
-    embedder: Recurrent
-    recovery: Recurrent
-    generator: Recurrent
-    supervisor: Recurrent
-    discriminator: Recurrent
+    embedder: nn.Module
+    recovery: nn.Module
+    generator: nn.Module
+    supervisor: nn.Module
+    discriminator: nn.Module
     ema: nn.ModuleDict
     """Averages of generator, supervisor and recovery, which samples are drawn from."""
     frames: Frames | None
@@ -140,7 +140,7 @@ class TimeGANTraining(GAN):
         """One update of embedder and recovery: 10 √MSE of what comes back (official code; eq. 7 is its square)."""
         optimizer = self._optimizer("autoencoder")
         with self.toggled_optimizer(optimizer):
-            error = self._error(batch, self.recovery(self._code(batch)), self._inside(batch))
+            error = self._error(batch, self.recovery(self._code(batch), None), self._inside(batch))
             self.update(optimizer, self.hp.reconstruction_weight * root(error), self.step)
         self._average(("recovery",), self.step)
         return {"loss/reconstruction": error}
@@ -201,11 +201,9 @@ class TimeGANTraining(GAN):
             next_real, led = self.supervisor(torch.cat([codes, free]), both).chunk(2)
             made = Latents(codes, free.detach(), led.detach())
             judged = torch.cat([led, free, codes] if hp.matching_weight else [led, free])
-            features = self.discriminator.features(
-                judged, None if told is None else told.repeat(len(judged) // len(codes), 1)
-            )
-            logits_led, logits_free, *_ = torch.split(self.discriminator.out(features), len(codes))
-            recovered = self.recovery(led)
+            features, logits = self._judge(judged, None if told is None else told.repeat(len(judged) // len(codes), 1))
+            logits_led, logits_free, *_ = torch.split(logits, len(codes))
+            recovered = self.recovery(led, None)
             adversarial = mean(F.softplus(-logits_led), inside)
             supervised = self._ahead(codes, next_real, inside)
             moments = moment_loss(self._channels(batch), recovered, inside)
@@ -221,7 +219,7 @@ class TimeGANTraining(GAN):
                 loss = loss + hp.matching_weight * self._matching(features, inside)
             self.update(optimizer, loss, turn)
         with self.toggled_optimizer(coder):
-            error = self._error(batch, self.recovery(real), inside)
+            error = self._error(batch, self.recovery(real, None), inside)
             consistency = self._ahead(real, self.supervisor(real, told), inside)  # with the supervisor as it is now
             self.update(coder, hp.reconstruction_weight * root(error) + hp.consistency_weight * consistency, turn)
         self._average(("generator",), turn)
@@ -229,6 +227,14 @@ class TimeGANTraining(GAN):
         self._average(("recovery",), hp.autoencoder_steps + turn)
         losses = {"loss/g": adversarial, "loss/moments": moments, "loss/supervised": supervised}
         return losses | {"loss/reconstruction": error}, made
+
+    def _judge(self, codes: Tensor, told: Tensor | None) -> tuple[Tensor, Tensor]:
+        """D's features, where they are to be matched, and logits (…, T, 1), of codes (…, T, hidden)."""
+        if not self.hp.matching_weight:
+            return codes, self.discriminator(codes, told)
+        judge = cast(Judge, self.discriminator)
+        features = judge.features(codes, told)
+        return features, judge.out(features)
 
     @staticmethod
     def _matching(features: Tensor, inside: Tensor | None) -> Tensor:
