@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,8 +221,9 @@ class SeriesTable:
         if self.dates is None:
             return _plain(gap)
         name = str(pd.tseries.frequencies.to_offset(pd.Timedelta(int(gap), unit="us")).freqstr)
-        # A day of a calendar may have 23 hours, and one of these has 24.
-        return f"{int(gap) // 3_600_000_000}h" if "/" in self.zone and name.endswith("D") else name
+        if days := re.fullmatch(r"(\d*)D", name):  # what pandas before 3 calls so many times 24 hours
+            name = f"{24 * int(days[1] or 1)}h"
+        return name
 
     # ---- values ----
 
@@ -373,5 +375,8 @@ def _calendar(series: list[pd.DatetimeIndex]) -> str:
     """What pandas calls steps of a calendar, such as months, the same in all series; empty where they are none."""
     longest = max(series, key=len)
     alias = pd.infer_freq(longest) if len(longest) > 2 else None
-    same = alias and all(part.equals(pd.date_range(part[0], periods=len(part), freq=alias)) for part in series)
+    # In their own unit: pandas before 3 makes nanoseconds of all dates, which are no others, but of another type.
+    same = alias and all(
+        part.equals(pd.date_range(part[0], periods=len(part), freq=alias).as_unit(part.unit)) for part in series
+    )
     return str(alias) if same else ""

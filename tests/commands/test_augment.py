@@ -689,7 +689,7 @@ def test_trainings() -> None:
         ({"model": partial(DCGAN, width=8, conditional=False)}, "no labels to learn from"),
         ({"model": lambda schema: nn.Linear(1, 1)}, "model must make a GAN"),
     ],
-    ids=lambda v: str(v)[:40] if isinstance(v, dict) else "",
+    ids=lambda v: " ".join(v) if isinstance(v, dict) else "",
 )  # fmt: skip
 def test_bad_options_get_one_line_before_anything_is_made(options: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
