@@ -360,6 +360,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             InputError: the training rows or their order are not those of the interrupted run.
         """
         self.setup("fit")
+        if not isinstance(state_dict, dict):
+            raise InputError("the checkpoint cannot be used: what it says of the data is damaged")
         for name, here in self._order.items():
             # Older checkpoints say less: without a word of it, nothing was balanced, and the rest is not known.
             there = state_dict.get(name, False if name == "balance" else here)

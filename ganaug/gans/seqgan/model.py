@@ -220,6 +220,10 @@ class SeqGAN(SeqGANTraining):
         """See :meth:`GAN.on_load_checkpoint`."""
         super().on_load_checkpoint(checkpoint)
         self._check_negatives(checkpoint["ganaug"].get("negatives"))
+        turn = checkpoint.get("global_step", 0) - self.hp.mle_steps
+        shown = turn > 0 and turn % (self.hp.negatives * self.hp.negative_epochs) > 0  # in part, the rest is to come
+        if shown and "negatives" not in checkpoint["ganaug"]:
+            raise InputError("the checkpoint cannot be used: the samples that D was being shown are missing")
         if "negatives" in checkpoint["ganaug"]:
             ranks = checkpoint["ganaug"]["negatives"]
             x, y = (part[self.global_rank % len(part)].to(self.device, torch.long) for part in ranks)

@@ -507,6 +507,14 @@ def test_resuming_in_the_middle_of_a_set_of_negatives(tmp_path: Path) -> None:
     resumed = make(Letters(), **options)
     trainer(9).fit(resumed, Letters(), ckpt_path=tmp_path / "a.ckpt")
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    del checkpoint["ganaug"]["negatives"]
+    torch.save(checkpoint, tmp_path / "b.ckpt")
+    with pytest.raises(InputError, match="the samples that D was being shown are missing"):
+        trainer(9).fit(make(Letters(), **options), Letters(), ckpt_path=tmp_path / "b.ckpt")
+    torch.save({**torch.load(tmp_path / "a.ckpt", weights_only=True), "Letters": [3]}, tmp_path / "c.ckpt")
+    with pytest.raises(InputError, match="what it says of the data is damaged"):
+        trainer(9).fit(make(Letters(), **options), Letters(), ckpt_path=tmp_path / "c.ckpt")
 
 
 # ---- what maximum likelihood alone had reached
