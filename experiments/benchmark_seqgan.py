@@ -15,7 +15,7 @@ from datamodules.text.schema import TextSchema
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.seqgan.presets import PRESETS
 from ganaug.gans.seqgan.reinforce import policy_loss
-from ganaug.gans.seqgan.rollout import Sampler, walk
+from ganaug.gans.seqgan.rollout import Sampler, sample_sequences
 from ganaug.networks.decoder import TransformerDecoder
 
 CUDA = torch.cuda.is_available()
@@ -187,7 +187,7 @@ def section_cache(pairs: int, batch_size: int = 64, words: int = 5000) -> Rows:
         cached, without = [], []
         for _ in range(pairs + 1):
             without.append(clock(lambda args=(decoder, y, uniform, sampler): whole(*args)))
-            cached.append(clock(lambda args=(decoder, y, uniform, sampler): walk(*args)))
+            cached.append(clock(lambda args=(decoder, y, uniform, sampler): sample_sequences(*args)))
         rows.append(
             {
                 "length": length,
@@ -211,7 +211,7 @@ def section_negatives(seconds: float) -> Rows:
             with autocast(bf16):
                 while len(times) < 3 or sum(times[1:]) < seconds:
                     uniform = torch.rand(count, 20, device=DEVICE)
-                    times.append(clock(lambda a=(y, uniform): walk(model.generator, *a, Sampler(False))))
+                    times.append(clock(lambda a=(y, uniform): sample_sequences(model.generator, *a, Sampler(False))))
             row[name] = count / statistics.median(times[1:])
         rows.append(row)
     return rows

@@ -40,14 +40,14 @@ class WatchPictures(Watch):
 
 class WatchSentences(Watch):
     def on_train_start(self, trainer, module) -> None:
-        walk = seqgan.walk
+        walk = seqgan.sample_sequences
 
         def noted(decoder, y, source, *args, **options):
             if decoder is module.generator:
                 self.noise.append(source[0].clone())
             return walk(decoder, y, source, *args, **options)
 
-        seqgan.walk = noted
+        seqgan.sample_sequences = noted
 
 
 class WatchSeries(Watch):

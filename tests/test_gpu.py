@@ -12,7 +12,7 @@ from datamodules.rows import stored_rows
 from ganaug.callbacks import Scores
 from ganaug.classifiers.training import fit_classifier
 from ganaug.gans.seqgan.discriminator import Discriminator
-from ganaug.gans.seqgan.rollout import values, walk
+from ganaug.gans.seqgan.rollout import prefix_values, sample_sequences
 from ganaug.networks.decoder import DECODERS
 from tests.gan_contract import equal, trainer
 from tests.gans.dcgan import test_model as test_dcgan
@@ -72,9 +72,11 @@ def rollout_values(device: str, kind: str, ends: bool) -> None:
 
     def found(where: str, lockstep: bool | None) -> torch.Tensor:
         policy, judge = copy.deepcopy(decoder).to(where).eval(), copy.deepcopy(critic).to(where).eval()
-        past, labels = walk(policy, y.to(where), x.to(where), keep=True), y.to(where)
+        past, labels = sample_sequences(policy, y.to(where), x.to(where), keep=True), y.to(where)
         chance = uniform.to(where)
-        return values(policy, judge, torch.sigmoid, past, labels, prefixes, rollouts, ends, chance, lockstep).cpu()
+        return prefix_values(
+            policy, judge, torch.sigmoid, past, labels, prefixes, rollouts, ends, chance, lockstep
+        ).cpu()
 
     there, here = found(device, True), found("cpu", False)
     assert here.std() > 0.01

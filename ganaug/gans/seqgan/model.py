@@ -20,7 +20,7 @@ from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.presets import PRESETS
 from ganaug.gans.seqgan.protocols import MakesCritic, MakesDecoder, own_critic, own_decoder
 from ganaug.gans.seqgan.reinforce import Baseline, Reduction, Rescale
-from ganaug.gans.seqgan.rollout import Sampler, walk
+from ganaug.gans.seqgan.rollout import Sampler, sample_sequences
 from ganaug.gans.seqgan.training import SeqGANTraining
 from ganaug.networks.decoder import DECODERS, Decoder
 from ganaug.runtime.devices import seeded
@@ -282,7 +282,7 @@ class SeqGAN(SeqGANTraining):
         sampler = Sampler(self.schema.ends, temperature, top_k, top_p).check()
         labels = labels.to(self.device)
         network = cast(Decoder, self.ema.network)
-        x = walk(network, self.classes(labels), latent.to(self.device), sampler).x
+        x = sample_sequences(network, self.classes(labels), latent.to(self.device), sampler).x
         return {"x": x, "length": self.schema.lengths(x), "y": labels}
 
     def judged(self, batch: Batch) -> Tensor:

@@ -94,7 +94,7 @@ def _search(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return found[..., 0], (target - before)[..., 0].clamp(min=0)
 
 
-def restrict(logits: Tensor, position: int | slice) -> Tensor:
+def mask_forbidden(logits: Tensor, position: int | slice) -> Tensor:
     """Forbid, in place, what is never sampled: the unknown word, and an end before the first word.
 
     Args:
@@ -149,7 +149,7 @@ class Sampler(NamedTuple):
     def _draw(self, decoder: Decoder, features: Tensor, uniform: Tensor, position: int) -> Tensor:
         logits = decoder.head(features).float()
         if self.ends:
-            restrict(logits, position)
+            mask_forbidden(logits, position)
         return draw(self._sharpen(logits), uniform)
 
     def _sharpen(self, logits: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Sampler(NamedTuple):
 # ---- a sequence ------------------------------------------------------------------------------------------------------
 
 
-class Walk(NamedTuple):
+class Sequences(NamedTuple):
     """Sequences, and what the decoder had read and saw at each of their prefixes.
 
     Args:
@@ -184,7 +184,9 @@ class Walk(NamedTuple):
 
 
 @torch.no_grad()
-def walk(decoder: Decoder, y: Tensor, source: Tensor, sampler: Sampler | None = None, keep: bool = False) -> Walk:
+def sample_sequences(
+    decoder: Decoder, y: Tensor, source: Tensor, sampler: Sampler | None = None, keep: bool = False
+) -> Sequences:
     """Draw sequences, or read given ones.
 
     Args:
@@ -195,7 +197,7 @@ def walk(decoder: Decoder, y: Tensor, source: Tensor, sampler: Sampler | None = 
         keep: the features and states of each position too.
     """
     if sampler and torch.compiler.is_exporting():
-        return Walk(_scanned(decoder, y, source, sampler), [], [])
+        return Sequences(_scanned(decoder, y, source, sampler), [], [])
     state = decoder.begin(len(y))
     x = torch.zeros_like(source, dtype=torch.long) if sampler else source
     features, states = [], []
@@ -213,12 +215,13 @@ def walk(decoder: Decoder, y: Tensor, source: Tensor, sampler: Sampler | None = 
             if sampler.ends and looks(x) and not following.any():
                 break
         token = x[:, position]
-    return Walk(x, features, states)
+    return Sequences(x, features, states)
 
 
 def _scanned(decoder: Decoder, y: Tensor, uniform: Tensor, sampler: Sampler) -> Tensor:
-    """What :func:`walk` draws, (B, T), by a loop that an exported program holds as a loop: unrolled, its size and the
-    time to write it grow with T, to many minutes at fifty tokens.
+    """What :func:`sample_sequences` draws, (B, T), by a loop that an exported program holds as a loop.
+
+    Unrolled, its size and the time to write it grow with T, to many minutes at fifty tokens.
     """
     state = tuple(torch.zeros_like(part) for part in decoder.begin(len(y)))
     first = sampler(decoder, decoder.advance(None, 0, y, state), uniform[:, :1], 0)[:, 0]
@@ -238,8 +241,8 @@ def _scanned(decoder: Decoder, y: Tensor, uniform: Tensor, sampler: Sampler) -> 
 
 
 @torch.no_grad()
-def complete(
-    decoder: Decoder, past: Walk, y: Tensor, rows: Tensor, prefixes: Sequence[int], uniform: Tensor, ends: bool
+def roll_out(
+    decoder: Decoder, past: Sequences, y: Tensor, rows: Tensor, prefixes: Sequence[int], uniform: Tensor, ends: bool
 ) -> Tensor:
     """Rollouts of several prefixes of some sequences, in lockstep.
 
@@ -291,11 +294,11 @@ def complete(
 
 
 @torch.no_grad()
-def values(
+def prefix_values(
     decoder: Decoder,
     critic: Judge,
     reward: Callable[[Tensor], Tensor],
-    past: Walk,
+    past: Sequences,
     y: Tensor,
     prefixes: Sequence[int],
     rollouts: int,
@@ -336,7 +339,7 @@ def values(
                 rows = rows[past.x[:, prefix - 1] != END]
             if not len(rows):
                 break
-            x = complete(decoder, past, y, rows, [prefix], uniform[i : i + 1, rows], ends)[0].flatten(0, 1)  # (R·N, T)
+            x = roll_out(decoder, past, y, rows, [prefix], uniform[i : i + 1, rows], ends)[0].flatten(0, 1)  # (R·N, T)
             each = rows.repeat_interleave(rollouts)
             parts = zip(torch.split(each, 1024), torch.split(x, 1024), strict=True)
             if isinstance(critic, Critic):
@@ -348,7 +351,7 @@ def values(
     index = torch.tensor(list(prefixes), device=past.x.device)
     at_once = max(1, ROWS // (len(prefixes) * rollouts))
     for rows in torch.split(torch.arange(batch, device=past.x.device), at_once):
-        x = complete(decoder, past, y, rows, prefixes, uniform[:, rows], ends)  # (P, R, N, T)
+        x = roll_out(decoder, past, y, rows, prefixes, uniform[:, rows], ends)  # (P, R, N, T)
         each = y[rows].repeat_interleave(rollouts).repeat(len(prefixes))
         parts = zip(torch.split(x.flatten(0, 2), 8192), torch.split(each, 8192), strict=True)
         logits = torch.cat([critic(some, classes) for some, classes in parts])

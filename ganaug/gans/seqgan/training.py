@@ -17,7 +17,7 @@ from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES
 from ganaug.gans.seqgan.reinforce import advantages, entropy, policy_loss
-from ganaug.gans.seqgan.rollout import Sampler, restrict, values, walk
+from ganaug.gans.seqgan.rollout import Sampler, mask_forbidden, prefix_values, sample_sequences
 from ganaug.networks.decoder import Decoder
 
 # After 23 passes over 420 questions a fiftieth of the samples were copies of training questions, after 14 over 4,500 an
@@ -113,7 +113,7 @@ class SeqGANTraining(GAN):
         whole = self.negatives is not None and len(self.negatives[1]) == len(labels)  # or of another batch size
         if not whole or turn % (hp.negatives * hp.negative_epochs) == 0:
             uniform = torch.rand(len(labels), real.shape[1], device=self.device)
-            self.negatives = walk(self.generator, labels, uniform, Sampler(self.schema.ends)).x, labels
+            self.negatives = sample_sequences(self.generator, labels, uniform, Sampler(self.schema.ends)).x, labels
         rows = slice(turn % hp.negatives * len(y), (turn % hp.negatives + 1) * len(y))
         fake, fake_y = (part[rows] for part in cast(tuple[Tensor, Tensor], self.negatives))
         with self.toggled_optimizer(optimizer):
@@ -158,7 +158,7 @@ class SeqGANTraining(GAN):
         """Log-probabilities (B, T, V) of G as it samples, along sequences x (B, T) of classes y (B,)."""
         logits = self.generator(x, y).float()
         if self.schema.ends:
-            logits = restrict(logits, slice(None))
+            logits = mask_forbidden(logits, slice(None))
         log_policy: Tensor = logits.log_softmax(2)
         return log_policy
 
@@ -170,16 +170,16 @@ class SeqGANTraining(GAN):
         """
         hp, length = self.hp, self.schema.max_length
         uniform = torch.rand(len(y), length, device=self.device)
-        past = walk(self.generator, y, uniform, Sampler(self.schema.ends), keep=self.roller is None)
+        past = sample_sequences(self.generator, y, uniform, Sampler(self.schema.ends), keep=self.roller is None)
         policy = self.generator
         if self.roller is not None:
             if turn == 0:
                 self.roller.network.load_state_dict(self.generator.state_dict())
             policy = cast(Decoder, self.roller.network)
-            past = walk(policy, y, past.x, keep=True)
+            past = sample_sequences(policy, y, past.x, keep=True)
         first = 0 if hp.baseline == "difference" else hp.rollout_every
         prefixes = range(first, min(length, len(past.features)), hp.rollout_every)
-        value = values(
+        value = prefix_values(
             policy, self.discriminator, self.reward, past, y, prefixes, hp.rollouts, self.schema.ends
         )  # (T + 1, B)
         if hp.reward == "shuffled":

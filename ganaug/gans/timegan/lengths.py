@@ -11,7 +11,7 @@ from datamodules.series.schema import SeriesSchema
 ROWS = 4096  # of each class that are kept; the oldest make room
 
 
-class Frames(nn.Module):
+class LengthsAndStatic(nn.Module):
     """Lengths and static attributes of the training rows last seen of each class; those of samples are drawn from them.
 
     So a sample's length and attributes occur together, and as often, as in its class. They lie in the checkpoint.

@@ -9,7 +9,7 @@ from torch import Tensor
 from ganaug.gans.losses import in_float32
 
 
-def mean(values: Tensor, weight: Tensor | None) -> Tensor:
+def masked_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of what counts, in float32.
 
     Args:
@@ -23,7 +23,7 @@ def mean(values: Tensor, weight: Tensor | None) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
-def root(values: Tensor) -> Tensor:
+def safe_sqrt(values: Tensor) -> Tensor:
     """√, whose slope at 0 is large and not infinite."""
     return (values + 1e-12).sqrt()
 
@@ -39,7 +39,7 @@ def moment_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
     parts = [_moments(part, weight) for part in (real, fake)]  # ((T, F), (T, F)) each
     there = None if weight is None else (weight.sum(0) > 0).float()  # (T, 1)
     (mean_real, std_real), (mean_fake, std_fake) = parts
-    return mean((mean_real - mean_fake).abs(), there) + mean((std_real - std_fake).abs(), there)
+    return masked_mean((mean_real - mean_fake).abs(), there) + masked_mean((std_real - std_fake).abs(), there)
 
 
 def _moments(x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,9 @@ def change_loss(real: Tensor, fake: Tensor, weight: Tensor | None) -> Tensor:
 
 
 @in_float32
-def sliced_loss(real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor | None, slices: int = 32) -> Tensor:
+def sliced_loss(
+    real: Tensor, fake: Tensor, weight: Tensor | None, condition: Tensor | None, slices: int = 32
+) -> Tensor:
     """Distance between the distributions of whole series: mean Wasserstein-1 distance along random directions.
 
     Deshpande et al. 2018, "Generative Modeling using the Sliced Wasserstein Distance" (arXiv 1803.11188), section 3.
@@ -127,12 +129,12 @@ def sliced_loss(real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor 
     directions[0] *= values
     directions[1] *= ~values if len(widths) > 1 else values
     directions = torch.cat([directions.flatten(0, 1), _single(slices, len(values), real.device)])
-    return _apart(torch.cat(parts[0], 1), torch.cat(parts[1], 1), directions, told)
+    return _sliced(torch.cat(parts[0], 1), torch.cat(parts[1], 1), directions, condition)
 
 
 @in_float32
 def autocorrelation_loss(
-    real: Tensor, fake: Tensor, weight: Tensor | None, told: Tensor | None, slices: int = 32
+    real: Tensor, fake: Tensor, weight: Tensor | None, condition: Tensor | None, slices: int = 32
 ) -> Tensor:
     """:func:`sliced_loss` of how each series goes with itself: its autocovariances in either half; 0 for T = 1.
 
@@ -152,28 +154,32 @@ def autocorrelation_loss(
     directions = torch.cat(
         [torch.randn(slices, a.shape[1], device=a.device), _single(slices, a.shape[1], a.device)],
     )
-    return _apart((a - centre) / scale, (b - centre) / scale, directions, told)
+    return _sliced((a - centre) / scale, (b - centre) / scale, directions, condition)
 
 
 def _autocovariances(x: Tensor, weight: Tensor | None) -> Tensor:
     """(B, lags · 2 · F) of x (B, T, F): of steps in the first and in the second half."""
     steps = x.shape[1]
     lags = sorted({0, *(n << k for k in range(steps.bit_length()) for n in (1, 3) if n << k <= steps // 2)})
-    inside = x.new_ones(1, steps, 1) if weight is None else weight
-    centred = (x - (x * inside).sum(1, keepdim=True) / inside.sum(1, keepdim=True).clamp(min=1)) * inside
+    mask = x.new_ones(1, steps, 1) if weight is None else weight
+    centred = (x - (x * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)) * mask
     found = []
     for lag in lags:
         products = centred[:, lag:] * centred[:, : steps - lag]
-        halves = zip(products.chunk(2, 1), inside[:, lag:].chunk(2, 1), strict=True)
+        halves = zip(products.chunk(2, 1), mask[:, lag:].chunk(2, 1), strict=True)
         found += [half.sum(1) / there.sum(1).clamp(min=1) for half, there in halves]
     return torch.cat(found, 1)
 
 
-def _apart(a: Tensor, b: Tensor, directions: Tensor, told: Tensor | None) -> Tensor:
+def _sliced(a: Tensor, b: Tensor, directions: Tensor, condition: Tensor | None) -> Tensor:
     """Mean over directions (S, D) of the Wasserstein-1 distance between projections of rows a and b (B, D)."""
     directions = F.normalize(directions, dim=1)
     # The class moves a projection by several times its spread, so that rows are mostly sorted within their class.
-    shift = 0.0 if told is None else told @ torch.randn(told.shape[1], len(directions), device=told.device).mul(4)
+    shift = (
+        0.0
+        if condition is None
+        else condition @ torch.randn(condition.shape[1], len(directions), device=condition.device).mul(4)
+    )
     a, b = ((part @ directions.T + shift).sort(0).values for part in (a, b))  # (B, S)
     return (a - b).abs().mean()
 

@@ -15,7 +15,7 @@ from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
 from ganaug.gans.own import spelled
 from ganaug.gans.randomness import draw_rows
-from ganaug.gans.timegan.lengths import Frames
+from ganaug.gans.timegan.lengths import LengthsAndStatic
 from ganaug.gans.timegan.presets import PRESETS
 from ganaug.gans.timegan.protocols import MakesNetwork, own_network
 from ganaug.gans.timegan.recurrent import Cell, Recurrent
@@ -148,11 +148,11 @@ class TimeGAN(TimeGANTraining):
         self._check_options()
 
         hp = self.hp
-        told = schema.static_width if static == "condition" else 0
-        self.after_classes = told
+        condition = schema.static_width if static == "condition" else 0
+        self.after_classes = condition
         self.channels = schema.features + (schema.static_width if static == "generate" else 0)
         classes = schema.num_classes if self.conditional else 1
-        condition = (classes if classes > 1 else 0) + told
+        condition = (classes if classes > 1 else 0) + condition
         noise = hp.latent_features * (2 if hp.series_latent else 1)
         with seeded(seed):
             self.embedder = self._network("embedder", embedder, self.channels, hp.hidden, condition)
@@ -166,7 +166,7 @@ class TimeGAN(TimeGANTraining):
         self.ema = nn.ModuleDict(
             {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
         )
-        self.frames = None if schema.fixed and not told else Frames(schema, classes)
+        self.frames = None if schema.fixed and not condition else LengthsAndStatic(schema, classes)
         self._encoded = None
 
     def _network(self, name: str, own: MakesNetwork | None, inputs: int, outputs: int, condition: int) -> nn.Module:
@@ -192,9 +192,9 @@ class TimeGAN(TimeGANTraining):
 
     def judged(self, batch: Batch) -> Tensor:
         """The mean of D's logits over the steps of the codes: see :meth:`GAN.judged`."""
-        inside = self._inside(batch)
-        steps: Tensor = self.discriminator(self._code(batch), self._told(batch))[:, :, 0]  # (B, T)
-        return steps.mean(1) if inside is None else (steps * inside[:, :, 0]).sum(1) / inside[:, :, 0].sum(1)
+        mask = self._mask(batch)
+        steps: Tensor = self.discriminator(self._code(batch), self._condition(batch))[:, :, 0]  # (B, T)
+        return steps.mean(1) if mask is None else (steps * mask[:, :, 0]).sum(1) / mask[:, :, 0].sum(1)
 
     # ---- sampling ----
 
@@ -263,12 +263,12 @@ class TimeGAN(TimeGANTraining):
                 )
             asked = (static if isinstance(static, Tensor) else self.schema.asked(static)).to(attributes)
             attributes = torch.where(asked.isnan(), attributes, asked)
-        told = self.condition(labels, attributes)
-        codes = supervisor(generator(self._joined(latent[:, 1:]), told), told)
+        condition = self.condition(labels, attributes)
+        codes = supervisor(generator(self._joined(latent[:, 1:]), condition), condition)
         made = recovery(codes, None).float()  # (B, T, channels)
-        inside = step_mask(lengths, steps)[:, :, None]
-        made = made * inside
-        x = self.schema.settled(made[:, :, : self.schema.features]) * inside
+        mask = step_mask(lengths, steps)[:, :, None]
+        made = made * mask
+        x = self.schema.settled(made[:, :, : self.schema.features]) * mask
         batch = {"x": x, "length": lengths, "y": labels}
         if self.schema.static:
             if self.hp.static == "generate":

@@ -15,14 +15,14 @@ from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
-from ganaug.gans.timegan.lengths import Frames
+from ganaug.gans.timegan.lengths import LengthsAndStatic
 from ganaug.gans.timegan.losses import (
     autocorrelation_loss,
     change_loss,
     correlation_loss,
-    mean,
+    masked_mean,
     moment_loss,
-    root,
+    safe_sqrt,
     sliced_loss,
 )
 from ganaug.gans.timegan.protocols import Judge
@@ -58,7 +58,7 @@ class TimeGANTraining(GAN):
     discriminator: nn.Module
     ema: nn.ModuleDict
     """Averages of generator, supervisor and recovery, which samples are drawn from."""
-    frames: Frames | None
+    frames: LengthsAndStatic | None
     """Lengths and attributes of real series; None where all are of one length and there is nothing else to draw."""
     channels: int
     """Of what the embedder sees: measurements, and attributes that are generated along."""
@@ -95,10 +95,10 @@ class TimeGANTraining(GAN):
             parts.append(static)
         return torch.cat(parts, dim=1) if parts else None
 
-    def _told(self, batch: Batch) -> Tensor | None:
+    def _condition(self, batch: Batch) -> Tensor | None:
         return self.condition(batch["y"], batch.get("static"))
 
-    def _inside(self, batch: Batch) -> Tensor | None:
+    def _mask(self, batch: Batch) -> Tensor | None:
         """Which steps count, (B, T, 1); None where all do."""
         if self.schema.fixed:
             return None
@@ -112,22 +112,22 @@ class TimeGANTraining(GAN):
 
     def _code(self, batch: Batch) -> Tensor:
         """H = E(X), (B, T, hidden)."""
-        codes: Tensor = self.embedder(self._channels(batch), self._told(batch))
+        codes: Tensor = self.embedder(self._channels(batch), self._condition(batch))
         return codes
 
-    def _error(self, batch: Batch, recovered: Tensor, inside: Tensor | None) -> Tensor:
+    def _error(self, batch: Batch, recovered: Tensor, mask: Tensor | None) -> Tensor:
         """Mean squared error of what was measured."""
-        weight = inside
+        weight = mask
         if "observed" in batch:
             extra = self.channels - self.schema.features
-            weight = F.pad(batch["observed"], (0, extra), value=1.0) * (1.0 if inside is None else inside)
-        return mean((recovered - self._channels(batch)).square(), weight)
+            weight = F.pad(batch["observed"], (0, extra), value=1.0) * (1.0 if mask is None else mask)
+        return masked_mean((recovered - self._channels(batch)).square(), weight)
 
     @staticmethod
-    def _ahead(latents: Tensor, led: Tensor, inside: Tensor | None) -> Tensor:
+    def _supervised_error(latents: Tensor, led: Tensor, mask: Tensor | None) -> Tensor:
         """Mean squared error of the supervisor's next step: its output at t against the code at t + 1 (eq. 9)."""
-        weight = None if inside is None else inside[:, 1:]
-        return mean((latents[:, 1:] - led[:, :-1]).square(), weight) if latents.shape[1] > 1 else led.sum() * 0.0
+        weight = None if mask is None else mask[:, 1:]
+        return masked_mean((latents[:, 1:] - led[:, :-1]).square(), weight) if latents.shape[1] > 1 else led.sum() * 0.0
 
     # ---- training ----
 
@@ -140,8 +140,8 @@ class TimeGANTraining(GAN):
         """One update of embedder and recovery: 10 √MSE of what comes back (official code; eq. 7 is its square)."""
         optimizer = self._optimizer("autoencoder")
         with self.toggled_optimizer(optimizer):
-            error = self._error(batch, self.recovery(self._code(batch), None), self._inside(batch))
-            self.update(optimizer, self.hp.reconstruction_weight * root(error), self.step)
+            error = self._error(batch, self.recovery(self._code(batch), None), self._mask(batch))
+            self.update(optimizer, self.hp.reconstruction_weight * safe_sqrt(error), self.step)
         self._average(("recovery",), self.step)
         return {"loss/reconstruction": error}
 
@@ -150,7 +150,7 @@ class TimeGANTraining(GAN):
         optimizer, turn = self._optimizer("supervisor"), self.step - self.hp.autoencoder_steps
         codes = self._codes(batch)
         with self.toggled_optimizer(optimizer):
-            error = self._ahead(codes, self.supervisor(codes, self._told(batch)), self._inside(batch))
+            error = self._supervised_error(codes, self.supervisor(codes, self._condition(batch)), self._mask(batch))
             self.update(optimizer, error, turn)
         self._average(("supervisor",), turn)
         return {"loss/supervised": error}
@@ -176,10 +176,10 @@ class TimeGANTraining(GAN):
 
     def _make(self, batch: Batch) -> Latents:
         """Codes of the batch and of as many generated series, of the same classes and lengths."""
-        told, x = self._told(batch), batch["x"]
+        condition, x = self._condition(batch), batch["x"]
         real = self._code(batch)
-        free = self.generator(self._noise(x), told)
-        return Latents(real, free, self.supervisor(free, told))
+        free = self.generator(self._noise(x), condition)
+        return Latents(real, free, self.supervisor(free, condition))
 
     def _noise(self, x: Tensor) -> Tensor:
         """What the generator is given, (B, T, Z or 2 Z), for a batch (B, T, …)."""
@@ -192,75 +192,79 @@ class TimeGANTraining(GAN):
 
     def _step_g(self, batch: Batch, turn: int) -> tuple[dict[str, Tensor], Latents]:
         """One update of generator and supervisor, then one of embedder and recovery, with the codes shared."""
-        hp, told, inside = self.hp, self._told(batch), self._inside(batch)
+        hp, condition, mask = self.hp, self._condition(batch), self._mask(batch)
         optimizer, coder = self._optimizer("generator"), self._optimizer("embedder")
         real = self._code(batch)  # its graph is for the embedder's own update
-        codes, both = real.detach(), None if told is None else told.repeat(2, 1)
+        codes, both = real.detach(), None if condition is None else condition.repeat(2, 1)
         with self.toggled_optimizer(optimizer):
-            free = self.generator(self._noise(codes), told)
+            free = self.generator(self._noise(codes), condition)
             next_real, led = self.supervisor(torch.cat([codes, free]), both).chunk(2)
             made = Latents(codes, free.detach(), led.detach())
             judged = torch.cat([led, free, codes] if hp.matching_weight else [led, free])
-            features, logits = self._judge(judged, None if told is None else told.repeat(len(judged) // len(codes), 1))
+            features, logits = self._judge(
+                judged, None if condition is None else condition.repeat(len(judged) // len(codes), 1)
+            )
             logits_led, logits_free, *_ = torch.split(logits, len(codes))
             recovered = self.recovery(led, None)
-            adversarial = mean(F.softplus(-logits_led), inside)
-            supervised = self._ahead(codes, next_real, inside)
-            moments = moment_loss(self._channels(batch), recovered, inside)
-            loss = adversarial + hp.gamma * mean(F.softplus(-logits_free), inside)
-            loss = loss + hp.supervised_weight * root(supervised) + hp.moment_weight * moments
+            adversarial = masked_mean(F.softplus(-logits_led), mask)
+            supervised = self._supervised_error(codes, next_real, mask)
+            moments = moment_loss(self._channels(batch), recovered, mask)
+            loss = adversarial + hp.gamma * masked_mean(F.softplus(-logits_free), mask)
+            loss = loss + hp.supervised_weight * safe_sqrt(supervised) + hp.moment_weight * moments
             for name, statistic in STATISTICS.items():
                 if hp[name]:
-                    loss = loss + hp[name] * statistic(self._channels(batch), recovered, inside)
+                    loss = loss + hp[name] * statistic(self._channels(batch), recovered, mask)
             for name, distance in DISTANCES.items():
                 if hp[name]:
-                    loss = loss + hp[name] * distance(self._channels(batch), recovered, inside, told)
+                    loss = loss + hp[name] * distance(self._channels(batch), recovered, mask, condition)
             if hp.matching_weight:
-                loss = loss + hp.matching_weight * self._matching(features, inside)
+                loss = loss + hp.matching_weight * self._matching(features, mask)
             self.update(optimizer, loss, turn)
         with self.toggled_optimizer(coder):
-            error = self._error(batch, self.recovery(real, None), inside)
-            consistency = self._ahead(real, self.supervisor(real, told), inside)  # with the supervisor as it is now
-            self.update(coder, hp.reconstruction_weight * root(error) + hp.consistency_weight * consistency, turn)
+            error = self._error(batch, self.recovery(real, None), mask)
+            consistency = self._supervised_error(
+                real, self.supervisor(real, condition), mask
+            )  # with the supervisor as it is now
+            self.update(coder, hp.reconstruction_weight * safe_sqrt(error) + hp.consistency_weight * consistency, turn)
         self._average(("generator",), turn)
         self._average(("supervisor",), hp.supervisor_steps + turn)
         self._average(("recovery",), hp.autoencoder_steps + turn)
         losses = {"loss/g": adversarial, "loss/moments": moments, "loss/supervised": supervised}
         return losses | {"loss/reconstruction": error}, made
 
-    def _judge(self, codes: Tensor, told: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _judge(self, codes: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """D's features, where they are to be matched, and logits (…, T, 1), of codes (…, T, hidden)."""
         if not self.hp.matching_weight:
-            return codes, self.discriminator(codes, told)
+            return codes, self.discriminator(codes, condition)
         judge = cast(Judge, self.discriminator)
-        features = judge.features(codes, told)
+        features = judge.features(codes, condition)
         return features, judge.out(features)
 
     @staticmethod
-    def _matching(features: Tensor, inside: Tensor | None) -> Tensor:
+    def _matching(features: Tensor, mask: Tensor | None) -> Tensor:
         """Squared distance between the means of D's features on real codes and on those that the supervisor led."""
         led, _, real = features.chunk(3)
-        if inside is None:
+        if mask is None:
             return (led.mean((0, 1)) - real.mean((0, 1))).square().mean()
-        count = inside.sum()
-        return (((led - real) * inside).sum((0, 1)) / count).square().mean()
+        count = mask.sum()
+        return (((led - real) * mask).sum((0, 1)) / count).square().mean()
 
     def _step_d(self, batch: Batch, made: Latents, turn: int) -> dict[str, Tensor]:
         """One update of D, where its loss is above the threshold."""
-        hp, told, inside = self.hp, self._told(batch), self._inside(batch)
+        hp, condition, mask = self.hp, self._condition(batch), self._mask(batch)
         optimizer = self._optimizer("discriminator")
         with self.toggled_optimizer(optimizer):
-            logits = self.discriminator(torch.cat(made), None if told is None else told.repeat(3, 1))
+            logits = self.discriminator(torch.cat(made), None if condition is None else condition.repeat(3, 1))
             real, free, led = logits.chunk(3)
-            loss = mean(F.softplus(-real), inside) + mean(F.softplus(led), inside)
-            loss = loss + hp.gamma * mean(F.softplus(free), inside)
+            loss = masked_mean(F.softplus(-real), mask) + masked_mean(F.softplus(led), mask)
+            loss = loss + hp.gamma * masked_mean(F.softplus(free), mask)
             if hp.d_threshold:
                 self._update_above(optimizer, loss)
             else:
                 self.update(optimizer, loss, turn)
         if self.logging_step:
-            self.log("accuracy/real", mean((real > 0).float(), inside))
-            self.log("accuracy/fake", mean((led < 0).float(), inside))
+            self.log("accuracy/real", masked_mean((real > 0).float(), mask))
+            self.log("accuracy/fake", masked_mean((led < 0).float(), mask))
         return {"loss/d": loss}
 
     def _update_above(self, optimizer: LightningOptimizer, loss: Tensor) -> None:

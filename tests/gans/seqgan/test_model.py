@@ -14,7 +14,7 @@ from datamodules.text.schema import END, SPECIAL, UNKNOWN
 from ganaug.gans.loading import load
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.seqgan.reinforce import advantages, entropy
-from ganaug.gans.seqgan.rollout import Sampler, walk
+from ganaug.gans.seqgan.rollout import Sampler, sample_sequences
 from tests.gan_contract import GANContract, Stop, trainer
 
 LETTERS = "abcdefgh"
@@ -424,9 +424,9 @@ def test_policy_gradient_climbs_a_known_reward(data: Letters) -> None:
 
     model.discriminator = Likes()
     y, uniform = torch.zeros(200, dtype=torch.long), torch.rand(200, 7, generator=torch.Generator().manual_seed(0))
-    before = (walk(model.generator, y, uniform, Sampler(True)).x == wanted).float().mean()
+    before = (sample_sequences(model.generator, y, uniform, Sampler(True)).x == wanted).float().mean()
     trainer(25).fit(model, data)
-    after = (walk(model.generator, y, uniform, Sampler(True)).x == wanted).float().mean()
+    after = (sample_sequences(model.generator, y, uniform, Sampler(True)).x == wanted).float().mean()
     assert after > before + 0.3
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from datamodules.errors import InputError
 from datamodules.text.schema import END, UNKNOWN
 from ganaug.gans.seqgan.discriminator import Discriminator
-from ganaug.gans.seqgan.rollout import Sampler, complete, draw, restrict, values, walk
+from ganaug.gans.seqgan.rollout import Sampler, draw, mask_forbidden, prefix_values, roll_out, sample_sequences
 from ganaug.networks.decoder import DECODERS, Decoder
 
 V, T, B, N, CLASSES = 23, 7, 6, 5, 3
@@ -40,7 +40,7 @@ def naive_rollout(decoder: Decoder, x: Tensor, prefix: int, uniform: Tensor, end
     x[:, prefix:] = END
     for position in range(prefix, T):
         logits = decoder(x, Y)[:, position].detach()
-        token = draw(restrict(logits, position) if ends else logits, uniform[:, position, None])[:, 0]
+        token = draw(mask_forbidden(logits, position) if ends else logits, uniform[:, position, None])[:, 0]
         if ends and position:
             token = torch.where(x[:, position - 1] == END, END, token)
         x[:, position] = token
@@ -99,7 +99,7 @@ def test_temperature_top_k_and_top_p(decoder: Decoder) -> None:
 
 def test_reading_token_by_token_is_reading_at_once(decoder: Decoder) -> None:
     x = torch.randint(2, V, (B, T))
-    past = walk(decoder, Y, x, keep=True)
+    past = sample_sequences(decoder, Y, x, keep=True)
     torch.testing.assert_close(torch.stack(past.features, 1), decoder.features(x, Y))
 
 
@@ -115,7 +115,7 @@ def test_logits_look_back_only(decoder: Decoder) -> None:
 def test_sentences_end_once_and_are_padded_with_the_end(decoder: Decoder) -> None:
     with torch.no_grad():
         decoder.head.bias[END] += 2
-    x = walk(decoder, torch.arange(400) % CLASSES, chance(400, T), Sampler(True)).x
+    x = sample_sequences(decoder, torch.arange(400) % CLASSES, chance(400, T), Sampler(True)).x
     ended = x == END
     assert ended.any()
     assert torch.equal(ended, ended.long().cummax(1).values.bool())
@@ -125,16 +125,16 @@ def test_sentences_end_once_and_are_padded_with_the_end(decoder: Decoder) -> Non
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_lockstep_is_what_one_rollout_at_a_time_gives(decoder: Decoder, ends: bool) -> None:
-    past = walk(decoder, Y, chance(B, T), Sampler(ends), keep=True)
+    past = sample_sequences(decoder, Y, chance(B, T), Sampler(ends), keep=True)
     prefixes = range(len(past.features))
     uniform = chance(len(prefixes), B, N, T, seed=3)
-    together = complete(decoder, past, Y, torch.arange(B), prefixes, uniform, ends)
+    together = roll_out(decoder, past, Y, torch.arange(B), prefixes, uniform, ends)
     rows = torch.tensor([4, 1])
     for i, prefix in enumerate(prefixes):
         for n in range(N):
             expected = naive_rollout(decoder, past.x, prefix, uniform[i, :, n], ends)
             assert torch.equal(together[i, :, n], expected)
-        alone = complete(decoder, past, Y, rows, [prefix], uniform[i : i + 1, rows], ends)
+        alone = roll_out(decoder, past, Y, rows, [prefix], uniform[i : i + 1, rows], ends)
         assert torch.equal(alone[0], together[i, rows])
 
 
@@ -144,10 +144,10 @@ def test_values_are_the_mean_reward_of_the_naive_rollouts(
     decoder: Decoder, critic: Discriminator, ends: bool, lockstep: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ganaug.gans.seqgan.rollout.ROWS", 50)  # so that there are several parts
-    past = walk(decoder, Y, chance(B, T), Sampler(ends), keep=True)
+    past = sample_sequences(decoder, Y, chance(B, T), Sampler(ends), keep=True)
     prefixes = range(0, len(past.features), 2)
     uniform = chance(len(prefixes), B, N, T, seed=3)
-    value = values(decoder, critic, torch.sigmoid, past, Y, prefixes, N, ends, uniform, lockstep)
+    value = prefix_values(decoder, critic, torch.sigmoid, past, Y, prefixes, N, ends, uniform, lockstep)
     for i, prefix in enumerate(prefixes):
         rewards = [
             torch.sigmoid(critic(naive_rollout(decoder, past.x, prefix, uniform[i, :, n], ends), Y)) for n in range(N)
@@ -184,8 +184,8 @@ def test_credit_goes_to_the_token_that_earned_it(decoder: Decoder) -> None:
     with torch.no_grad():
         decoder.head.bias[wanted] += 2.5
         decoder.head.weight.mul_(0.3)
-    past = walk(decoder, Y, chance(B, T), Sampler(False), keep=True)
-    value = values(decoder, Wants(), lambda logits: logits, past, Y, range(T), 4000, False)
+    past = sample_sequences(decoder, Y, chance(B, T), Sampler(False), keep=True)
+    value = prefix_values(decoder, Wants(), lambda logits: logits, past, Y, range(T), 4000, False)
     earned = (past.x[:, place] == wanted).float()
     assert 0 < earned.sum() < B
     for prefix in range(place + 1, T + 1):

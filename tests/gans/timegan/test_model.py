@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from datamodules import GANDataModule, InputError
 from datamodules.series.base import SeriesModule, SeriesRows
 from ganaug.gans.loading import load
-from ganaug.gans.timegan.lengths import Frames
+from ganaug.gans.timegan.lengths import LengthsAndStatic
 from ganaug.gans.timegan.losses import (
-    _apart,
     _autocovariances,
+    _sliced,
     autocorrelation_loss,
     change_loss,
     correlation_loss,
-    mean,
+    masked_mean,
     moment_loss,
     sliced_loss,
 )
@@ -239,7 +239,7 @@ def test_distances_between_distributions_are_wassersteins() -> None:
     a, b, directions = torch.randn(40, 5), torch.randn(40, 5) * 2 + 1, torch.randn(3, 5)
     unit = (directions / directions.norm(dim=1, keepdim=True)).numpy()
     expected = np.mean([wasserstein_distance(a.numpy() @ u, b.numpy() @ u) for u in unit])
-    assert _apart(a, b, directions, None).item() == pytest.approx(expected, rel=1e-4)
+    assert _sliced(a, b, directions, None).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_distributions_are_compared_within_their_class() -> None:
@@ -292,7 +292,7 @@ def test_what_lies_beyond_the_end_is_in_no_statistic(loss) -> None:
     torch.manual_seed(1)
     torch.testing.assert_close(loss(*noisy, inside), expected)
     assert loss(real, real, inside).item() == pytest.approx(0, abs=1e-6)
-    assert mean(torch.ones(6, 8, 3) * 3, inside).item() == pytest.approx(3)
+    assert masked_mean(torch.ones(6, 8, 3) * 3, inside).item() == pytest.approx(3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -506,7 +506,7 @@ def test_codes_of_the_second_phase_are_looked_up() -> None:
             def noted(batch):
                 found = codes(batch)
                 number = len(calls)
-                seen.append((found, module.embedder(module._channels(batch), module._told(batch)).detach()))
+                seen.append((found, module.embedder(module._channels(batch), module._condition(batch)).detach()))
                 del calls[number:]
                 return found
 
@@ -624,7 +624,7 @@ def test_classes_are_ignored_where_they_should_be() -> None:
 
 def test_frames_keep_the_last_rows_of_each_class() -> None:
     schema = Waves().schema
-    frames = Frames(schema, 2, rows=3)
+    frames = LengthsAndStatic(schema, 2, rows=3)
     uniform = torch.tensor([0.0, 0.34, 0.99])
     assert frames.draw(uniform, torch.zeros(3, dtype=torch.long))[0].tolist() == [8] * 3
     y = torch.tensor([0, 1, 0])
@@ -678,8 +678,8 @@ def test_logits_are_those_of_the_steps_that_count() -> None:
     data = ready()
     model = make(data)
     batch = data.train.__getitems__([0, 1, 2, 3])
-    codes = model.embedder(batch["x"], model._told(batch))
-    steps = model.discriminator(codes, model._told(batch))[:, :, 0]
+    codes = model.embedder(batch["x"], model._condition(batch))
+    steps = model.discriminator(codes, model._condition(batch))[:, :, 0]
     expected = [steps[i, :n].mean().item() for i, n in enumerate(batch["length"])]
     assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
     batch["x"][torch.arange(8) >= batch["length"][:, None]] = 9.0
