@@ -83,6 +83,9 @@ class Unigrams(GAN):
         each = -self.tokens.log_softmax(1)[batch["y"][:, None], batch["x"]]
         return (each * inside).sum(1) / batch["length"]
 
+    def judged(self, batch):
+        return self.nll(batch)
+
     def latent(self, indices, seed):
         return draw_rows(indices, seed, (self.schema.max_length,), uniform=True)
 

@@ -140,5 +140,5 @@ def test_a_training_says_it_first(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["fit", "--model", "DCGAN", "--model.width", "4", "--data", "Digits", "--trainer.fast_dev_run", "true"]
-    main([*words, "--trainer.accelerator", "cpu"])
+    main([*words, "--trainer.accelerator", "cpu", "--scores.steps", "1"])
     assert "rows      train 1,295, val 143, test 359" in capsys.readouterr().out

@@ -148,11 +148,11 @@ class TimeGAN(TimeGANTraining):
         self._check_options()
 
         hp = self.hp
-        condition = schema.static_width if static == "condition" else 0
-        self.after_classes = condition
+        attributes = schema.static_width if static == "condition" else 0
+        self.after_classes = attributes
         self.channels = schema.features + (schema.static_width if static == "generate" else 0)
         classes = schema.num_classes if self.conditional else 1
-        condition = (classes if classes > 1 else 0) + condition
+        condition = (classes if classes > 1 else 0) + attributes
         noise = hp.latent_features * (2 if hp.series_latent else 1)
         with seeded(seed):
             self.embedder = self._network("embedder", embedder, self.channels, hp.hidden, condition)
@@ -166,7 +166,7 @@ class TimeGAN(TimeGANTraining):
         self.ema = nn.ModuleDict(
             {name: EMA(getattr(self, name), hp.ema_decay) for name in ("generator", "supervisor", "recovery")}
         )
-        self.frames = None if schema.fixed and not condition else LengthsAndStatic(schema, classes)
+        self.frames = None if schema.fixed and not attributes else LengthsAndStatic(schema, classes)
         self._encoded = None
 
     def _network(self, name: str, own: MakesNetwork | None, inputs: int, outputs: int, condition: int) -> nn.Module:

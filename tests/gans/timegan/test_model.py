@@ -210,7 +210,7 @@ LOSSES = (
     moment_loss,
     correlation_loss,
     change_loss,
-    *(partial(distance, told=None) for distance in DISTANCES),
+    *(partial(distance, condition=None) for distance in DISTANCES),
 )
 
 
