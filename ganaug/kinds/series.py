@@ -23,7 +23,15 @@ from ganaug.kind import Kind
 STEPS = 120  # points of a curve in a gallery
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # columns of a series
 NAMED = 12  # most columns that are named one by one
-EVERY = {"s": "second", "min": "minute", "h": "hour", "D": "day", "MS": "month", "ME": "month"}  # pandas' own names
+EVERY = {
+    "24h": "day",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "D": "day",
+    "MS": "month",
+    "ME": "month",
+}  # pandas' own names
 
 
 class Series(Kind):
