@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
 from ganaug.gans.own import written
 from ganaug.gans.randomness import stream_seed
-from ganaug.gans.recipe import BEFORE
+from ganaug.gans.recipe import BEFORE, defaults_of
 from ganaug.gans.resume import check_gradients, check_progress, compare, optimizers_before, take_optimizers
 from ganaug.runtime.distributed import average, broadcast_buffers
 
@@ -109,9 +108,8 @@ class GAN(LightningModule, metaclass=Remembering):
     @property
     def arguments(self) -> dict[str, Any]:
         """What this object's own class was called with, defaults included, but for the schema."""
-        own = inspect.signature(type(self).__init__).parameters.values()
-        defaults = {p.name: p.default for p in own if p.default is not p.empty}
-        return {name: value for name, value in (defaults | self._arguments).items() if name != "schema"}
+        own = defaults_of(type(self)) | self._arguments
+        return {name: value for name, value in own.items() if name != "schema"}
 
     # ---- what a subclass gives ----
 
@@ -373,7 +371,9 @@ class GAN(LightningModule, metaclass=Remembering):
         options = dict(self.hparams)
         if "arguments" in ours:  # old checkpoints hold those of a subclass's own options alone that it saved itself
             options = {name: value for name, value in self.arguments.items() if plain(value)} | options
-        self._changed = compare(checkpoint, options, self.schema.to_dict(), self.runtime_options, self.allow_changes)
+        its = {**ours, "arguments": defaults_of(type(self)) | ours.get("arguments", {})}
+        whole = {**checkpoint, "ganaug": its}
+        self._changed = compare(whole, options, self.schema.to_dict(), self.runtime_options, self.allow_changes)
         try:
             match(checkpoint["state_dict"], self.state_dict())
         except Unfit as error:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LossName = Literal["non_saturating", "least_squares", "hinge", "wasserstein"]
+LossName = Literal["non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
 P = ParamSpec("P")
 
 
@@ -37,34 +37,43 @@ class Loss(NamedTuple):
 
     Args:
         discriminator: (logits of real, logits of fake) to a scalar.
-        generator: logits of fake to a scalar.
+        generator: (logits of fake, logits of real) to a scalar.
+        paired: whether the generator's looks at those of real, a sample beside each, which need no gradient.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor, Any], Tensor]
+    paired: bool = False
+
+
+def _relativistic(better: Tensor, worse: Tensor) -> Tensor:
+    return F.softplus(worse.float() - better.float()).mean()
 
 
 LOSSES: dict[LossName, Loss] = {
     # Goodfellow et al. 2014, section 3: −log σ(D(x)) − log(1 − σ(D(G(z)))), and −log σ(D(G(z))) for the generator
     "non_saturating": Loss(
         lambda real, fake: F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean(),
-        lambda fake: F.softplus(-fake.float()).mean(),
+        lambda fake, _: F.softplus(-fake.float()).mean(),
     ),
     # Mao et al. 2017, eq. 9, labels 0 and 1
     "least_squares": Loss(
         lambda real, fake: 0.5 * ((real.float() - 1).square().mean() + fake.float().square().mean()),
-        lambda fake: 0.5 * (fake.float() - 1).square().mean(),
+        lambda fake, _: 0.5 * (fake.float() - 1).square().mean(),
     ),
     # Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17
     "hinge": Loss(
         lambda real, fake: F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean(),
-        lambda fake: -fake.float().mean(),
+        lambda fake, _: -fake.float().mean(),
     ),
     # Arjovsky et al. 2017, eqs. 2 and 3; to be used with gradient_penalty
     "wasserstein": Loss(
         lambda real, fake: fake.float().mean() - real.float().mean(),
-        lambda fake: -fake.float().mean(),
+        lambda fake, _: -fake.float().mean(),
     ),
+    # Jolicoeur-Martineau 2018, section 4.2; Huang et al. 2024 (R3GAN), eq. 1: which of a pair is the real one. To be
+    # used with the penalties of both sides, without which it need not converge.
+    "relativistic": Loss(_relativistic, _relativistic, paired=True),
 }
 
 
@@ -82,14 +91,14 @@ def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
     return penalty
 
 
-def r1_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """½ E[‖∇D(x)‖²] on real samples (Mescheder et al. 2018, eq. 9, without its γ).
+def zero_centred_penalty(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """½ E[‖∇D(x)‖²]: R1 on real samples, R2 on synthetic ones (Mescheder et al. 2018, eq. 9, without its γ).
 
     Args:
         judge: samples (B, …) to logits (B,).
-        real: (B, …).
+        x: (B, …).
     """
-    return 0.5 * _input_gradient(judge, real.detach().float().requires_grad_()).square().sum(1).mean()
+    return 0.5 * _input_gradient(judge, x.detach().float().requires_grad_()).square().sum(1).mean()
 
 
 def _input_gradient(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

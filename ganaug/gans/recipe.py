@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -17,6 +18,12 @@ from ganaug.gans.own import covers
 
 # Of a model that is made again, the values that its presets had given its options.
 BEFORE: ContextVar[Mapping[str, Any]] = ContextVar("BEFORE", default={})  # noqa: B039  never written to
+
+
+def defaults_of(cls: Any) -> dict[str, Any]:
+    """Those of a model's options: what one was in a checkpoint from before there was the option."""
+    own = inspect.signature(cls.__init__).parameters.values()
+    return {p.name: p.default for p in own if p.default is not p.empty}
 
 
 class Recipe(NamedTuple):
@@ -85,7 +92,8 @@ class Recipe(NamedTuple):
         if not empty or not fill(model, weights):
             model = self.make() if empty else model
             model.load_state_dict(match(weights, model.state_dict()))
+        was = defaults_of(self.cls) | self.options
         for name, value in model.hparams.items():
-            if not covers(value, self.options.get(name)):
-                raise InputError(f"{name} was {shown(self.options.get(name))} and would now become {shown(value)}")
+            if not covers(value, was.get(name)):
+                raise InputError(f"{name} was {shown(was.get(name))} and would now become {shown(value)}")
         return model.to("cpu")  # says so to Lightning, too, which takes a module to be where it was made

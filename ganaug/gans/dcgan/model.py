@@ -18,7 +18,7 @@ from ganaug.gans.dcgan.networks import Discriminator, Generator, Norm
 from ganaug.gans.dcgan.protocols import MakesDiscriminator, MakesGenerator, own_discriminator, own_generator
 from ganaug.gans.diffaug import augment, parse_policy
 from ganaug.gans.ema import EMA
-from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, r1_penalty
+from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, zero_centred_penalty
 from ganaug.gans.own import spelled
 from ganaug.gans.randomness import draw_rows
 from ganaug.runtime.devices import seeded
@@ -78,10 +78,13 @@ class DCGAN(GAN):
         conditional: batch norm in G and projection in D by class (scarce: true; paper: false). Without classes it has
             no effect.
         discriminator_norm: spectral, batch or none (scarce: spectral; paper: batch).
-        loss: non_saturating, least_squares, hinge or wasserstein (scarce: hinge; paper: non_saturating).
+        loss: non_saturating, least_squares, hinge, wasserstein, or relativistic, which asks of pairs of a real and a
+            synthetic picture of a class which is which: give it r1 and r2, and discriminator_norm none (scarce: hinge;
+            paper: non_saturating).
         gradient_penalty: weight of the WGAN-GP term; 10 in its paper.
         r1: weight γ of the R1 penalty on real pictures, applied every ``r1_every`` steps, times ``r1_every``.
-        r1_every: see ``r1``.
+        r2: the same on synthetic pictures; both with one weight are those of R3GAN.
+        r1_every: see ``r1`` and ``r2``.
         n_critic: D's steps per step of G; each is a batch of its own.
         lr_g: G's learning rate.
         lr_d: D's learning rate.
@@ -122,6 +125,7 @@ class DCGAN(GAN):
         loss: LossName | None = None,
         gradient_penalty: float = 0.0,
         r1: float = 0.0,
+        r2: float = 0.0,
         r1_every: int = 16,
         n_critic: int = 1,
         lr_g: float | None = None,
@@ -194,12 +198,12 @@ class DCGAN(GAN):
         self.sizes("latent_dim", "width")
         self.require("at least 1", "r1_every", "n_critic")
         self.require("above 0", "lr_g", "lr_d", "ada_speed")
-        self.require("at least 0", "r1", "gradient_penalty")
+        self.require("at least 0", "r1", "r2", "gradient_penalty")
         self.require("at least 0 and below 1", "ema_decay", "betas")
         if hp.augment_probability != "ada" and not 0 <= hp.augment_probability <= 1:
             raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
-        if hp.compile and (hp.gradient_penalty or hp.r1):
-            raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty or r1")
+        if hp.compile and (hp.gradient_penalty or hp.r1 or hp.r2):
+            raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty, r1 or r2")
 
     # ---- set-up ----
 
@@ -248,7 +252,7 @@ class DCGAN(GAN):
 
         losses = {"loss/d": self._step_d(optimizer_d, real, fake.detach(), y)}
         if train_g:
-            losses["loss/g"] = self._step_g(optimizer_g, fake, y, turn_g)
+            losses["loss/g"] = self._step_g(optimizer_g, real, fake, y, turn_g)
             if (turn_g + 1) % self.accumulate == 0:
                 self.ema.update(self.generator, turn_g // self.accumulate)
         return losses
@@ -263,21 +267,27 @@ class DCGAN(GAN):
             adversarial = loss = self.loss.discriminator(logits_real, logits_fake)
             if hp.gradient_penalty:
                 loss = loss + hp.gradient_penalty * gradient_penalty(lambda x: self.judge(x, y), real, fake)
-            if hp.r1 and self.step % hp.r1_every == 0:
-                loss = loss + hp.r1 * hp.r1_every * r1_penalty(lambda x: self.judge(x, y), real)
+            for weight, side in ((hp.r1, real), (hp.r2, fake)):
+                if weight and self.step % hp.r1_every == 0:
+                    loss = loss + weight * hp.r1_every * zero_centred_penalty(lambda x: self.judge(x, y), side)
             self.update(optimizer, loss, self.step)
         if hp.augment_probability == "ada":
             self._adapt(logits_real.detach())
         if self.logging_step:
-            self.log("accuracy/real", (logits_real > 0).float().mean())
-            self.log("accuracy/fake", (logits_fake < 0).float().mean())
+            if self.loss.paired:  # only which of two is higher means anything
+                self.log("accuracy/pairs", (logits_real > logits_fake).float().mean())
+            else:
+                self.log("accuracy/real", (logits_real > 0).float().mean())
+                self.log("accuracy/fake", (logits_fake < 0).float().mean())
             if hp.augment_probability == "ada":
                 self.log("augment/probability", self.augment_probability)
         return adversarial
 
-    def _step_g(self, optimizer: LightningOptimizer, fake: Tensor, y: Tensor, turn: int) -> Tensor:
+    def _step_g(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor, turn: int) -> Tensor:
         with self.toggled_optimizer(optimizer):  # D's weights get no gradient here, and none is computed
-            loss = self.loss.generator(self.judge(fake, y))
+            with torch.no_grad():
+                beside = self.judge(real, y) if self.loss.paired else None
+            loss = self.loss.generator(self.judge(fake, y), beside)
             self.update(optimizer, loss, turn)
         return loss
 

@@ -120,6 +120,7 @@ def test_without_classes_labels_do_not_matter() -> None:
         {"preset": "paper", "width": 8},
         {"preset": "paper", "width": 8, "conditional": True},
         {"loss": "non_saturating", "r1": 1.0, "r1_every": 2},
+        {"loss": "relativistic", "r1": 0.1, "r2": 0.1, "r1_every": 2, "discriminator_norm": "none"},
         {"loss": "least_squares", "augment": ""},
         {"loss": "wasserstein", "gradient_penalty": 10.0, "discriminator_norm": "none", "n_critic": 2},
         {"augment_probability": "ada", "ada_speed": 0.1},
