@@ -37,12 +37,12 @@ class Loss(NamedTuple):
 
     Args:
         discriminator: (logits of real, logits of fake) to a scalar.
-        generator: (logits of fake, logits of real) to a scalar.
-        paired: whether the generator's looks at those of real, a sample beside each, which need no gradient.
+        generator: logits of fake, and where it is ``paired`` those of real, to a scalar.
+        paired: whether the generator's needs a real sample beside each, whose logits need no gradient.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor, Any], Tensor]
+    generator: Callable[..., Tensor]
     paired: bool = False
 
 
@@ -54,22 +54,22 @@ LOSSES: dict[LossName, Loss] = {
     # Goodfellow et al. 2014, section 3: −log σ(D(x)) − log(1 − σ(D(G(z)))), and −log σ(D(G(z))) for the generator
     "non_saturating": Loss(
         lambda real, fake: F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean(),
-        lambda fake, _: F.softplus(-fake.float()).mean(),
+        lambda fake, _=None: F.softplus(-fake.float()).mean(),
     ),
     # Mao et al. 2017, eq. 9, labels 0 and 1
     "least_squares": Loss(
         lambda real, fake: 0.5 * ((real.float() - 1).square().mean() + fake.float().square().mean()),
-        lambda fake, _: 0.5 * (fake.float() - 1).square().mean(),
+        lambda fake, _=None: 0.5 * (fake.float() - 1).square().mean(),
     ),
     # Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17
     "hinge": Loss(
         lambda real, fake: F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean(),
-        lambda fake, _: -fake.float().mean(),
+        lambda fake, _=None: -fake.float().mean(),
     ),
     # Arjovsky et al. 2017, eqs. 2 and 3; to be used with gradient_penalty
     "wasserstein": Loss(
         lambda real, fake: fake.float().mean() - real.float().mean(),
-        lambda fake, _: -fake.float().mean(),
+        lambda fake, _=None: -fake.float().mean(),
     ),
     # Jolicoeur-Martineau 2018, section 4.2; Huang et al. 2024 (R3GAN), eq. 1: which of a pair is the real one. To be
     # used with the penalties of both sides, without which it need not converge.
