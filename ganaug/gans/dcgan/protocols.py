@@ -20,18 +20,23 @@ class GeneratorNetwork(Protocol):
     """G: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
     Samples come from a copy of it in eval mode, with averaged parameters, whose buffers follow. They are a function of
-    z and y, and of each row's alone: it draws no noise of its own there.
+    z and y, and of each row's alone: it draws no noise of its own there, and mixes no rows. Whether pictures stay in
+    [-1, 1] is tried on the untrained network alone: end it with tanh. Annotate the arguments: ``augment`` asks for
+    their types.
     """
 
     def __init__(self, schema: ImageSchema, latent_dim: int, num_classes: int) -> None:
-        """``schema.size`` is (H, W), ``schema.channels`` C.
+        """``schema.size`` is (H, W) as networks see pictures, ``schema.channels`` C.
 
         ``num_classes`` is 1 where there are none, or the model is unconditional. Where something has a place for each
         class along a dimension, the classes come last there, so that ``--init_from`` can match them by name.
         """
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """z (B, latent_dim) standard normal, y int64 (B,) below ``num_classes`` to (B, C, H, W) in [-1, 1]."""
+        """z (B, latent_dim), y int64 (B,) below ``num_classes`` to (B, C, H, W) in [-1, 1].
+
+        z is standard normal, whatever ``prior`` says, which is for DCGAN's own generator.
+        """
         ...
 
 
