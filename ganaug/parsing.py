@@ -84,8 +84,8 @@ class Parser(LightningArgumentParser):
         reason = str(deepest(ex) if ex else message)
         if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
             reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
-        if unknown := re.search(r"Option '\S+' is not accepted", message):  # where a value may be of several types
-            reason = unknown[0]
+        reason = unknown[0] if (unknown := re.search(r"Option '\S+' is not accepted", message)) else reason
+        reason += ": name it by --import" if reason.startswith("No module named") else ""
         if reason.startswith("Expected a") and keys and (words := _wanted(message)):
             raise InputError(f"--{keys} {words}")
         raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))

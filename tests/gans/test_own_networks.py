@@ -301,6 +301,11 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
 
 
+def test_a_module_that_was_not_imported_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    line = said(capsys, *FIT, "--model=DCGAN", "--model.generator=nowhere.Net")
+    assert line.endswith("--model.generator: No module named 'nowhere': name it by --import")
+
+
 def test_the_command_line_and_yaml(elsewhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = ["--model.generator=sketches.Sketcher", "--model.generator.width=4"]
     options = ["--import=sketches", "--model=DCGAN", "--model.latent_dim=4", f"--trainer.default_root_dir={tmp_path}/a"]
