@@ -8,6 +8,7 @@ from ganaug.commands.inspect import inspect
 from ganaug.gans.base import GAN, DivergedError
 from ganaug.gans.dcgan.model import DCGAN
 from ganaug.gans.loading import load
+from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.timegan.model import TimeGAN
 from ganaug.sampling.dataset import SyntheticDataset
@@ -16,6 +17,7 @@ from ganaug.sampling.resample import GANSampler
 __all__ = [
     "DCGAN",
     "GAN",
+    "R3GAN",
     "DivergedError",
     "GANSampler",
     "SeqGAN",

@@ -181,7 +181,7 @@ class PointGAN(GAN):
     """
 
     schema: PointSchema
-    schema_kind = "points"
+    schema_kinds = ("points",)
     optimizer_names = ("g", "d")
     phases = [("adversarial", None)]
 

@@ -64,7 +64,7 @@ class Letters(GANDataModule):
 class Unigrams(GAN):
     """Each token drawn by itself, by the frequencies of its class."""
 
-    schema_kind = "text"
+    schema_kinds = ("text",)
     optimizer_names = ("g",)
     phases = [("likelihood", None)]
 

@@ -138,8 +138,9 @@ def augment(
         return {"cells": [one.name for one in cells]}
     if cell is not None and not 0 <= cell < len(cells):
         raise InputError(f"cell must be from 0 to {len(cells) - 1}, not {cell}: --list_cells shows them")
-    if (kind := getattr(behind(model)[0], "schema_kind", data.schema.kind)) != data.schema.kind:
-        raise InputError(f"model learns from {kind} data, data gives {data.schema.kind} data")
+    kinds = getattr(behind(model)[0], "schema_kinds", (data.schema.kind,))
+    if data.schema.kind not in kinds:
+        raise InputError(f"model learns from {' or '.join(kinds)} data, data gives {data.schema.kind} data")
     template = model(data.schema)
     if not isinstance(template, GAN):
         raise InputError(f"model must make a GAN from a schema, not a {type(template).__name__}")

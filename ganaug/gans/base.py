@@ -56,7 +56,7 @@ class GAN(LightningModule, metaclass=Remembering):
     """
 
     models: ClassVar[dict[str, type[GAN]]] = {}
-    schema_kind: ClassVar[str]
+    schema_kinds: ClassVar[tuple[str, ...]]
     optimizer_names: ClassVar[tuple[str, ...]]
     _arguments: dict[str, Any]
     # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
@@ -69,14 +69,15 @@ class GAN(LightningModule, metaclass=Remembering):
     after_classes = 0
 
     def __init_subclass__(cls) -> None:
-        if hasattr(cls, "schema_kind"):  # a base of models has none
+        if hasattr(cls, "schema_kinds"):  # a base of models has none
             GAN.models[cls.__name__] = cls
 
     def __init__(self, schema: Schema, seed: int, clip: float | None, accumulate: int) -> None:
         super().__init__()
-        if schema.kind != self.schema_kind:
+        if schema.kind not in self.schema_kinds:
+            kinds = " or ".join(self.schema_kinds)
             raise InputError(
-                f"{type(self).__name__} learns from {self.schema_kind} data, the data module gives {schema.kind} data"
+                f"{type(self).__name__} learns from {kinds} data, the data module gives {schema.kind} data"
             )
         if clip is not None and not clip > 0:
             raise InputError(f"clip must be above 0, not {clip}; leave it out for no clipping")
@@ -269,6 +270,10 @@ class GAN(LightningModule, metaclass=Remembering):
         model = self.trainer.model
         with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
             super().manual_backward(loss, *args, **kwargs)
+
+    def over_processes(self, value: Tensor) -> Tensor:
+        """The mean of a scalar over the processes."""
+        return cast(Tensor, self.all_gather(value)).mean()
 
     def average_gradients(self, optimizer: LightningOptimizer) -> None:
         """Put the mean over the processes in the place of each gradient: called before every step of an optimiser."""

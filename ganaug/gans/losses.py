@@ -101,6 +101,17 @@ def zero_centred_penalty(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
     return 0.5 * _input_gradient(judge, x.detach().float().requires_grad_()).square().sum(1).mean()
 
 
+def squared_slope(logits: Tensor, x: Tensor) -> Tensor:
+    """‖∇D(x)‖² of each row, (B,), twice differentiable: for a penalty on logits that are needed anyway.
+
+    Args:
+        logits: (B,), of x alone by row, computed in float32.
+        x: (B, …), which needs a gradient.
+    """
+    gradient: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
+    return gradient.flatten(1).square().sum(1)
+
+
 def _input_gradient(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):  # double backward wants the range of float32
         gradient: Tensor = torch.autograd.grad(judge(x).sum(), x, create_graph=True)[0]

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.errors import InputError
+
 
 def stream_seed(*key: int | str) -> int:
     """A 63-bit seed from a key such as (seed, rank, step): the same everywhere, unrelated for different keys."""
@@ -32,3 +34,19 @@ def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool 
         philox.state = start
         draw(dtype=np.float32, out=row)
     return torch.from_numpy(out)
+
+
+def truncated(normal: Tensor, limit: float) -> Tensor:
+    """Standard normal numbers squeezed into [-limit, limit], as those of a truncated normal.
+
+    By quantiles instead of redrawing, so that each stays a function of its own number.
+
+    Raises:
+        InputError: the limit is not above 0.
+    """
+    if not limit > 0:
+        raise InputError(f"truncation must be above 0, not {limit}")
+    tail = torch.special.ndtr(torch.tensor(-limit, dtype=torch.float64))
+    quantile = tail + (1 - 2 * tail) * torch.special.ndtr(normal.double().cpu())
+    squeezed: Tensor = torch.special.ndtri(quantile).to(normal)
+    return squeezed

@@ -202,11 +202,11 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             rows = self._apart(rows)
             flat = self.shape is not None and len(self._shape) == 1  # which says that each row is a series
             kind = "image" if rows.dtype == np.uint8 and rows.ndim in (3, 4) and not flat else "series"
-        if chosen is not None and chosen.schema_kind != kind:
-            of = "uint8 (N, H, W) or (N, H, W, C)" if chosen.schema_kind == "image" else "see GANSampler"
+        if chosen is not None and kind not in chosen.schema_kinds:
+            of = "uint8 (N, H, W) or (N, H, W, C)" if "image" in chosen.schema_kinds else "see GANSampler"
             raise InputError(
                 f"X {rows.shape} of {rows.dtype} holds {kind} data, {chosen.__name__} learns from"
-                f" {chosen.schema_kind} data ({of})"
+                f" {' or '.join(chosen.schema_kinds)} data ({of})"
             )
         if kind == "image" and rows.ndim == 3:
             rows = rows[..., None]

@@ -7,7 +7,7 @@ from datamodules import Digits, Grammar
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch
 from ganaug import DCGAN, SeqGAN
-from ganaug.gans.diffaug import augment
+from ganaug.gans.diffaug.images import augment
 from ganaug.study import augmentation_leak as leak_module
 from ganaug.study.augmentation_leak import leak
 

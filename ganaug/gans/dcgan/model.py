@@ -16,11 +16,12 @@ from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.dcgan.networks import Discriminator, Generator, Norm
 from ganaug.gans.dcgan.protocols import MakesDiscriminator, MakesGenerator, own_discriminator, own_generator
-from ganaug.gans.diffaug import augment, parse_policy
+from ganaug.gans.diffaug.adaptive import adapt
+from ganaug.gans.diffaug.images import augment, parse_policy
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, zero_centred_penalty
 from ganaug.gans.own import spelled
-from ganaug.gans.randomness import draw_rows
+from ganaug.gans.randomness import draw_rows, truncated
 from ganaug.runtime.devices import seeded
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -94,7 +95,8 @@ class DCGAN(GAN):
         augment_probability: per operation and picture. Below 1, so that D sees some pictures as they are, edges and
             all, and the operations cannot leak into samples (Karras et al. 2020, section 2.2); ``ada`` adapts it to
             D's overfitting (section 3).
-        ada_target: share by which D's logits on real pictures lean to the positive, E[sign], that ``ada`` aims at.
+        ada_target: share by which D's logits on real pictures lean to the positive, E[sign], that ``ada`` aims at; with
+            a relativistic loss by which they are above those of the pictures beside them.
         ada_speed: pictures, in thousands, over which the probability may go from 0 to 1.
         clip: largest gradient norm per optimiser; none by default.
         accumulate: batches whose gradients are summed before an optimiser steps.
@@ -108,7 +110,7 @@ class DCGAN(GAN):
 
     schema: ImageSchema
     augment_probability: Tensor
-    schema_kind = "image"
+    schema_kinds = ("image",)
     optimizer_names = ("g", "d")
     networks: ClassVar = {"generator": 3, "discriminator": 2}
 
@@ -272,7 +274,9 @@ class DCGAN(GAN):
                     loss = loss + weight * hp.r1_every * zero_centred_penalty(lambda x: self.judge(x, y), side)
             self.update(optimizer, loss, self.step)
         if hp.augment_probability == "ada":
-            self._adapt(logits_real.detach())
+            lean = (logits_real - logits_fake if self.loss.paired else logits_real).detach().sign().mean()
+            rows = len(real) * self.trainer.world_size
+            adapt(self.augment_probability, self.over_processes(lean), hp.ada_target, rows / (hp.ada_speed * 1000))
         if self.logging_step:
             if self.loss.paired:  # only which of two is higher means anything
                 self.log("accuracy/pairs", (logits_real > logits_fake).float().mean())
@@ -290,13 +294,6 @@ class DCGAN(GAN):
             loss = self.loss.generator(self.judge(fake, y), beside)
             self.update(optimizer, loss, turn)
         return loss
-
-    def _adapt(self, logits_real: Tensor) -> None:
-        """Move the probability towards the target of E[sign(D(real))] (Karras et al. 2020, section 3.1, r_t)."""
-        lean = cast(Tensor, self.all_gather(logits_real.sign().mean())).mean()
-        pictures = len(logits_real) * self.trainer.world_size
-        change = (lean - self.hp.ada_target).sign() * (pictures / (self.hp.ada_speed * 1000))
-        self.augment_probability.add_(change).clamp_(0, 1)
 
     # ---- sampling ----
 
@@ -320,12 +317,7 @@ class DCGAN(GAN):
             ``x`` (B, C, H, W) float32 in [-1, 1] and ``y`` (B,).
         """
         if truncation is not None:
-            if not truncation > 0:
-                raise InputError(f"truncation must be above 0, not {truncation}")
-            # By quantiles instead of redrawing, so that it stays a function of the latent.
-            tail = torch.special.ndtr(torch.tensor(-truncation, dtype=torch.float64))
-            quantile = tail + (1 - 2 * tail) * torch.special.ndtr(latent.double().cpu())
-            latent = torch.special.ndtri(quantile).to(latent)
+            latent = truncated(latent, truncation)
         labels = labels.to(self.device)
         network = self.ema.network.eval()  # Lightning puts every submodule into training mode
         return {"x": network(latent.to(self.device), self.classes(labels)).float(), "y": labels}

@@ -100,7 +100,7 @@ class SeqGAN(SeqGANTraining):
             in ganaug/gans/seqgan/protocols.py.
     """
 
-    schema_kind = "text"
+    schema_kinds = ("text",)
     networks: ClassVar = {"generator": 5, "discriminator": 3}
 
     def __init__(

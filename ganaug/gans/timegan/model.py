@@ -13,9 +13,9 @@ from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
+from ganaug.gans.lengths import LengthsAndStatic
 from ganaug.gans.own import spelled
 from ganaug.gans.randomness import draw_rows
-from ganaug.gans.timegan.lengths import LengthsAndStatic
 from ganaug.gans.timegan.presets import PRESETS
 from ganaug.gans.timegan.protocols import MakesNetwork, own_network
 from ganaug.gans.timegan.recurrent import Cell, Recurrent
@@ -90,7 +90,7 @@ class TimeGAN(TimeGANTraining):
         discriminator: likewise; with a ``matching_weight`` see also ``Judge`` there.
     """
 
-    schema_kind = "series"
+    schema_kinds = ("series",)
     of_data = ("frames",)
     networks: ClassVar = dict.fromkeys(("embedder", "recovery", "generator", "supervisor", "discriminator"), 4)
 

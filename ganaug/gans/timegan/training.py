@@ -15,7 +15,7 @@ from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.base import GAN
 from ganaug.gans.ema import EMA
-from ganaug.gans.timegan.lengths import LengthsAndStatic
+from ganaug.gans.lengths import LengthsAndStatic
 from ganaug.gans.timegan.losses import (
     autocorrelation_loss,
     change_loss,

@@ -16,7 +16,7 @@ from ganaug.classifiers.image import ImageClassifier
 from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted
 from ganaug.evaluation.contact_sheet import contact_sheet
 from ganaug.gans.dcgan.networks import Discriminator, Generator, innermost, stage_channels
-from ganaug.gans.diffaug import augment, parse_policy
+from ganaug.gans.diffaug.images import augment, parse_policy
 from tests.data_contract import DataModuleContract
 from tests.datamodules.images.test_images import everything, loaded, pixels, refused, save
 from tests.gan_contract import GANContract, trainer

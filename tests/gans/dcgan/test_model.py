@@ -9,7 +9,7 @@ from datamodules.schema import Schema
 from ganaug import DCGAN
 from ganaug.gans.dcgan.model import PRESETS
 from ganaug.gans.dcgan.networks import Discriminator, Generator, stage_channels
-from ganaug.gans.diffaug import POLICIES
+from ganaug.gans.diffaug.images import POLICIES
 from ganaug.gans.randomness import draw_rows
 from tests.gan_contract import GANContract, trainer
 

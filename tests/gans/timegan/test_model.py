@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from datamodules import GANDataModule, InputError
 from datamodules.series.base import SeriesModule, SeriesRows
+from ganaug.gans.lengths import LengthsAndStatic
 from ganaug.gans.loading import load
-from ganaug.gans.timegan.lengths import LengthsAndStatic
 from ganaug.gans.timegan.losses import (
     _autocovariances,
     _sliced,

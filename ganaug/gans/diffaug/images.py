@@ -74,6 +74,8 @@ def augment(x: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.
         policy: as :func:`parse_policy` gives it.
         probability: a number, or a scalar tensor on x's device (adaptive augmentation), in [0, 1].
     """
+    if isinstance(probability, float | int) and probability <= 0:
+        return x
     for name in policy:
         changed = POLICIES[name](x)
         if not (isinstance(probability, float | int) and probability >= 1):

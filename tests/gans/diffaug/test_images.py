@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from datamodules import InputError
-from ganaug.gans.diffaug import POLICIES, augment, color, cutout, parse_policy, translation
+from ganaug.gans.diffaug.images import POLICIES, augment, color, cutout, parse_policy, translation
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,53 @@
+"""Pictures as R3GAN sees them: as they are."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from datamodules.images.schema import ImageSchema
+from datamodules.schema import Batch
+from ganaug.gans.diffaug.images import augment, parse_policy
+from ganaug.gans.r3gan.view import View, one_hot
+
+
+class ImageView(View):
+    """See :class:`~ganaug.gans.r3gan.view.View`.
+
+    Args:
+        schema: of the pictures.
+        classes: that the networks are told; 1 for none.
+        policy: of DiffAugment, see :mod:`ganaug.gans.diffaug.images`.
+    """
+
+    inputs = 0
+
+    def __init__(self, schema: ImageSchema, classes: int, policy: str) -> None:
+        super().__init__()
+        self.places = schema.size
+        self.channels = self.seen_channels = schema.channels
+        self.classes, self.width = classes, classes if classes > 1 else 0
+        self.policy = parse_policy(policy)
+
+    def condition(self, batch: Batch) -> Tensor | None:
+        """The class, one of many."""
+        return next(iter(one_hot(batch["y"], self.classes)), None)
+
+    def rows(self, batch: Batch) -> Tensor:
+        """``x``."""
+        return batch["x"]
+
+    def made(self, raw: Tensor, batch: Batch) -> Tensor:
+        """As it is: there is no tanh in the paper's networks."""
+        return raw
+
+    def seen(self, rows: Tensor, batch: Batch, probability: float | Tensor) -> Tensor:
+        """Augmented."""
+        return augment(rows, self.policy, probability)
+
+    def augmented(self, batch: Batch) -> Batch | None:
+        """See :class:`~ganaug.gans.r3gan.view.View`."""
+        return {**batch, "x": augment(batch["x"], self.policy)} if self.policy else None
+
+    def batch(self, rows: Tensor, frame: Batch) -> Batch:
+        """Cut to [-1, 1]."""
+        return {"x": rows.clamp(-1, 1), "y": frame["y"]}

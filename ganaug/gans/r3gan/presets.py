@@ -1,0 +1,82 @@
+"""R3GAN's presets: the published ones, and one for few data and few minutes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Preset = Literal["scarce", "paper_cifar10", "paper_ffhq64"]
+Schedule = float | tuple[float, float]
+SCHEDULES = ("gamma", "lr", "beta2", "augment_probability")
+
+# Huang et al. 2024, appendix and public code: for batches of 512 and 256 pictures. Both end their burn-in at 20 million
+# pictures; of pairs of numbers, the first is that at the start and the second that from there on.
+PAPER: dict[str, Any] = {
+    "latent_dim": 64,
+    "noise": 0,
+    "blocks": 2,
+    "expansion": 2,
+    "group_width": 16,
+    "penalty_every": 1,
+    "beta2": (0.9, 0.99),
+    "lr": (2e-4, 5e-5),
+}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper_cifar10": {
+        "image": PAPER
+        | {
+            "widths": [768],
+            "gamma": (0.05, 0.005),
+            "ema_decay": 0.5 ** (512 / 5_000_000),
+            "burn_in": 20_000_000 // 512,
+            "augment": "color,translation,cutout",
+            "augment_probability": (0.0, 0.55),
+        }
+    },
+    "paper_ffhq64": {
+        "image": PAPER
+        | {
+            "widths": [768, 768, 768, 768, 384],
+            "gamma": (2.0, 0.2),
+            "ema_decay": 0.5 ** (256 / 500_000),
+            "burn_in": 20_000_000 // 256,
+            "augment": "color,translation,cutout",
+            "augment_probability": (0.0, 0.3),
+        }
+    },
+    "scarce": {
+        "image": {
+            "latent_dim": 64,
+            "noise": 0,
+            "widths": [96, 96, 64, 32],
+            "blocks": 1,
+            "expansion": 1,
+            "group_width": 0,
+            "penalty_every": 4,
+            "gamma": (0.05, 0.05),
+            "beta2": (0.99, 0.99),
+            "lr": (5e-4, 5e-5),
+            "ema_decay": 0.998,
+            "burn_in": 4000,
+            "augment": "color,translation,cutout",
+            "augment_probability": (0.5, 0.5),
+        },
+        "series": {
+            "latent_dim": 64,
+            "noise": 8,
+            "widths": [64],
+            "blocks": 2,
+            "expansion": 1,
+            "group_width": 0,
+            "penalty_every": 1,
+            "gamma": (0.1, 0.1),
+            "beta2": (0.99, 0.99),
+            "lr": (5e-4, 2.5e-5),
+            "ema_decay": 0.998,
+            "burn_in": 2000,
+            "augment": "",
+            "augment_probability": (0.0, 0.0),
+            "static": "condition",
+            "changes": 0.3,
+        },
+    },
+}

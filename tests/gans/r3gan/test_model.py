@@ -1,0 +1,61 @@
+import torch
+
+from datamodules import GANDataModule
+from ganaug import R3GAN
+from tests.gan_contract import GANContract
+from tests.gans.dcgan.test_model import Squares
+from tests.gans.timegan.test_model import Waves
+
+torch.set_num_threads(1)
+SMALL = {"latent_dim": 8, "widths": [8], "blocks": 1, "burn_in": 6}
+
+
+def make(data: GANDataModule, **options) -> R3GAN:
+    return R3GAN(data.schema, **SMALL | options)
+
+
+class TestPictures(GANContract):
+    """Augmented with a rising probability, penalties on every third batch."""
+
+    def make(self, data: GANDataModule, **options) -> R3GAN:
+        return make(data, **{"penalty_every": 3, "augment_probability": (0.0, 0.5)} | options)
+
+    def data(self, **options) -> Squares:
+        return Squares(**options)
+
+
+class TestAdaptive(TestPictures):
+    """Adaptive augmentation, groups, and noise at every place."""
+
+    def make(self, data: GANDataModule, **options) -> R3GAN:
+        return make(
+            data,
+            **{"augment_probability": "ada", "ada_speed": 0.1, "expansion": 2, "group_width": 4, "noise": 1} | options,
+        )
+
+
+class TestSeries(GANContract):
+    """Series of different lengths with static attributes as conditions."""
+
+    def make(self, data: GANDataModule, **options) -> R3GAN:
+        return make(data, **{"augment": "shift,scale,offset,cutout", "augment_probability": 0.5} | options)
+
+    def data(self, **options) -> Waves:
+        return Waves(**options)
+
+
+class TestGenerated(TestSeries):
+    """Attributes generated along."""
+
+    def make(self, data: GANDataModule, **options) -> R3GAN:
+        return make(data, **{"static": "generate"} | options)
+
+
+class TestWholeSeries(TestSeries):
+    """Series of one length, without attributes."""
+
+    def make(self, data: GANDataModule, **options) -> R3GAN:
+        return make(data, **options)
+
+    def data(self, **options) -> Waves:
+        return Waves(**options, fixed=True, static=False)
