@@ -179,12 +179,11 @@ class R3GAN(R3GANTraining):
         in_range("length", length, 1, most)
 
     def _places(self, latent: Tensor, length: int | None) -> Places:
-        """Of the rows that latents (B, latent_dim + noise) are for."""
+        """Of the rows that latents (B, latent_dim + noise) are for: of series the steps that so much noise is for."""
         places, numbers = self.view.places, latent.shape[1] - self.hp.latent_dim
-        if numbers == self.noise_numbers(places):
+        if self.schema.kind != "series" or numbers == self.noise_numbers(places):
             return places if self.hp.noise or length is None else (1, max(length, places[1]))
-        steps = bisect_left(range(LARGEST), numbers, key=lambda steps: self.noise_numbers((1, steps)))
-        return 1, steps
+        return 1, bisect_left(range(LARGEST), numbers, key=lambda steps: self.noise_numbers((1, steps)))
 
     def caution(self, options: Mapping[str, Any]) -> str:
         """Of series that are longer than those of the data."""

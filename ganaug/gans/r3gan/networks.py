@@ -34,22 +34,34 @@ def pyramid(places: Places, count: int | None = None) -> list[Places]:
 
 
 def normal(layer: Layer, gain: float = 1.0) -> Layer:
-    """The layer with its weights N(0, gain² / fan in)."""
+    """The layer with its weights N(0, gain² / fan in), its biases 0."""
     weight: Tensor = layer.weight
     nn.init.normal_(weight, 0.0, gain / math.sqrt(weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
 class Pointwise(nn.Linear):
-    """A 1×1 convolution, as a matrix product: two thirds of its time on a CPU, second derivatives included."""
+    """A 1×1 convolution, as a matrix product: two thirds of its time on a CPU, second derivatives included.
 
-    def __init__(self, before: int, after: int, gain: float = 1.0) -> None:
-        super().__init__(before, after, bias=False)
+    Args:
+        before, after: channels.
+        gain: of its initial weights.
+        active: whether it has a bias and a leaky ReLU follows.
+    """
+
+    def __init__(self, before: int, after: int, gain: float = 1.0, active: bool = False) -> None:
+        super().__init__(before, after, bias=active)
+        self.active = active
         normal(self, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, before, H, W) to (B, after, H, W)."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = super().forward(x.permute(0, 2, 3, 1))
+        if self.active:  # in place: on a CPU half of the time goes into such passes over memory
+            x = F.leaky_relu_(x, SLOPE)
+        return x.permute(0, 3, 1, 2)
 
 
 def upsampled(x: Tensor, places: Places) -> Tensor:
@@ -61,18 +73,6 @@ def downsampled(x: Tensor) -> Tensor:
     """Means of two by two places, or of two where there is one row; a last odd one stays as it is."""
     height, width = x.shape[2:]
     return F.avg_pool2d(x, (min(2, height), min(2, width)), ceil_mode=True, count_include_pad=False)
-
-
-class Bias(nn.Module):
-    """A bias for each channel, then the leaky ReLU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, …) to the same."""
-        return F.leaky_relu(x + self.bias.view(-1, 1, 1), SLOPE)
 
 
 class Block(nn.Module):
@@ -92,10 +92,9 @@ class Block(nn.Module):
         groups = inner // group_width if group_width else 1
         kernel = (min(3, places[0]), min(3, places[1]))
         self.layers = nn.Sequential(
-            Pointwise(channels, inner, gain),
-            Bias(inner),
-            normal(nn.Conv2d(inner, inner, kernel, padding="same", groups=groups, bias=False), gain),
-            Bias(inner),
+            Pointwise(channels, inner, gain, active=True),
+            normal(nn.Conv2d(inner, inner, kernel, padding="same", groups=groups), gain),
+            nn.LeakyReLU(SLOPE, inplace=True),
             Pointwise(inner, channels, 0.0),
         )
 
@@ -143,22 +142,29 @@ class Generator(nn.Module):
         self.embedding = normal(nn.Linear(condition, latent_dim, bias=False)) if condition else None
         self.project = normal(nn.Linear(latent_dim * (2 if condition else 1), width[0], bias=False))
         self.transitions = nn.ModuleList(transition(*pair) for pair in pairwise(width))
-        self.inputs = nn.ModuleList(Pointwise(inputs, c) for c in width) if inputs else None
+        self.inputs = nn.ModuleList(Pointwise(inputs, c, 0.0) for c in width) if inputs else None
         self.stages = nn.ModuleList(stage(places, c, blocks, len(width), expansion, group_width) for c in width)
         self.out = Pointwise(width[-1], channels)
 
-    def forward(self, z: Tensor, condition: Tensor | None = None, inputs: Sequence[Tensor] = ()) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        condition: Tensor | None = None,
+        inputs: Sequence[Tensor] = (),
+        places: Sequence[Places] = (),
+    ) -> Tensor:
         """To (B, channels, …).
 
         Args:
             z: (B, latent_dim) standard normal.
             condition: (B, condition).
-            inputs: (B, inputs, …) for each resolution, from the innermost on. Where there are any, they say how many
-                places each has: more than those that the network was made for continue its basis by reflection.
+            inputs: (B, inputs, H, W) for each resolution, from the innermost on.
+            places: of each resolution; by default those that the network was made for. More than these continue its
+                basis by reflection.
         """
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(condition)], dim=1)
-        places = [(each.shape[2], each.shape[3]) for each in inputs] or self.pyramid
+        places = places or self.pyramid
         scale = self.project(z)
         x = reflected(self.basis, places[0]) * scale[:, :, None, None]
         x = x.contiguous(memory_format=torch.channels_last)

@@ -80,14 +80,16 @@ class R3GANTraining(GAN):
 
     # ---- the generator's input ----
 
-    def noise_places(self, places: Places) -> list[Places]:
-        """Where noise comes in, from the innermost resolution on; nowhere without noise and masks."""
-        levels = len(self.generator.pyramid)
-        return pyramid(places, levels) if self.hp.noise or self.view.inputs else []
+    def levels(self, places: Places) -> list[Places]:
+        """Places at each of the generator's resolutions, for rows of so many."""
+        return pyramid(places, len(self.generator.pyramid))
 
-    def _inputs(self, noise: Tensor, given: Tensor | None, places: Places) -> list[Tensor]:
+    def noise_numbers(self, places: Places) -> int:
+        """How many numbers of noise a row of so many places takes, beside z."""
+        return sum(self.hp.noise * math.prod(level) for level in self.levels(places))
+
+    def _inputs(self, noise: Tensor, given: Tensor | None, levels: list[Places]) -> list[Tensor]:
         """For each resolution its share of noise (B, N) and, averaged, what is given at every place."""
-        levels = self.noise_places(places)
         shares = torch.split(noise, [self.hp.noise * math.prod(level) for level in levels], dim=1)
         inputs = [share.view(len(noise), self.hp.noise, *level) for share, level in zip(shares, levels, strict=True)]
         if given is not None:
@@ -96,15 +98,12 @@ class R3GANTraining(GAN):
                 given = downsampled(given)
         return inputs
 
-    def noise_numbers(self, places: Places) -> int:
-        """How many numbers of noise a row of so many places takes, beside z."""
-        return sum(self.hp.noise * math.prod(level) for level in self.noise_places(places))
-
     def generate(self, network: Generator, latent: Tensor, batch: Batch, places: Places) -> Tensor:
         """Rows (B, C, …) for latents (B, latent_dim + noise) and all else that is known of ``batch``."""
         z, noise = latent[:, : self.hp.latent_dim], latent[:, self.hp.latent_dim :]
-        inputs = self._inputs(noise, self.view.given(batch, places), places)
-        return self.view.made(network(z, self.view.condition(batch), inputs).float(), batch)
+        levels = self.levels(places)
+        inputs = self._inputs(noise, self.view.given(batch, places), levels)
+        return self.view.made(network(z, self.view.condition(batch), inputs, levels).float(), batch)
 
     # ---- training ----
 

@@ -9,6 +9,7 @@ from datamodules.schema import Schema
 from ganaug import DCGAN
 from ganaug.gans.dcgan.model import PRESETS
 from ganaug.gans.dcgan.networks import Discriminator, Generator, stage_channels
+from ganaug.gans.diffaug.adaptive import adapt
 from ganaug.gans.diffaug.images import POLICIES
 from ganaug.gans.randomness import draw_rows
 from tests.gan_contract import GANContract, trainer
@@ -303,16 +304,21 @@ def test_accumulated_gradients_are_the_mean() -> None:
 
 
 def test_ada_moves_towards_its_target() -> None:
-    model = make(augment_probability="ada", ada_target=0.6, ada_speed=0.01)
-    model.all_gather = lambda x: x
-    model._trainer = type("T", (), {"world_size": 1})()
-    model._adapt(torch.ones(4))
-    assert model.augment_probability.item() == pytest.approx(0.4)
-    model._adapt(-torch.ones(2))
-    assert model.augment_probability.item() == pytest.approx(0.2)
+    probability, leans = torch.zeros(()), (1.0, 0.5)
+    for lean, moved in zip(leans, (0.4, 0.2), strict=True):
+        adapt(probability, torch.tensor(lean), target=0.6, change=moved)
+    assert probability.item() == pytest.approx(0.2)
     for _ in range(3):
-        model._adapt(-torch.ones(4))
-    assert model.augment_probability.item() == 0.0
+        adapt(probability, torch.tensor(-1.0), target=0.6, change=0.4)
+    assert probability.item() == 0.0
+
+
+@pytest.mark.parametrize("loss", ["hinge", "relativistic"])
+@pytest.mark.parametrize(("target", "moved"), [(-1.5, 0.8), (1.5, 0.0)])
+def test_ada_moves_by_the_pictures_seen(loss: str, target: float, moved: float) -> None:
+    model = make(loss=loss, augment_probability="ada", ada_target=target, ada_speed=0.02)
+    trainer(2).fit(model, Squares())  # two batches of 8 of 20 pictures
+    assert model.augment_probability.item() == pytest.approx(moved)
 
 
 def test_averaged_generator_gives_the_samples() -> None:

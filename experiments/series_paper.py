@@ -1,6 +1,7 @@
-"""TimeGAN's own benchmark (Yoon et al. 2019, section 5): Sines, Stocks and Energy, windows of 24 steps.
+"""The benchmark of TimeGAN (Yoon et al. 2019, section 5) and of most since: Sines, Stocks, Energy, windows of 24 steps.
 
-    python experiments/timegan_paper.py --stocks stock_data.csv --energy energy_data.csv --out paper.json
+    python experiments/series_paper.py --stocks stock_data.csv --energy energy_data.csv --out paper.json
+    python experiments/series_paper.py --model TimeGAN --steps 3800 --options '{"decay_steps": 2500}'
 
 As the official code has it, the generator sees every window, and as many samples are compared with all of them. Beside
 each score stands its floor: one random half of the real windows scored against the other.
@@ -23,7 +24,7 @@ from lightning.pytorch import Trainer
 
 from datamodules import InputError, SeriesFile, Sines
 from datamodules.series.base import SeriesModule
-from ganaug import TimeGAN
+from ganaug import GAN
 from ganaug.metrics.judges import discriminative_score, predictive_score
 from ganaug.metrics.series import autocorrelation_distance, correlation_distance, marginal_distance
 
@@ -52,7 +53,7 @@ def scores(real: Part, synthetic: Part, repeats: int, seed: int, unit: float) ->
     }
 
 
-def samples(model: TimeGAN, count: int) -> torch.Tensor:
+def samples(model: GAN, count: int) -> torch.Tensor:
     """So many series, (count, T, F)."""
     model.eval()
     parts = torch.arange(count).split(1024)
@@ -63,37 +64,39 @@ def paper(
     stocks: Path | None = None,
     energy: Path | None = None,
     sines: bool = True,
-    presets: list[str] = ["scarce", "paper"],  # noqa: B006
-    seeds: list[int] = [0, 1, 2],  # noqa: B006
+    model: str = "R3GAN",
     options: dict[str, Any] = {},  # noqa: B006
-    autoencoder_steps: int = 1000,
-    supervisor_steps: int = 300,
-    joint_steps: int = 2500,
+    steps: int = 3000,
+    batch_size: int = 128,
+    seeds: list[int] = [0, 1, 2],  # noqa: B006
     repeats: int = 5,
+    most: int | None = None,
     threads: int = 2,
-    out: Path = Path("timegan_paper.json"),
+    out: Path = Path("series_paper.json"),
 ) -> None:
-    """Train on each data set with each preset and seed, for as many batches of 128, and score the samples.
+    """Train on each data set with each seed, for so many batches, and score the samples.
 
     Args:
         stocks: the official stock_data.csv; left out where not given.
         energy: the official energy_data.csv; left out where not given.
         sines: whether to run Sines, which need no file.
-        presets: of TimeGAN.
+        model: R3GAN or TimeGAN.
+        options: of the model, over its defaults, such as {"skip": true}.
+        steps: batches in all.
+        batch_size: series in each.
         seeds: of networks, training and judges; Sines are drawn by them too.
-        options: of TimeGAN, over those of every preset, such as {"skip": true}.
-        autoencoder_steps: batches of the first phase (official: 50,000).
-        supervisor_steps: batches of the second (official: 50,000).
-        joint_steps: batches of the third (official: 150,000, three in each of its steps).
         repeats: judges for each score (official: 10).
+        most: windows of each side that judges see; by default all.
         threads: of torch on a CPU.
-        out: JSON file; what is in it already, of the same options and steps, is not done again.
+        out: JSON file; what is in it already, of the same model, options and steps, is not done again.
 
     Raises:
-        InputError: TimeGAN has no such option, or this script has an argument for it; a file cannot be used.
+        InputError: there is no such model, or it has no such option; a file cannot be used.
     """
-    own_arguments = {"schema", "preset", "seed", "autoencoder_steps", "supervisor_steps"}
-    allowed = [name for name in inspect.signature(TimeGAN).parameters if name not in own_arguments]
+    models = {name: kind for name, kind in GAN.models.items() if "series" in kind.schema_kinds}
+    if model not in models:
+        raise InputError(f"model: {model} is none of {', '.join(models)}")
+    allowed = [name for name in inspect.signature(models[model]).parameters if name not in ("schema", "seed")]
     if unknown := [name for name in options if name not in allowed]:
         raise InputError(f"options: {', '.join(unknown)}: must be of {', '.join(allowed)}")
     torch.set_num_threads(threads)
@@ -108,27 +111,30 @@ def paper(
     files = {"stocks": stocks, "energy": energy}
     for name in [*(["sines"] if sines else []), *(name for name, path in files.items() if path is not None)]:
         for seed in seeds:
-            whole: dict[str, Any] = {"seed": seed, "batch_size": 128, "val_fraction": 0.0, "test_fraction": 0.0}
+            whole: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "val_fraction": 0.0, "test_fraction": 0.0}
             data: SeriesModule
             data = Sines(**whole) if name == "sines" else SeriesFile(files[name], window=24, **whole)
             data.setup()
-            real = data.train.fields["x"], data.train.fields["length"]
-            halves = torch.randperm(len(real[0]), generator=torch.Generator().manual_seed(seed)).chunk(2)
-            for preset in ("floor", *presets):
-                row: dict[str, Any] = {"data": name, "preset": preset, "seed": seed}
-                if preset != "floor":
-                    row |= {"options": options, "steps": [autoencoder_steps, supervisor_steps, joint_steps]}
+            every = data.train.fields["x"], data.train.fields["length"]
+            shuffled = torch.randperm(len(every[0]), generator=torch.Generator().manual_seed(seed))
+            real = every[0][shuffled[:most]], every[1][shuffled[:most]]
+            unit = data.schema.scale[-1] if name == "sines" else 1.0
+            row: dict[str, Any]
+            for row in (
+                {"data": name, "model": "floor", "seed": seed, "most": most},
+                {"data": name, "model": model, "seed": seed, "most": most}
+                | {"options": options, "steps": steps, "batch_size": batch_size},
+            ):
                 if any(row.items() <= done.items() for done in rows):
                     continue
                 begun = time.monotonic()
-                a, b = ((real[0][half], real[1][half]) for half in halves)
-                if preset != "floor":
-                    steps = {"autoencoder_steps": autoencoder_steps, "supervisor_steps": supervisor_steps}
-                    decay = {"decay_steps": joint_steps} if preset == "scarce" else {}
-                    chosen: dict[str, Any] = {"preset": preset, "seed": seed} | steps | decay | options
-                    model = TimeGAN(data.schema, **chosen)
+                if row["model"] == "floor":
+                    half = len(real[0]) // 2
+                    a, b = (real[0][:half], real[1][:half]), (real[0][half:], real[1][half:])
+                else:
+                    gan = models[model](data.schema, seed=seed, **options)
                     trainer = Trainer(
-                        max_steps=autoencoder_steps + supervisor_steps + joint_steps,
+                        max_steps=steps,
                         max_epochs=-1,
                         limit_val_batches=0,
                         devices=1,
@@ -137,9 +143,8 @@ def paper(
                         enable_progress_bar=False,
                         enable_model_summary=False,
                     )
-                    trainer.fit(model, data)
-                    a, b = real, (samples(model, len(real[0])), real[1])
-                unit = data.schema.scale[-1] if name == "sines" else 1.0
+                    trainer.fit(gan, data)
+                    a, b = real, (samples(gan, len(real[0])), real[1])
                 row["seconds"] = round(time.monotonic() - begun)
                 rows.append(row | scores(a, b, repeats, seed, unit))
                 out.write_text(json.dumps(rows, indent=1) + "\n")
@@ -150,4 +155,4 @@ if __name__ == "__main__":
     try:
         auto_cli(paper, as_positional=False)
     except InputError as error:
-        sys.exit(f"timegan_paper: {error}")
+        sys.exit(f"series_paper: {error}")
