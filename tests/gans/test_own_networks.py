@@ -1,7 +1,6 @@
 """Networks of one's own: models do with them what all must; checkpoints name them; what does not fit gets one line."""
 
 import pickle
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ from torch import nn
 
 from datamodules import Digits, GANDataModule, ImageSchema, InputError
 from ganaug import DCGAN, GAN, SeqGAN, SyntheticDataset, TimeGAN, load
-from ganaug.cli import main
 from ganaug.commands.export import export
 from ganaug.gans.finetune import begin_from
 from tests.gan_contract import Stop, equal, trainer
 from tests.gans import own_networks as own
 from tests.gans.dcgan import test_model as dcgan
 from tests.gans.seqgan import test_model as seqgan
-from tests.gans.test_checkpoint import QUIET
 from tests.gans.test_finetune import Some
 from tests.gans.timegan import test_model as timegan
 
@@ -271,104 +268,3 @@ def test_decoders_by_name_are_what_they_were() -> None:
 def test_batch_norm_in_d_sees_real_and_synthetic_pictures_apart() -> None:
     assert DCGAN(Digits().schema, discriminator=partial(own.Viewer, norm=True)).apart
     assert not DCGAN(Digits().schema, preset="paper", discriminator=own.Viewer).apart
-
-
-# ---- the command line
-
-FIT = ["fit", "--data=Digits", "--data.per_class=4", "--data.batch_size=4", "--last.every_n_steps=0", *QUIET]
-OUTSIDE = """
-from tests.gans.own_networks import Painter
-
-class Sketcher(Painter):
-    pass
-"""
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [*sys.path])
-    monkeypatch.setattr("ganaug.runtime.outside.IMPORTED", [])
-    (tmp_path / "sketches.py").write_text(OUTSIDE)
-    yield
-    sys.modules.pop("sketches", None)
-
-
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    assert end.value.code == 2
-    return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
-
-
-def test_a_module_that_was_not_imported_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    line = said(capsys, *FIT, "--model=DCGAN", "--model.generator=nowhere.Net")
-    assert line.endswith("--model.generator: No module named 'nowhere': name it by --import")
-
-
-def test_the_command_line_and_yaml(elsewhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = ["--model.generator=sketches.Sketcher", "--model.generator.width=4"]
-    options = ["--import=sketches", "--model=DCGAN", "--model.latent_dim=4", f"--trainer.default_root_dir={tmp_path}/a"]
-    main([*FIT, *options, *network, "--trainer.max_steps=2"])
-    ckpt = tmp_path / "a" / "checkpoints" / "last.ckpt"
-
-    Path("model.yaml").write_text(
-        "model:\n  class_path: DCGAN\n  init_args:\n    latent_dim: 4\n    generator:\n"
-        "      class_path: sketches.Sketcher\n      init_args:\n        width: 4\n"
-    )
-    on = [
-        f"--trainer.default_root_dir={tmp_path}/b",
-        "--trainer.max_steps=3",
-        "--import=sketches",
-        f"--ckpt_path={ckpt}",
-    ]
-    main([*FIT, *on, "--config=model.yaml"])
-    other = said(capsys, *FIT, *on, "--config=model.yaml", "--model.generator.width=5")
-    assert "'width': 4, 'gain': 1.0}} there" in other
-    assert "Option 'wide' is not accepted" in said(capsys, *FIT, *options, *network, "--model.generator.wide=5")
-    assert "has no attribute 'Scribbler'" in said(capsys, *FIT, *options, "--model.generator=sketches.Scribbler")
-    half = said(capsys, *FIT, *options, f"--model.generator={HERE}.Half")
-    assert "must give float32 (2, 1, 16, 16)" in half
-
-    generate = ["generate", f"--ckpt={ckpt}", "--out=out", "--n=3", "--accelerator=cpu", "--progress=false"]
-    del sys.modules["sketches"]
-    assert "sketches.Sketcher, which has not been imported" in said(capsys, *generate)
-    assert "sketches" not in sys.modules
-    main([*generate, "--import=sketches"])
-    assert (tmp_path / "out" / "manifest.json").is_file()
-
-
-def test_seqgan_takes_a_decoder_by_name_or_by_class(elsewhere: None, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["fit", "--model=SeqGAN", "--model.embedding=4", "--model.hidden=4", "--model.mle_steps=1",
-             "--model.discriminator_steps=1", "--model.rollouts=1", "--data=Grammar", "--data.sentences=200",
-             "--data.per_class=4", "--data.batch_size=4", "--last.every_n_steps=0", "--trainer.max_steps=3",
-             *QUIET]  # fmt: skip
-    main(
-        [
-            *small,
-            f"--model.generator={HERE}.Counting",
-            "--model.generator.depth=2",
-            f"--model.discriminator={HERE}.Reader",
-        ]
-    )
-    assert type(load("checkpoints/last.ckpt").generator) is own.Counting
-    main([*small, "--model.generator=transformer", "--trainer.default_root_dir=b"])
-    assert "--model.generator" in said(capsys, *small, "--model.generator=gru")
-
-
-def test_help_does_not_list_all_networks_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
-    for model, count in (("DCGAN", 2), ("TimeGAN", 5), ("SeqGAN", 2)):
-        with pytest.raises(SystemExit):
-            main(["fit", f"--model.help={model}"])
-        text = capsys.readouterr().out
-        assert text.count("Show the help for the given subclass of Module") == count
-        assert "torch.nn" not in text
-
-
-@pytest.mark.slow
-def test_a_study_in_processes(elsewhere: None, tmp_path: Path) -> None:
-    main(["augment", "--import=sketches", "--data=Digits", "--model=DCGAN", "--model.latent_dim=4",
-          "--model.generator=sketches.Sketcher", "--out=study", "--per_class=[4]", "--seeds=[0,1]", "--gan_steps=2",
-          "--ratios=[1.0]", "--arms=[real,gan]", "--classifier_steps=2", "--workers=2", "--accelerator=cpu",
-          "--progress=false"])  # fmt: skip
-    assert (tmp_path / "study" / "report.html").is_file()
