@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Collection
 
 import datamodules
 from datamodules import GANDataModule, InputError
+from datamodules.errors import names_like
 from datamodules.options import described, hints
 from ganaug import GAN
 
@@ -35,11 +35,8 @@ def with_known(message: str, known: Collection[str]) -> str:
         message: of the class's parser, which may say something else.
         known: options of the class.
     """
-    if not (unknown := re.fullmatch(UNKNOWN, message)):
-        return message
-    near = difflib.get_close_matches(unknown[1], known, 1)
-    guess = f"did you mean {near[0]}? " if near else ""
-    return f"{message}: {guess}known are {', '.join(known)}" if known else f"{message}: there are none"
+    unknown = re.fullmatch(UNKNOWN, message)
+    return f"{message}: {names_like(unknown[1], known)}" if unknown else message
 
 
 def refusal(message: str, cause: Exception | None) -> InputError:

@@ -1,5 +1,6 @@
 """Networks of one's own by the command line and in YAML: found, given options, and refused in a line."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def test_a_module_that_was_not_imported_is_named(capsys: pytest.CaptureFixture[s
     assert line.endswith("--model.generator: No module named 'nowhere': name it by --import")
 
 
-def test_the_command_line_and_yaml(elsewhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_and_yaml(
+    elsewhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     network = ["--model.generator=sketches.Sketcher", "--model.generator.width=4"]
     options = ["--import=sketches", "--model=DCGAN", "--model.latent_dim=4", f"--trainer.default_root_dir={tmp_path}/a"]
     main([*FIT, *options, *network, "--trainer.max_steps=2"])
@@ -69,7 +72,12 @@ def test_the_command_line_and_yaml(elsewhere: None, tmp_path: Path, capsys: pyte
     ]
     main([*FIT, *on, "--config=model.yaml"])
     other = said(capsys, *FIT, *on, "--config=model.yaml", "--model.generator.width=5")
-    assert "'width': 4, 'gain': 1.0}} there" in other
+    assert "does not fit this run: generator.width 4 there, 5 here: resume" in other
+    main([*FIT, *on, "--config=model.yaml", "--model.generator.gain=0.5", "--allow_changes=[generator.gain]"])
+    assert "changed on resume: generator.gain 1.0 -> 0.5" in caplog.text
+    assert "no option generator.gian; did you mean generator.gain?" in said(
+        capsys, *FIT, *on, "--config=model.yaml", "--allow_changes=[generator.gian]"
+    )
     assert "Option 'wide' is not accepted" in said(capsys, *FIT, *options, *network, "--model.generator.wide=5")
     assert "has no attribute 'Scribbler'" in said(capsys, *FIT, *options, "--model.generator=sketches.Scribbler")
     half = said(capsys, *FIT, *options, f"--model.generator={HERE}.Half")
@@ -80,7 +88,9 @@ def test_the_command_line_and_yaml(elsewhere: None, tmp_path: Path, capsys: pyte
     assert "sketches.Sketcher, which has not been imported" in said(capsys, *generate)
     assert "sketches" not in sys.modules
     main([*generate, "--import=sketches"])
-    assert (tmp_path / "out" / "manifest.json").is_file()
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    network = {"class_path": "sketches.Sketcher", "init_args": {"width": 4, "gain": 1.0}}
+    assert manifest["networks"] == {"generator": network}
 
 
 AUGMENT = ["augment", "--data=Digits", "--per_class=[4]", "--seeds=[0]", "--gan_steps=1", "--ratios=[1.0]",

@@ -60,7 +60,7 @@ def own_generator(make: MakesGenerator, schema: ImageSchema, latent_dim: int, nu
     Raises:
         InputError: it does not do what :class:`GeneratorNetwork` says.
     """
-    network = made("generator", make, schema, latent_dim, num_classes)
+    network = made("generator", make, GeneratorNetwork, schema, latent_dim, num_classes)
     with trial("generator", network):
         inputs = {"z": torch.randn(2, latent_dim), "y": torch.tensor([0, num_classes - 1])}
         x = answer("generator", network, inputs, (2, schema.channels, *schema.size))
@@ -75,8 +75,8 @@ def own_discriminator(make: MakesDiscriminator, schema: ImageSchema, num_classes
     Raises:
         InputError: it does not do what :class:`DiscriminatorNetwork` says.
     """
-    network = made("discriminator", make, schema, num_classes)
+    network = made("discriminator", make, DiscriminatorNetwork, schema, num_classes)
     with trial("discriminator", network):
         x = torch.rand(2, schema.channels, *schema.size) * 2 - 1
-        answer("discriminator", network, {"x": x, "y": torch.tensor([0, num_classes - 1])}, (2,))
+        answer("discriminator", network, {"x": x, "y": torch.tensor([0, num_classes - 1])}, (2,), mixes=True)
     return network

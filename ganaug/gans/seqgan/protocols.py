@@ -74,7 +74,7 @@ def own_decoder(make: MakesDecoder, words: int, length: int, classes: int, embed
     Raises:
         InputError: it does not do what :class:`DecoderNetwork` says.
     """
-    network: Any = made("generator", make, words, length, classes, embedding, hidden)
+    network: Any = made("generator", make, DecoderNetwork, words, length, classes, embedding, hidden)
     one = f"generator {path_of(type(network))}"
     for part in ("head", "begin", "advance", "keep"):
         if not callable(getattr(network, part, None)):
@@ -114,7 +114,7 @@ def own_critic(make: MakesCritic, words: int, length: int, classes: int, d_l2: f
     Raises:
         InputError: it does not do what :class:`CriticNetwork` says.
     """
-    network = made("discriminator", make, words, length, classes)
+    network = made("discriminator", make, CriticNetwork, words, length, classes)
     if d_l2 and not isinstance(getattr(network, "dense", None), nn.Linear):
         raise InputError(f"discriminator {path_of(type(network))} has no nn.Linear dense for d_l2: set that to 0")
     with trial("discriminator", network):

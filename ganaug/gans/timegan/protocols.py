@@ -77,7 +77,7 @@ def own_network(
     Raises:
         InputError: it does not do what :class:`SeriesNetwork` says.
     """
-    network = made(name, make, schema, inputs, outputs, condition)
+    network = made(name, make, SeriesNetwork, schema, inputs, outputs, condition)
     one, steps = f"{name} {path_of(type(network))}", schema.length
     if matched and not all(callable(getattr(network, method, None)) for method in ("features", "out")):
         raise InputError(f"{one} has no methods features and out, which matching_weight needs: set that to 0")
