@@ -22,8 +22,9 @@ class DecoderNetwork(Protocol):
     """G: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
     It reads whole rows, ``forward``, and one token at a time, ``begin`` and ``advance``, and must give the same either
-    way: likelihood and gradient come from the one, samples and rollouts from the other. To derive it from
-    :class:`~ganaug.networks.decoder.Decoder` leaves ``features``, ``begin``, ``advance`` and ``keep`` to write.
+    way: likelihood and gradient come from the one, samples and rollouts from the other. What it gives for a row must
+    not depend on the rows beside it. To derive it from :class:`~ganaug.networks.decoder.Decoder` leaves ``features``,
+    ``begin``, ``advance`` and ``keep`` to write.
     """
 
     head: nn.Linear
@@ -56,6 +57,7 @@ class DecoderNetwork(Protocol):
 class CriticNetwork(Protocol):
     """D: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
+    What it says of a row must not depend on the rows beside it.
     Without ``prefixes`` and ``continued`` (:class:`~ganaug.gans.seqgan.rollout.Critic`) it reads every rollout from its
     beginning, also on a CPU. With an option ``d_l2`` above 0 it needs its output layer as ``dense``.
     """

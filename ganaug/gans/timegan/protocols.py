@@ -21,8 +21,8 @@ class SeriesNetwork(Protocol):
 
     Where series end at different steps, what it gives for a step must depend on the steps up to it alone: what stands
     behind a series' end must not reach it. Where all are of one length, an embedder, a recovery and a discriminator may
-    look both ways; the supervisor's task is the next step, which it must not see. In eval mode what it gives is a
-    function of what it is given alone.
+    look both ways; the supervisor's task is the next step, which it must not see. In eval mode what it gives for a
+    series is a function of what it is given of that series alone.
 
     ====================  =======================================  =====================================================
     option                is given                                 must give
