@@ -195,9 +195,7 @@ def made(name: str, make: Any, asked: type, *given: Any) -> nn.Module:
     one = path_of(kind)
     names = ", ".join(list(inspect.signature(asked).parameters))
     if isinstance(make, partial) and make.args and kind is make.func:
-        raise InputError(
-            f"{name} {one}: name its options in the partial: the model gives {names}, and these come first"
-        )
+        raise InputError(f"{name} {one}: give functools.partial its options by name: the model itself gives {names}")
     try:
         signature = inspect.signature(kind)
         if not any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
@@ -210,7 +208,7 @@ def made(name: str, make: Any, asked: type, *given: Any) -> nn.Module:
         raise
     except (TypeError, ValueError) as error:
         where = f"{asked.__module__.replace('.', '/')}.py"
-        raise InputError(f"{name} {one} is to be made from {names}, in this order ({where}), and: {error}") from None
+        raise InputError(f"{name} {one} cannot be made from {names} in this order: {error}; see {where}") from None
     try:
         network = make(*given)
     except InputError:
