@@ -1,5 +1,6 @@
 """The one exception whose message is written for the person at the keyboard."""
 
+import difflib
 from collections.abc import Collection, Sequence
 
 
@@ -23,6 +24,13 @@ def named_once(what: str, names: Sequence[str], known: Collection[str]) -> tuple
     if len(set(names)) < len(names):
         raise InputError(f"{what}: give each once, not {', '.join(names)}")
     return tuple(names)
+
+
+def names_like(name: str, known: Collection[str]) -> str:
+    """Which names there are instead of one that there is not, and which of them may have been meant."""
+    near = difflib.get_close_matches(name, known, 1, 0.7)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{guess}known are {', '.join(known)}" if known else "there are none"
 
 
 def reason_of(error: BaseException) -> str:

@@ -6,14 +6,13 @@ import inspect
 import logging
 import re
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
-from jsonargparse import set_parsing_settings
+from jsonargparse import SUPPRESS, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, RichProgressBar
@@ -25,7 +24,6 @@ import datamodules
 import ganaug
 from datamodules import GANDataModule, InputError, Schema
 from datamodules.lightning_internals import kill_processes, leave_signals_alone
-from datamodules.options import described, hints
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.commands.augment import augment
@@ -37,6 +35,7 @@ from ganaug.evaluation.facts import as_table, facts
 from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
 from ganaug.loggers import set_aside
+from ganaug.refusals import KNOWN, deepest, one_line, refusal, with_known
 from ganaug.typed import read_as_typed, settled
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
@@ -53,15 +52,6 @@ VERBS: dict[str, Callable[..., Any]] = {
     "inspect": inspect_data,
 }
 
-KNOWN = {
-    "model": list(GAN.models),
-    "data": [
-        name
-        for name in datamodules.__all__
-        if issubclass(getattr(datamodules, name), GANDataModule) and name != "GANDataModule"
-    ],
-}
-
 
 class Parser(LightningArgumentParser):
     """Errors as one line."""
@@ -69,50 +59,22 @@ class Parser(LightningArgumentParser):
     def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
         """A logger's folder may be left out; networks, of which torch has hundreds, are not listed."""
         added = super().add_class_arguments(theclass, *args, **kwargs)
-        for action in self._actions:
-            if issubclass(theclass, Logger) and action.dest == "save_dir" and action.required:
+        for action in cast(list[Any], self._actions):
+            name = action.dest.removesuffix(".help").rpartition(".")[2]
+            if issubclass(theclass, Logger) and name == "save_dir" and action.required:
                 action.required, action.default = False, ROOT
-            elif issubclass(theclass, GAN) and action.dest.rpartition(".")[2] in theclass.networks:
-                action.extra_help = lambda: ""  # type: ignore[attr-defined]
+            elif issubclass(theclass, GAN) and name in theclass.networks:
+                action.extra_help = lambda: ""
+                if action.dest.endswith(".help"):  # what the model gives a network is no option of it
+                    action.sub_add_kwargs = {**action.sub_add_kwargs, "skip": {theclass.networks[name]}}
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """What is wrong, for :func:`main` to print; parsers inside a parser go on raising what that one expects."""
         if not self.exit_on_error:
-            super().error(message, ex)
-        keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
-        reason = str(deepest(ex) if ex else message)
-        if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
-            reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
-        reason = unknown[0] if (unknown := re.search(r"Option '\S+' is not accepted", message)) else reason
-        reason += ": name it by --import" if reason.startswith("No module named") else ""
-        if reason.startswith("Expected a") and keys and (words := _wanted(message)):
-            raise InputError(f"--{keys} {words}")
-        raise InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
-
-
-def _wanted(message: str) -> str | None:
-    """What an option of a class must be, by its hint: of several types jsonargparse's own reason names one."""
-    found = re.findall(r"class_path '([\w.]+)\.(\w+)'|Parser key \"(?:\w+\.)*(\w+)\"", message)
-    owners = [(place, name) for place, name, _ in found if name]
-    values = re.findall(r"Given value: (.*)", message) or re.findall(r"Got value: (.*)", message)
-    if not owners or not values:
-        return None
-    cls = getattr(sys.modules.get(owners[-1][0]), owners[-1][1], None)
-    hint = hints(cls).get(found[-1][2]) if isinstance(cls, type) else None
-    return None if hint is None else f"must be {described(hint)}, not {values[-1]}"
-
-
-def deepest(error: BaseException) -> BaseException:
-    """The error that all the others in a chain were raised for: jsonargparse wraps a clear reason in vague ones."""
-    while not isinstance(error, InputError) and (inner := error.__cause__ or error.__context__):
-        error = inner
-    return error
-
-
-def one_line(message: str) -> str:
-    """A message of many lines as one."""
-    return re.sub(r"typing\.|<class '([\w.]+)'>", r"\1", " ".join(message.split()))
+            known = [a.dest for a in self._actions if a.default != SUPPRESS and a.dest != "schema"]
+            super().error(with_known(message, known), ex)
+        raise refusal(message, ex)
 
 
 class ProgressBar(RichProgressBar):
@@ -342,7 +304,7 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     """Parse a function's arguments and call it."""
     function = VERBS[name]
     parser = Parser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
-    parser.add_function_arguments(function, fail_untyped=True)
+    parser.add_function_arguments(function, fail_untyped=False)  # as fit: somebody's network may have no hints
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before.")
     switches = {f"--{key}" for key, p in inspect.signature(function).parameters.items() if isinstance(p.default, bool)}
     pairs = zip(args, [*args[1:], "--"], strict=False)  # a switch may stand alone: jsonargparse wants --overwrite=true

@@ -26,7 +26,7 @@ LEVELS = (
     ("ganaug.commands",),
     ("ganaug.public",),
     ("ganaug",),
-    ("ganaug.typed",),
+    ("ganaug.typed", "ganaug.refusals"),
     ("ganaug.parsing",),
     ("ganaug.cli",),
 )

@@ -167,12 +167,14 @@ def generate(
     if trainer.is_global_zero:
         store.write(schema, _shards(parts), out, format)
         kind_of(schema).overview(schema, lambda count: _first(_shards(parts), count), out)
+        own = {name: model.hparams[name] for name in model.networks if isinstance(model.hparams.get(name), dict)}
         counts = np.bincount(y.numpy(), minlength=schema.num_classes)
         write_manifest(
             out,
             {
                 "ganaug": version("ganaug"),
                 "model": type(model).__name__,
+                **({"networks": own} if own else {}),
                 "checkpoint": str(ckpt),
                 "request": request,
                 "counts": {schema.class_name(c): int(k) for c, k in enumerate(counts) if k},

@@ -22,7 +22,7 @@ from datamodules.lightning_internals import align_loggers, attached, count_step,
 from datamodules.options import LARGEST, RANGES, Remembering, in_range, shown
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
-from ganaug.gans.own import written
+from ganaug.gans.own import flat, written
 from ganaug.gans.randomness import stream_seed
 from ganaug.gans.recipe import BEFORE, defaults_of
 from ganaug.gans.resume import check_gradients, check_progress, compare, optimizers_before, take_optimizers
@@ -93,6 +93,7 @@ class GAN(LightningModule, metaclass=Remembering):
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
         self._resumed: dict[str, Any] | None = None
+        self.not_in_use: Sequence[str] = ()  # options of networks that others are in the place of
         self.allow_changes: Sequence[str] = ()  # options in which a resumed run may differ from what was interrupted
         self._changed: dict[str, Any] = {}  # of those that do, what they were
 
@@ -378,7 +379,8 @@ class GAN(LightningModule, metaclass=Remembering):
             options = {name: value for name, value in self.arguments.items() if plain(value)} | options
         its = {**ours, "arguments": defaults_of(type(self)) | ours.get("arguments", {})}
         whole = {**checkpoint, "ganaug": its}
-        self._changed = compare(whole, options, self.schema.to_dict(), self.runtime_options, self.allow_changes)
+        options, free = flat(options), self.runtime_options.union(self.not_in_use)
+        self._changed = compare(whole, options, self.schema.to_dict(), free, self.allow_changes)
         try:
             match(checkpoint["state_dict"], self.state_dict())
         except Unfit as error:
@@ -393,5 +395,5 @@ class GAN(LightningModule, metaclass=Remembering):
             raise InputError(f"the checkpoint cannot be used: {error}") from None
         self._gradients = ours["gradients"]
         if self._changed:
-            changes = ", ".join(f"{name} {old} -> {options[name]}" for name, old in self._changed.items())
+            changes = ", ".join(f"{name} {old} -> {options.get(name)}" for name, old in self._changed.items())
             rank_zero_info(f"changed on resume: {changes}")

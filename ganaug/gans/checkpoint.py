@@ -123,7 +123,8 @@ def _check_parts(checkpoint: dict[str, Any]) -> None:
     for part in (checkpoint["hyper_parameters"], ours["schema"], ours.get("arguments", {})):
         if not isinstance(part, dict) or not plain(part):
             raise Unfit("its options or its schema are no plain values by name")
-    if not isinstance(ours.get("unsaved", []), list) or not all(isinstance(n, str) for n in ours.get("unsaved", [])):
+    unsaved, reasons = ours.get("unsaved", []), ours.get("reasons", {})
+    if not isinstance(unsaved, list) or not isinstance(reasons, dict) or not all(isinstance(n, str) for n in unsaved):
         raise Unfit("it does not say which of its options it could not hold")
     try:
         Version(checkpoint.get("pytorch-lightning_version", "0"))

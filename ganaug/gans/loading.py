@@ -22,12 +22,16 @@ def load(path: str | Path) -> GAN:
     name = checkpoint["ganaug"]["model"]
     if name not in GAN.models:
         known = ", ".join(GAN.models)
-        raise InputError(f"{path} holds a {name}; known are {known}: import the module that defines it (--import)")
+        how = "import the module that defines it first, on the command line by --import"
+        raise InputError(f"{path} holds a {name}; known are {known}: {how}")
     try:
         schema = Schema.from_dict(checkpoint["ganaug"]["schema"])
         if unsaved := checkpoint["ganaug"].get("unsaved"):
+            reasons = checkpoint["ganaug"].get("reasons", {})
+            whys = "; ".join(f"{one} ({reasons[one]})" if one in reasons else one for one in unsaved)
             raise InputError(
-                f"a {name} with {', '.join(unsaved)}, which no checkpoint can hold: make it, and resume it"
+                f"no checkpoint can say how its {whys} is made: a run of the model, made as before, can go on from it;"
+                " to be loaded it needs a class of a module, with options of text and numbers"
             )
         cls, arguments = GAN.models[name], checkpoint["ganaug"].get("arguments")
         arguments = None if arguments is None else found(arguments, cls.networks)

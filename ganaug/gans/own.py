@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from datamodules.errors import InputError, reason_of
+from datamodules.errors import InputError, names_like, reason_of
 from datamodules.options import shown
 from ganaug.gans.checkpoint import plain
 from ganaug.runtime.outside import behind, path_of
@@ -43,23 +43,40 @@ def spelled(make: Any, given: int) -> Any:
 
 
 def _defaults(made: Any, given: int) -> dict[str, Any]:
-    """Those of the options of a class or function, which stand behind the arguments that the model gives it."""
+    """Those of the options of a class or function."""
     try:
-        own = list(inspect.signature(made).parameters.values())[given:]
+        own = _options(inspect.signature(made), given)
     except (TypeError, ValueError):  # of something built in
         own = []
     return {each.name: each.default for each in own if each.default is not each.empty}
 
 
-def lost(make: Any, given: int) -> bool:
-    """Whether a checkpoint cannot name what makes a network: no class that can be found again, or no plain options."""
+def _options(signature: inspect.Signature, given: int) -> list[inspect.Parameter]:
+    """Those that stand behind the arguments that the model gives, or are given by name alone."""
+    every = signature.parameters.values()
+    in_order = [each for each in every if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return in_order[given:] + [each for each in every if each.kind is each.KEYWORD_ONLY]
+
+
+def lost(make: Any, given: int) -> str:
+    """Why a checkpoint cannot name what makes a network, so that it can be made again; empty where it can."""
     made, options = behind(make)
-    own = {name: each for name, each in options.items() if each is not _defaults(made, given).get(name)}
-    return _class(path_of(made)) is not made or not plain(own)
+    path = path_of(made)
+    if "<" in path:  # <locals>, <lambda>
+        return f"{path} is defined inside a function"
+    if not isinstance(made, type):
+        return f"{path} is a function and no class"
+    if _class(path) is not made:
+        return f"{path} is not what its module has by this name"
+    defaults = _defaults(made, given)
+    odd = [name for name, each in options.items() if each is not defaults.get(name) and not plain(each)]
+    return f"its {' and '.join(odd)} cannot be written as text and numbers" if odd else ""
 
 
 def written(arguments: Mapping[str, Any], networks: Mapping[str, int]) -> dict[str, Any]:
-    """What a checkpoint says of the arguments that a model was made from: ``arguments``, and the names of ``unsaved``.
+    """What a checkpoint says of the arguments that a model was made from.
+
+    They are in ``arguments``; those that it cannot hold are named in ``unsaved``, of networks with ``reasons``.
 
     Args:
         arguments: of the model, by name.
@@ -72,7 +89,9 @@ def written(arguments: Mapping[str, Any], networks: Mapping[str, int]) -> dict[s
         for name, value in arguments.items()
     }
     kept = {name: value for name, value in named.items() if plain(value)}
-    return {"arguments": kept, "unsaved": [name for name in named if name not in kept]}
+    unsaved = [name for name in named if name not in kept]
+    reasons = {name: lost(arguments[name], networks[name]) for name in unsaved if name in networks}
+    return {"arguments": kept, "unsaved": unsaved, "reasons": reasons}
 
 
 def found(arguments: Mapping[str, Any], networks: Mapping[str, int]) -> dict[str, Any]:
@@ -90,7 +109,7 @@ def _found(name: str, said: dict[str, Any]) -> Any:
         raise InputError(f"its {name} is {shown(said)}, which names no network")
     if (made := _class(path)) is None:
         module = path.rpartition(".")[0]
-        how = f"import the module that defines it (--import {module})"
+        how = f"import {module} first, on the command line by --import {module}"
         if module == "__main__":
             how = "it was defined in a script that was run: define it in a module, and import that"
         raise InputError(f"its {name} is a {path}, which has not been imported: {how}")
@@ -110,6 +129,18 @@ def _class(path: str) -> type[nn.Module] | None:
     return None
 
 
+def flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with a network's class by its name, and each of its own as ``generator.width``."""
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, dict) and value.keys() == {"class_path", "init_args"}:
+            found[name] = value["class_path"]
+            found |= {f"{name}.{option}": each for option, each in dict(value["init_args"] or {}).items()}
+        else:
+            found[name] = value
+    return found
+
+
 def covers(now: Any, before: Any) -> bool:
     """Whether a network that is named now is that of before: with all its options, and maybe such as it had not yet."""
     if not isinstance(now, dict) or not isinstance(before, dict):
@@ -124,12 +155,35 @@ def covers(now: Any, before: Any) -> bool:
 # ---- made, and tried ----
 
 
-def made(name: str, make: Any, *given: Any) -> nn.Module:
+def unused(model: str, options: Mapping[str, Any], of_networks: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Options of a model's own networks that others are in the place of.
+
+    Args:
+        model: its name.
+        options: as they were given, None where they were left out.
+        of_networks: those of networks, and of which of them.
+
+    Raises:
+        InputError: some of them are given.
+    """
+    names = [name for name, whose in of_networks.items() if all(callable(options[network]) for network in whose)]
+    if given := [name for name in names if options[name] is not None]:
+        whose = list(dict.fromkeys(network for name in given for network in of_networks[name]))
+        are, them = ("are options", "them") if given[1:] else ("is an option", "it")
+        raise InputError(
+            f"{' and '.join(given)} {are} of {model}'s own {' and '.join(whose)}, which {'are' if whose[1:] else 'is'}"
+            f" not in use here: leave {them} out, or set {them} to null where a config sets {them}"
+        )
+    return names
+
+
+def made(name: str, make: Any, asked: type, *given: Any) -> nn.Module:
     """The network of the option ``name``.
 
     Args:
         name: of the option.
         make: a class, or a ``functools.partial`` of one.
+        asked: the protocol that says what it is made from.
         given: what the model gives every such network.
 
     Raises:
@@ -139,10 +193,22 @@ def made(name: str, make: Any, *given: Any) -> nn.Module:
         raise InputError(f"{name}: give the class {type(make).__name__}, not a network: each model makes its own")
     kind, options = behind(make)
     one = path_of(kind)
+    names = ", ".join(list(inspect.signature(asked).parameters))
+    if isinstance(make, partial) and make.args and kind is make.func:
+        raise InputError(f"{name} {one}: give functools.partial its options by name: the model itself gives {names}")
     try:
-        inspect.signature(kind).bind(*given, **options)
+        signature = inspect.signature(kind)
+        if not any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
+            known = [each.name for each in _options(signature, len(given))]
+            for option in options:
+                if option not in known:
+                    raise InputError(f"{name} {one} has no option {option}: {names_like(option, known)}")
+        signature.bind(*given, **options)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} {one} is given {len(given)} arguments and its options: {error}") from None
+        where = f"{asked.__module__.replace('.', '/')}.py"
+        raise InputError(f"{name} {one} cannot be made from {names} in this order: {error}; see {where}") from None
     try:
         network = make(*given)
     except InputError:
@@ -153,10 +219,16 @@ def made(name: str, make: Any, *given: Any) -> nn.Module:
         raise _failed(f"{name} {one}", error) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"{name} {one} must make a torch.nn.Module, not a {type(network).__name__}")
-    if lost(make, len(given)):
+    if torch.empty(0).is_meta:  # it is made again
+        return network
+    if why := lost(make, len(given)):
         rank_zero_warn(
-            f"{name} {one} cannot be named in a checkpoint: a run can be resumed with it, but its checkpoints not be"
-            " loaded; give a class of a module, or a functools.partial of one with plain options"
+            f"{name} cannot be named in a checkpoint, which a run can then go on from, but not be loaded: {why}"
+        )
+    elif kind.__module__ == "__main__":
+        rank_zero_warn(
+            f"{name} {one} is defined in a script or a notebook: no other program, such as ganaug generate, can load"
+            " its checkpoints; define it in a module and import that"
         )
     return network
 
@@ -194,17 +266,21 @@ def trial(name: str, network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def answer(name: str, function: Callable[..., Any], inputs: Mapping[str, Any], wanted: tuple[int, ...]) -> Tensor:
-    """What a network, or a method of one, gives for some inputs.
+def answer(
+    name: str, function: Callable[..., Any], inputs: Mapping[str, Any], wanted: tuple[int, ...], mixes: bool = False
+) -> Tensor:
+    """What a network, or a method of one, gives for some rows.
 
     Args:
         name: of the option.
         function: the network, or the method.
         inputs: by the names that a message has for them.
         wanted: the shape of the answer.
+        mixes: whether what it gives for a row may depend on the rows beside it, of which is then warned.
 
     Raises:
-        InputError: it cannot be given these inputs, does not give floats of that shape, or not the same ones again.
+        InputError: it cannot be given these inputs, does not give floats of that shape, or not the same ones again, or
+            alone others than beside others.
     """
     network = getattr(function, "__self__", function)
     forward = function.forward if isinstance(function, nn.Module) else function
@@ -213,6 +289,24 @@ def answer(name: str, function: Callable[..., Any], inputs: Mapping[str, Any], w
         inspect.signature(forward).bind(*inputs.values())
     except TypeError as error:
         raise InputError(f"{who} is called with {', '.join(inputs)}: {error}") from None
+    given = _shaped(who, function, inputs, wanted)
+    if given.is_meta:
+        return given
+    if not torch.allclose(given, function(*inputs.values()), rtol=1e-3, atol=1e-4):
+        raise InputError(f"{who} must give the same for the same {', '.join(inputs)}: no noise of its own in eval mode")
+    for row in range(len(given)):
+        alone = {one: each[row : row + 1] if isinstance(each, Tensor) else each for one, each in inputs.items()}
+        if torch.allclose(_shaped(who, function, alone, (1, *wanted[1:]))[0], given[row], rtol=1e-3, atol=1e-4):
+            continue
+        if not mixes:
+            raise InputError(f"{who} must give a row the same whatever rows are beside it: it mixes those of a batch")
+        rank_zero_warn(f"{who} mixes the rows of a batch: what it says of one depends on those that are judged with it")
+        break
+    return given
+
+
+def _shaped(who: str, function: Callable[..., Any], inputs: Mapping[str, Any], wanted: tuple[int, ...]) -> Tensor:
+    """What it gives, refused where that is not of the shape that is wanted."""
     given: Any = function(*inputs.values())
     its = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"
     if its != wanted or not given.is_floating_point():
@@ -220,6 +314,4 @@ def answer(name: str, function: Callable[..., Any], inputs: Mapping[str, Any], w
         kind = "" if its != wanted else f" of {given.dtype}"
         raise InputError(f"{who} must give float32 {wanted} for {shapes}, not {its}{kind}")
     assert isinstance(given, Tensor)
-    if not given.is_meta and not torch.allclose(given, function(*inputs.values()), rtol=1e-3, atol=1e-4):
-        raise InputError(f"{who} must give the same for the same {', '.join(inputs)}: no noise of its own in eval mode")
     return given

@@ -12,11 +12,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
-from datamodules.errors import InputError
+from datamodules.errors import InputError, names_like
 from datamodules.images.schema import ImageSchema
 from datamodules.lightning_internals import counters, made_optimizers
 from datamodules.schema import Schema
 from ganaug.gans.checkpoint import Unfit
+from ganaug.gans.own import flat
 
 LARGEST = 2**53  # that a counter may have reached
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")  # how a step is taken, not what it computes
@@ -34,7 +35,8 @@ def compare(
 
     Args:
         checkpoint: that the run goes on from.
-        options, schema: of the run.
+        options: of the run, those of networks of one's own as :func:`~ganaug.gans.own.flat` has them.
+        schema: of the run.
         free: options that may always differ.
         allowed: options that may differ in this run.
 
@@ -42,12 +44,16 @@ def compare(
         InputError: naming what differs.
     """
     ours = checkpoint["ganaug"]
-    theirs = ours.get("arguments", {}) | checkpoint["hyper_parameters"]
+    theirs = flat(ours.get("arguments", {}) | checkpoint["hyper_parameters"])
     for name in allowed:
         if name not in options:
-            raise InputError(f"allow_changes: no option {name}; known are {', '.join(options)}")
-    others = [name for name, value in options.items() if name not in free and theirs.get(name) != value]
-    differ = [f"{name} {theirs.get(name)!r} there, {options[name]!r} here" for name in others if name not in allowed]
+            raise InputError(f"allow_changes: no option {name}; {names_like(name, options)}")
+    every = dict.fromkeys([*options, *(name for name in theirs if "." in name and name.partition(".")[0] in options)])
+    others = [name for name in every if name not in free and theirs.get(name) != options.get(name)]
+    # Of the options of another network nothing is to be said.
+    others = [name for name in others if "." not in name or name.partition(".")[0] not in others]
+    refused = [name for name in others if not {name, name.partition(".")[0]} & {*allowed}]
+    differ = [f"{name} {theirs.get(name)!r} there, {options.get(name)!r} here" for name in refused]
     # What old checkpoints do not say of their data, they do not contradict.
     if fields := [name for name in schema if name in ours["schema"] and ours["schema"][name] != schema[name]]:
         why = "other data, or another split of them"

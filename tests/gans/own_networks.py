@@ -57,6 +57,20 @@ class Loud(Painter):
         return 40 * super().forward(z, y)
 
 
+class Mixing(Painter):
+    """Sees the other rows of a batch."""
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().forward(z - z.mean(0), y)
+
+
+class Linear(Painter):
+    """Begins within [-1, 1], and nothing keeps it there."""
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().forward(z, y).atanh() * self.gain / 4
+
+
 class Deaf(Painter):
     """Is not told the class."""
 
@@ -76,6 +90,20 @@ class Column(Viewer):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return super().forward(x, y)[:, None]
+
+
+class Squeezed(Viewer):
+    """Gives no row where there is but one."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().forward(x, y)[:, None].squeeze()
+
+
+class Comparing(Viewer):
+    """Compares the pictures of a batch (minibatch standard deviation, Karras et al. 2018)."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().forward(x, y) + x.std(0, correction=0).mean()
 
 
 class Asking(Painter):

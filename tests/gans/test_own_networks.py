@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,12 @@ from torch import nn
 
 from datamodules import Digits, GANDataModule, ImageSchema, InputError
 from ganaug import DCGAN, GAN, SeqGAN, SyntheticDataset, TimeGAN, load
-from ganaug.cli import main
 from ganaug.commands.export import export
 from ganaug.gans.finetune import begin_from
 from tests.gan_contract import Stop, equal, trainer
 from tests.gans import own_networks as own
 from tests.gans.dcgan import test_model as dcgan
 from tests.gans.seqgan import test_model as seqgan
-from tests.gans.test_checkpoint import QUIET
 from tests.gans.test_finetune import Some
 from tests.gans.timegan import test_model as timegan
 
@@ -112,13 +111,16 @@ def test_defaults_that_change_later_do_not_change_a_checkpoint(tmp_path: Path, m
     [
         (
             {"class_path": "nowhere.to.be.Found", "init_args": {}},
-            r"nowhere\.to\.be\.Found.*\(--import nowhere\.to\.be\)",
+            r"nowhere\.to\.be\.Found, .*: import nowhere\.to\.be first, on the command line by --import nowhere",
         ),
         ({"class_path": "__main__.Found", "init_args": {}}, "a script that was run: define it in a module"),
         ({"class_path": "os.system", "init_args": {}}, "os.system, which has not been imported"),
         ({"class_path": f"{HERE}.painter", "init_args": {}}, "has not been imported"),
         ({"class_path": f"{HERE}.nn.Linear", "init_args": {}}, "has not been imported"),
-        ({"class_path": f"{HERE}.Painter", "init_args": {"depth": 3}}, "unexpected keyword argument 'depth'"),
+        (
+            {"class_path": f"{HERE}.Painter", "init_args": {"depth": 3}},
+            "Painter has no option depth: known are width, gain",
+        ),
         ({"class_path": f"{HERE}.Painter", "init_args": {"width": 5}}, "should be"),
         ({"class_path": f"{HERE}.Half", "init_args": {"width": 4, "gain": 1.0}}, "must give float32"),
         (
@@ -146,20 +148,22 @@ def test_what_no_checkpoint_can_name_works_and_is_said_to_be_unsaved(tmp_path: P
     class Local(own.Painter):
         pass
 
-    makes = [
-        Local,
-        own.painter,
-        lambda *given: own.Painter(*given),
-        partial(own.Painter, gain=torch.tensor(1.0)),
-    ]
+    makes = {
+        Local: "is defined inside a function",
+        own.painter: "is a function and no class",
+        (lambda *given: own.Painter(*given)): "is defined inside a function",
+        partial(own.Painter, gain=torch.tensor(1.0)): "its gain cannot be written as text and numbers",
+    }
     data = Digits(per_class=4, batch_size=4)
-    for make in makes:
-        with pytest.warns(UserWarning, match="cannot be named in a checkpoint"):
+    for make, why in makes.items():
+        with pytest.warns(UserWarning, match=f"generator cannot be named in a checkpoint, .*: .*{why}"):
             model = small(data.schema, generator=make)
         path = saved(model, tmp_path / "a.ckpt")
         content = torch.load(path, weights_only=True)
         assert content["ganaug"]["unsaved"] == ["generator"]
-        assert "a DCGAN with generator, which no checkpoint can hold" in line(lambda path=path: load(path))
+        reason = content["ganaug"]["reasons"]["generator"]
+        assert reason.partition(" ")[2] == why or reason == why
+        assert f"can say how its generator ({reason}) is made: a run of" in line(lambda path=path: load(path))
         trainer(3).fit(small(data.schema, generator=make), data, ckpt_path=path)
     assert "Painter" in line(lambda: trainer(3).fit(small(data.schema, generator=Local), data, ckpt_path=path))
 
@@ -169,7 +173,14 @@ def test_another_network_is_no_resumption(tmp_path: Path) -> None:
     path = saved(small(data.schema), tmp_path / "a.ckpt")
     for other in (own.Asking, partial(own.Painter, width=4, gain=2.0), None):
         said = line(lambda other=other: trainer(3).fit(small(data.schema, generator=other), data, ckpt_path=path))
-        assert "does not fit this run: generator {" in said
+        before, now = f"'{HERE}.Painter'", f"'{HERE}.Asking'" if other is own.Asking else None
+        change = (
+            "generator.gain 1.0 there, 2.0 here"
+            if isinstance(other, partial)
+            else f"generator {before} there, {now} here"
+        )
+        assert "does not fit this run: " in said
+        assert f"{change}: resume" in said
     gentler = small(data.schema, generator=partial(own.Painter, width=4, gain=0.5))
     gentler.allow_changes = ["generator"]
     trainer(3).fit(gentler, data, ckpt_path=path)
@@ -205,7 +216,7 @@ def test_export(kind: str, tmp_path: Path) -> None:
         ({"generator": own.Noisy}, "must give the same for the same z, y: no noise of its own"),
         ({"generator": own.Deaf}, "called with z, y: too many positional"),
         ({"generator": own.Viewer}, r"Viewer, own_networks\.py, line \d+: "),
-        ({"generator": partial(own.Painter, depth=2)}, "given 3 arguments and its options: .*'depth'"),
+        ({"generator": partial(own.Painter, depth=2)}, "Painter has no option depth: known are width, gain"),
         ({"generator": nn.Linear}, r"generator torch\.nn\.modules\.linear\.Linear: empty\(\): argument 'size'"),
         ({"generator": nn.Identity()}, "give the class Identity, not a network"),
         ({"generator": dict}, "generator builtins.dict"),
@@ -215,6 +226,14 @@ def test_export(kind: str, tmp_path: Path) -> None:
         ({"generator": own.Painter, "prior": "uniform"}, "prior is an option of DCGAN's own generator"),
         ({"discriminator": own.Viewer, "discriminator_norm": "batch"}, "discriminator_norm is an option of"),
         ({"generator": own.Painter, "discriminator": own.Viewer, "width": 4}, "own generator and discriminator"),
+        (
+            {"generator": own.Painter, "discriminator": own.Viewer, "prior": "normal", "width": 4, "kernel_size": 4},
+            "^prior and width and kernel_size are options of .* leave them out, or set them to null where a config",
+        ),
+        ({"generator": partial(own.Painter, widht=2)}, "has no option widht: did you mean width"),
+        ({"generator": partial(own.Painter, 3)}, "functools.partial its options by name: .* schema, latent_dim, num"),
+        ({"generator": own.Mixing}, "generator .*Mixing must give a row the same whatever rows are beside it"),
+        ({"discriminator": own.Squeezed}, r"must give float32 \(1,\) for x \(1, 1, 16, 16\), y \(1,\), not \(\)"),
         ({"discriminator": partial(own.Viewer, norm=True), "gradient_penalty": 1.0}, "batch norm in D"),
     ],
 )  # fmt: skip
@@ -246,11 +265,17 @@ def test_series_of_one_length_may_be_read_both_ways() -> None:
     [
         ({"generator": own.Forgetful}, "advance and forward give different logits at position 1"),
         ({"generator": own.Sharing}, "advance and forward give different logits at position 1"),
-        ({"generator": own.Reader}, "generator .*Reader is given 5 arguments and its options: too many positional"),
+        (
+            {"generator": own.Reader},
+            "Reader cannot be made from words, length, num_classes, embedding, hidden in this order.*/protocols.py$",
+        ),
         ({"generator": own.Headless}, "Headless has no head: derive it from"),
         ({"generator": "gru"}, "generator must be lstm or transformer or a class or function, not 'gru'"),
         ({"discriminator": own.Skipping, "filters": None, "d_embedding": None}, "continued and forward give different"),
-        ({"discriminator": own.Reader}, "d_embedding is an option of SeqGAN's own discriminator"),
+        (
+            {"discriminator": own.Reader},
+            "d_embedding and filters are options of SeqGAN's own discriminator, which is not in use",
+        ),
         (
             {"discriminator": own.Reader, "d_l2": 0.1, "filters": None, "d_embedding": None},
             "no nn.Linear dense for d_l2",
@@ -268,107 +293,49 @@ def test_decoders_by_name_are_what_they_were() -> None:
     assert type(model.generator).__name__ == "TransformerDecoder"
 
 
+def test_a_discriminator_that_compares_pictures_is_told_of() -> None:
+    with pytest.warns(UserWarning, match="Comparing mixes the rows of a batch"):
+        DCGAN(Digits().schema, discriminator=own.Comparing)
+
+
+def test_pictures_that_are_cut_off_are_told_of_once() -> None:
+    model = small(Digits().schema, generator=own.Linear)
+    latent, labels = model.latent(torch.arange(4), 0), torch.arange(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.sample(latent, labels)
+    model.ema.network.gain = 100.0
+    with pytest.warns(UserWarning, match=r"the generator draws pictures beyond \[-1, 1\], up to .*: end it with tanh"):
+        model.sample(latent, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.sample(latent, labels)
+
+
+def test_a_class_of_a_script_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Painter(own.Painter):
+        pass
+
+    Painter.__module__, Painter.__qualname__ = "__main__", "Painter"
+    monkeypatch.setattr(sys.modules["__main__"], "Painter", Painter, raising=False)
+    with pytest.warns(UserWarning, match="generator __main__.Painter is defined in a script or a notebook"):
+        small(Digits().schema, generator=Painter)
+
+
+def test_options_that_are_not_in_use_are_not_recorded(tmp_path: Path) -> None:
+    names, data = ("prior", "width", "kernel_size", "discriminator_norm"), Digits(per_class=4, batch_size=4)
+    model = small(data.schema, discriminator=own.Viewer)
+    assert [model.hparams[name] for name in names] == [None] * 4
+    assert small(data.schema).hparams["width"] == 64  # the discriminator's
+
+    path = saved(model, tmp_path / "a.ckpt")  # as it was before
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"] |= dict(zip(names, ("normal", 64, 4, "spectral"), strict=True))
+    torch.save(content, path)
+    assert equal(load(path).state_dict(), model.state_dict())
+    trainer(3).fit(small(data.schema, discriminator=own.Viewer), data, ckpt_path=path)
+
+
 def test_batch_norm_in_d_sees_real_and_synthetic_pictures_apart() -> None:
     assert DCGAN(Digits().schema, discriminator=partial(own.Viewer, norm=True)).apart
     assert not DCGAN(Digits().schema, preset="paper", discriminator=own.Viewer).apart
-
-
-# ---- the command line
-
-FIT = ["fit", "--data=Digits", "--data.per_class=4", "--data.batch_size=4", "--last.every_n_steps=0", *QUIET]
-OUTSIDE = """
-from tests.gans.own_networks import Painter
-
-class Sketcher(Painter):
-    pass
-"""
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [*sys.path])
-    monkeypatch.setattr("ganaug.runtime.outside.IMPORTED", [])
-    (tmp_path / "sketches.py").write_text(OUTSIDE)
-    yield
-    sys.modules.pop("sketches", None)
-
-
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    assert end.value.code == 2
-    return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
-
-
-def test_a_module_that_was_not_imported_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    line = said(capsys, *FIT, "--model=DCGAN", "--model.generator=nowhere.Net")
-    assert line.endswith("--model.generator: No module named 'nowhere': name it by --import")
-
-
-def test_the_command_line_and_yaml(elsewhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = ["--model.generator=sketches.Sketcher", "--model.generator.width=4"]
-    options = ["--import=sketches", "--model=DCGAN", "--model.latent_dim=4", f"--trainer.default_root_dir={tmp_path}/a"]
-    main([*FIT, *options, *network, "--trainer.max_steps=2"])
-    ckpt = tmp_path / "a" / "checkpoints" / "last.ckpt"
-
-    Path("model.yaml").write_text(
-        "model:\n  class_path: DCGAN\n  init_args:\n    latent_dim: 4\n    generator:\n"
-        "      class_path: sketches.Sketcher\n      init_args:\n        width: 4\n"
-    )
-    on = [
-        f"--trainer.default_root_dir={tmp_path}/b",
-        "--trainer.max_steps=3",
-        "--import=sketches",
-        f"--ckpt_path={ckpt}",
-    ]
-    main([*FIT, *on, "--config=model.yaml"])
-    other = said(capsys, *FIT, *on, "--config=model.yaml", "--model.generator.width=5")
-    assert "'width': 4, 'gain': 1.0}} there" in other
-    assert "Option 'wide' is not accepted" in said(capsys, *FIT, *options, *network, "--model.generator.wide=5")
-    assert "has no attribute 'Scribbler'" in said(capsys, *FIT, *options, "--model.generator=sketches.Scribbler")
-    half = said(capsys, *FIT, *options, f"--model.generator={HERE}.Half")
-    assert "must give float32 (2, 1, 16, 16)" in half
-
-    generate = ["generate", f"--ckpt={ckpt}", "--out=out", "--n=3", "--accelerator=cpu", "--progress=false"]
-    del sys.modules["sketches"]
-    assert "sketches.Sketcher, which has not been imported" in said(capsys, *generate)
-    assert "sketches" not in sys.modules
-    main([*generate, "--import=sketches"])
-    assert (tmp_path / "out" / "manifest.json").is_file()
-
-
-def test_seqgan_takes_a_decoder_by_name_or_by_class(elsewhere: None, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["fit", "--model=SeqGAN", "--model.embedding=4", "--model.hidden=4", "--model.mle_steps=1",
-             "--model.discriminator_steps=1", "--model.rollouts=1", "--data=Grammar", "--data.sentences=200",
-             "--data.per_class=4", "--data.batch_size=4", "--last.every_n_steps=0", "--trainer.max_steps=3",
-             *QUIET]  # fmt: skip
-    main(
-        [
-            *small,
-            f"--model.generator={HERE}.Counting",
-            "--model.generator.depth=2",
-            f"--model.discriminator={HERE}.Reader",
-        ]
-    )
-    assert type(load("checkpoints/last.ckpt").generator) is own.Counting
-    main([*small, "--model.generator=transformer", "--trainer.default_root_dir=b"])
-    assert "--model.generator" in said(capsys, *small, "--model.generator=gru")
-
-
-def test_help_does_not_list_all_networks_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
-    for model, count in (("DCGAN", 2), ("TimeGAN", 5), ("SeqGAN", 2)):
-        with pytest.raises(SystemExit):
-            main(["fit", f"--model.help={model}"])
-        text = capsys.readouterr().out
-        assert text.count("Show the help for the given subclass of Module") == count
-        assert "torch.nn" not in text
-
-
-@pytest.mark.slow
-def test_a_study_in_processes(elsewhere: None, tmp_path: Path) -> None:
-    main(["augment", "--import=sketches", "--data=Digits", "--model=DCGAN", "--model.latent_dim=4",
-          "--model.generator=sketches.Sketcher", "--out=study", "--per_class=[4]", "--seeds=[0,1]", "--gan_steps=2",
-          "--ratios=[1.0]", "--arms=[real,gan]", "--classifier_steps=2", "--workers=2", "--accelerator=cpu",
-          "--progress=false"])  # fmt: skip
-    assert (tmp_path / "study" / "report.html").is_file()

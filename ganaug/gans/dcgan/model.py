@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
@@ -20,7 +21,7 @@ from ganaug.gans.diffaug.adaptive import adapt
 from ganaug.gans.diffaug.images import augment, parse_policy
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, zero_centred_penalty
-from ganaug.gans.own import spelled
+from ganaug.gans.own import spelled, unused
 from ganaug.gans.randomness import draw_rows, truncated
 from ganaug.runtime.devices import seeded
 
@@ -148,8 +149,8 @@ class DCGAN(GAN):
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
         super().__init__(schema, seed, clip, accumulate)
-        self._check_unused(options)
-        options = self.resolved(options, PRESETS[preset])
+        self.not_in_use = unused("DCGAN", options, OF_NETWORKS)
+        options = self.resolved(options, PRESETS[preset] | dict.fromkeys(self.not_in_use))
         named = {name: spelled(options[name], given) for name, given in self.networks.items()}
         self.save_hyperparameters(options | named | {"betas": list(options["betas"])})
         self._check_options()
@@ -176,18 +177,12 @@ class DCGAN(GAN):
                 "gradient_penalty is a norm per picture, which batch norm in D makes meaningless (Gulrajani et al.,"
                 " section 4): set discriminator_norm to none or spectral"
             )
+        self._unheard = generator is not None  # DCGAN's own ends with tanh; said once
         self.ema = EMA(self.generator, hp.ema_decay)
         self.loss = LOSSES[hp.loss]
         self.policy = parse_policy(hp.augment)
         adaptive = augment_probability == "ada"
         self.register_buffer("augment_probability", torch.tensor(0.0 if adaptive else float(augment_probability)))
-
-    @staticmethod
-    def _check_unused(options: dict[str, Any]) -> None:
-        """Refuse options of networks that others are in the place of."""
-        for name, whose in OF_NETWORKS.items():
-            if options[name] is not None and all(options[network] is not None for network in whose):
-                raise InputError(f"{name} is an option of DCGAN's own {' and '.join(whose)}, which is not in use here")
 
     def _check_options(self) -> None:
         hp = self.hp
@@ -197,7 +192,7 @@ class DCGAN(GAN):
                 f"DCGAN draws pictures whose sides are multiples of 4 from 8 to 256, not {height}×{width}: set"
                 " data.image_size"
             )
-        self.sizes("latent_dim", "width")
+        self.sizes("latent_dim", *(["width"] if hp.width is not None else []))
         self.require("at least 1", "r1_every", "n_critic")
         self.require("above 0", "lr_g", "lr_d", "ada_speed")
         self.require("at least 0", "r1", "r2", "gradient_penalty")
@@ -320,7 +315,14 @@ class DCGAN(GAN):
             latent = truncated(latent, truncation)
         labels = labels.to(self.device)
         network = self.ema.network.eval()  # Lightning puts every submodule into training mode
-        return {"x": network(latent.to(self.device), self.classes(labels)).float(), "y": labels}
+        x = network(latent.to(self.device), self.classes(labels)).float()
+        if self._unheard and not torch.compiler.is_compiling() and (most := float(x.abs().max())) > 1.001:
+            self._unheard = False
+            rank_zero_warn(
+                f"the generator draws pictures beyond [-1, 1], up to {most:.3g}, which are cut off where they are"
+                " written or shown: end it with tanh"
+            )
+        return {"x": x, "y": labels}
 
     def judged(self, batch: Batch) -> Tensor:
         """See :meth:`GAN.judged`."""

@@ -21,8 +21,8 @@ class GeneratorNetwork(Protocol):
 
     Samples come from a copy of it in eval mode, with averaged parameters, whose buffers follow. They are a function of
     z and y, and of each row's alone: it draws no noise of its own there, and mixes no rows. Whether pictures stay in
-    [-1, 1] is tried on the untrained network alone: end it with tanh. Annotate the arguments: ``augment`` asks for
-    their types.
+    [-1, 1] is tried on the untrained network alone, later it is only told of: end it with tanh.
+    An example is ``ResNet`` in experiments/own_generator.py.
     """
 
     def __init__(self, schema: ImageSchema, latent_dim: int, num_classes: int) -> None:
@@ -43,7 +43,9 @@ class GeneratorNetwork(Protocol):
 class DiscriminatorNetwork(Protocol):
     """D: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
-    With batch norm in it, it is given real and synthetic pictures apart, else together.
+    It ends without a sigmoid: losses take logits. With batch norm in it, it is given real and synthetic pictures apart,
+    else together. It may compare the pictures of a batch; filters and scores by what it says then depend on which are
+    judged together, of which is warned. An example is ``Judge`` in experiments/own_generator.py.
     """
 
     def __init__(self, schema: ImageSchema, num_classes: int) -> None:
@@ -60,7 +62,7 @@ def own_generator(make: MakesGenerator, schema: ImageSchema, latent_dim: int, nu
     Raises:
         InputError: it does not do what :class:`GeneratorNetwork` says.
     """
-    network = made("generator", make, schema, latent_dim, num_classes)
+    network = made("generator", make, GeneratorNetwork, schema, latent_dim, num_classes)
     with trial("generator", network):
         inputs = {"z": torch.randn(2, latent_dim), "y": torch.tensor([0, num_classes - 1])}
         x = answer("generator", network, inputs, (2, schema.channels, *schema.size))
@@ -75,8 +77,8 @@ def own_discriminator(make: MakesDiscriminator, schema: ImageSchema, num_classes
     Raises:
         InputError: it does not do what :class:`DiscriminatorNetwork` says.
     """
-    network = made("discriminator", make, schema, num_classes)
+    network = made("discriminator", make, DiscriminatorNetwork, schema, num_classes)
     with trial("discriminator", network):
         x = torch.rand(2, schema.channels, *schema.size) * 2 - 1
-        answer("discriminator", network, {"x": x, "y": torch.tensor([0, num_classes - 1])}, (2,))
+        answer("discriminator", network, {"x": x, "y": torch.tensor([0, num_classes - 1])}, (2,), mixes=True)
     return network

@@ -14,7 +14,7 @@ from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch
 from datamodules.text.schema import TextSchema
 from ganaug.gans.ema import EMA
-from ganaug.gans.own import spelled
+from ganaug.gans.own import spelled, unused
 from ganaug.gans.randomness import draw_rows
 from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.presets import PRESETS
@@ -145,9 +145,7 @@ class SeqGAN(SeqGANTraining):
         discriminator: MakesCritic | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
-        unused = [name for name in ("d_embedding", "filters") if options[name] is not None]
-        if discriminator is not None and unused:
-            raise InputError(f"{unused[0]} is an option of SeqGAN's own discriminator, which is not in use here")
+        unused("SeqGAN", options, dict.fromkeys(("d_embedding", "filters"), ("discriminator",)))
         options = self.resolved(options, PRESETS[preset])
         super().__init__(schema, seed, options["clip"], accumulate)
         named = {name: spelled(options[name], given) for name, given in self.networks.items()}

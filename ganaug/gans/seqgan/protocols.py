@@ -22,8 +22,9 @@ class DecoderNetwork(Protocol):
     """G: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
     It reads whole rows, ``forward``, and one token at a time, ``begin`` and ``advance``, and must give the same either
-    way: likelihood and gradient come from the one, samples and rollouts from the other. To derive it from
-    :class:`~ganaug.networks.decoder.Decoder` leaves ``features``, ``begin``, ``advance`` and ``keep`` to write.
+    way: likelihood and gradient come from the one, samples and rollouts from the other. What it gives for a row must
+    not depend on the rows beside it. To derive it from :class:`~ganaug.networks.decoder.Decoder` leaves ``features``,
+    ``begin``, ``advance`` and ``keep`` to write.
     """
 
     head: nn.Linear
@@ -56,6 +57,7 @@ class DecoderNetwork(Protocol):
 class CriticNetwork(Protocol):
     """D: an ``nn.Module`` that is made from these arguments, in order, and by keyword from options of its own.
 
+    What it says of a row must not depend on the rows beside it.
     Without ``prefixes`` and ``continued`` (:class:`~ganaug.gans.seqgan.rollout.Critic`) it reads every rollout from its
     beginning, also on a CPU. With an option ``d_l2`` above 0 it needs its output layer as ``dense``.
     """
@@ -74,7 +76,7 @@ def own_decoder(make: MakesDecoder, words: int, length: int, classes: int, embed
     Raises:
         InputError: it does not do what :class:`DecoderNetwork` says.
     """
-    network: Any = made("generator", make, words, length, classes, embedding, hidden)
+    network: Any = made("generator", make, DecoderNetwork, words, length, classes, embedding, hidden)
     one = f"generator {path_of(type(network))}"
     for part in ("head", "begin", "advance", "keep"):
         if not callable(getattr(network, part, None)):
@@ -114,7 +116,7 @@ def own_critic(make: MakesCritic, words: int, length: int, classes: int, d_l2: f
     Raises:
         InputError: it does not do what :class:`CriticNetwork` says.
     """
-    network = made("discriminator", make, words, length, classes)
+    network = made("discriminator", make, CriticNetwork, words, length, classes)
     if d_l2 and not isinstance(getattr(network, "dense", None), nn.Linear):
         raise InputError(f"discriminator {path_of(type(network))} has no nn.Linear dense for d_l2: set that to 0")
     with trial("discriminator", network):

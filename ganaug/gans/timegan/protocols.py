@@ -21,8 +21,8 @@ class SeriesNetwork(Protocol):
 
     Where series end at different steps, what it gives for a step must depend on the steps up to it alone: what stands
     behind a series' end must not reach it. Where all are of one length, an embedder, a recovery and a discriminator may
-    look both ways; the supervisor's task is the next step, which it must not see. In eval mode what it gives is a
-    function of what it is given alone.
+    look both ways; the supervisor's task is the next step, which it must not see. In eval mode what it gives for a
+    series is a function of what it is given of that series alone.
 
     ====================  =======================================  =====================================================
     option                is given                                 must give
@@ -77,7 +77,7 @@ def own_network(
     Raises:
         InputError: it does not do what :class:`SeriesNetwork` says.
     """
-    network = made(name, make, schema, inputs, outputs, condition)
+    network = made(name, make, SeriesNetwork, schema, inputs, outputs, condition)
     one, steps = f"{name} {path_of(type(network))}", schema.length
     if matched and not all(callable(getattr(network, method, None)) for method in ("features", "out")):
         raise InputError(f"{one} has no methods features and out, which matching_weight needs: set that to 0")

@@ -1,0 +1,101 @@
+"""What jsonargparse says against options, in one line that names the option and what to do."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection
+
+import datamodules
+from datamodules import GANDataModule, InputError
+from datamodules.errors import names_like
+from datamodules.options import described, hints
+from ganaug import GAN
+
+KNOWN = {
+    "model": list(GAN.models),
+    "data": [
+        name
+        for name in datamodules.__all__
+        if issubclass(getattr(datamodules, name), GANDataModule) and name != "GANDataModule"
+    ],
+}
+UNKNOWN = r"Option '(\S+)' is not accepted"
+# An option of a class that has not been named: jsonargparse then asks the class's base, which has none.
+CLASSLESS = (
+    r"Not a valid subclass of \w+[.\s].*NestedArg\(key='([\w.]+)'|class_path='torch\.nn\.Module'"
+    r"|ganaug\.GAN is abstract.*'class_path'"
+)
+
+
+def with_known(message: str, known: Collection[str]) -> str:
+    """What is said against an option that a class does not have, with those that it has, the nearest first.
+
+    Args:
+        message: of the class's parser, which may say something else.
+        known: options of the class.
+    """
+    unknown = re.fullmatch(UNKNOWN, message)
+    return f"{message}: {names_like(unknown[1], known)}" if unknown else message
+
+
+def refusal(message: str, cause: Exception | None) -> InputError:
+    """What a person is told.
+
+    Args:
+        message: jsonargparse's, of many lines.
+        cause: the error that it is about.
+    """
+    keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
+    reason = str(deepest(cause) if cause else message)
+    if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
+        reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
+    if unknown := re.search(rf"{UNKNOWN}.*?(?=\. Got value:|$)", message, re.MULTILINE):
+        reason = unknown[0]
+    if keys and (classless := re.search(CLASSLESS, message, re.DOTALL)):
+        reason = _unnamed(keys, unknown[1] if unknown else classless[1] or "class_path")
+    elif missing := re.search(r"No module named '\S+'", message):
+        reason = f"{missing[0]}: name it by --import"
+    elif reason.startswith("Expected a") and keys and (words := _wanted(message)):
+        return InputError(f"--{keys} {words}")
+    return InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
+
+
+def _unnamed(keys: str, option: str) -> str:
+    """What to do about an option of a class that has not been named, or not where it is looked for."""
+    if option == "class_path":
+        return "options of a class stand below its init_args, not beside its class_path"
+    example = KNOWN[keys][0] if keys in KNOWN else "my_module.MyClass"
+    return f"{option} is an option of no class yet: name that before it, --{keys} {example}, in YAML its class_path"
+
+
+def _wanted(message: str) -> str | None:
+    """What an option of a class must be, by its hint: of several types jsonargparse's own reason names one."""
+    before, key, after = re.split(r'Parser key "(?:\w+\.)*(\w+)":', message)[-3:]
+    # The class is named after what is wrong with its option where something makes it, before it elsewhere.
+    owners = re.findall(r"class_path='([\w.]+)\.(\w+)'", after)[:1] or re.findall(
+        r"class_path '([\w.]+)\.(\w+)'", before
+    )
+    value = re.search(r"(?:Got|Given) value: (.*?)(?=\. Got value: |$)", after, re.MULTILINE)
+    if not owners or not value:
+        return None
+    cls = getattr(sys.modules.get(owners[-1][0]), owners[-1][1], None)
+    hint = hints(cls).get(key) if isinstance(cls, type) else None
+    return None if hint is None else f"must be {described(hint)}, not {typed(value[1])}"
+
+
+def typed(message: str) -> str:
+    """A message with an option's value as it was typed, not as jsonargparse wraps it."""
+    return re.sub(r"NestedArg\(key='[\w.]+', val=(?:'([^']*)'|([^)]*))\)", r"\1\2", message)
+
+
+def deepest(error: BaseException) -> BaseException:
+    """The error that all the others in a chain were raised for: jsonargparse wraps a clear reason in vague ones."""
+    while not isinstance(error, InputError) and (inner := error.__cause__ or error.__context__):
+        error = inner
+    return error
+
+
+def one_line(message: str) -> str:
+    """A message of many lines as one."""
+    return typed(re.sub(r"typing\.|<class '([\w.]+)'>", r"\1", " ".join(message.split())))
