@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "series": {
             "latent_dim": 64,
             "noise": 8,
-            "widths": [64],
+            "widths": [64, 64, 64, 64, 32, 32, 16],  # of series of 24 steps 64 at all four resolutions
             "blocks": 2,
             "expansion": 1,
             "group_width": 0,

@@ -21,6 +21,7 @@ from ganaug.gans.r3gan.networks import Places
 from ganaug.gans.r3gan.view import View, one_hot
 
 SMALL = 1e-6
+MARGIN = 1e-3  # of means from 0 and 1
 
 
 class Units(torch.nn.Module):
@@ -53,8 +54,9 @@ class SeriesView(View):
         changes: size of the changes from step to step beside values in what the discriminator sees.
     """
 
-    numeric: Tensor  # bool (C, 1), whether augmentation may scale and move a channel
-    worded: Tensor  # bool (C, 1), whether it is one of a column's words
+    numeric: Tensor  # bool (C, 1), and so are these
+    worded: Tensor
+    limited: Tensor
 
     def __init__(
         self,
@@ -77,16 +79,19 @@ class SeriesView(View):
         self.seen_channels = self.channels * (2 if changes else 1) + self.masked
         self.units = Units(self.channels)
         self.frames = None if schema.fixed and not self.told else LengthsAndStatic(schema, classes)
-        words = [width > 1 for width in schema.widths for _ in range(width)]
         parts = [len(each) or 1 for each in schema.static_categories] if self.extra else []
-        words += [n > 1 for n in parts for _ in range(n)]
         self.parts = [*schema.widths, *parts]  # channels of each column and attribute
-        numeric = torch.tensor([not word for word in words])[:, None]
-        numeric[schema.features :] = False  # an attribute is not to be moved
+        # For each channel: whether it is one of a column's words, a number between 0 and 1 (which attributes are), and
+        # a number that augmentation may scale and move (which attributes and intervals are not).
+        worded = [count > 1 for count in self.parts for _ in range(count)]
+        measured = [k < schema.features for k in range(self.channels)]
+        limited = [not word and (schema.bounded or not own) for word, own in zip(worded, measured, strict=True)]
+        numeric = [not word and own for word, own in zip(worded, measured, strict=True)]
         if schema.intervals:
             numeric[0] = False
-        self.register_buffer("numeric", numeric, persistent=False)
-        self.register_buffer("worded", torch.tensor(words)[:, None], persistent=False)
+        for name, flags in (("worded", worded), ("limited", limited), ("numeric", numeric)):
+            self.register_buffer(name, torch.tensor(flags)[:, None], persistent=False)
+        self.any_worded, self.any_limited = any(worded), any(limited)
 
     # ---- units ----
 
@@ -161,11 +166,14 @@ class SeriesView(View):
         return step_mask(batch["length"], places[1]).float()[:, None, None] if self.inputs else None
 
     def made(self, raw: Tensor, batch: Batch) -> Tensor:
-        """Words as their shares, attributes as their means, constant columns and first intervals as they are."""
-        raw = raw[:, :, 0]  # (B, C, T)
-        parts = [2 * part.softmax(1) - 1 if part.shape[1] > 1 else part for part in torch.split(raw, self.parts, dim=1)]
-        x = torch.cat(parts, dim=1) if self.worded.any() else raw
-        mask = step_mask(batch["length"], raw.shape[2]).to(raw)[:, None]
+        """Numbers in their range, words as shares, attributes as means, constants and first intervals as they are."""
+        x = raw[:, :, 0]  # (B, C, T)
+        if self.any_limited:
+            x = torch.where(self.limited, self._within(x), x)
+        if self.any_worded:
+            parts = torch.split(x, self.parts, dim=1)
+            x = torch.cat([2 * part.softmax(1) - 1 if part.shape[1] > 1 else part for part in parts], dim=1)
+        mask = step_mask(batch["length"], x.shape[2]).to(x)[:, None]
         if self.extra:
             mean = (x[:, -self.extra :] * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True)
             x = torch.cat([x[:, : -self.extra], mean.expand(-1, -1, x.shape[2])], dim=1)
@@ -174,6 +182,13 @@ class SeriesView(View):
             first = -self.units.mean[0] / self.units.deviation[0].clamp(min=SMALL)
             x = torch.cat([torch.cat([first.expand(len(x), 1, 1), x[:, :1, 1:]], dim=2), x[:, 1:]], dim=1)
         return x * mask
+
+    def _within(self, x: Tensor) -> Tensor:
+        """Numbers in units of their deviation, bent by a sigmoid so that their values stay between 0 and 1."""
+        mean, deviation = self.units.mean.clamp(MARGIN, 1 - MARGIN), self.units.deviation
+        slope = deviation / (mean * (1 - mean))  # near the mean it changes nothing
+        values = torch.sigmoid(torch.logit(mean) + slope * x)
+        return (values - self.units.mean) / deviation.clamp(min=SMALL)
 
     def seen(self, rows: Tensor, batch: Batch, probability: float | Tensor) -> Tensor:
         """Values, changes, and which steps there are to see."""

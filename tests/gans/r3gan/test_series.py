@@ -96,6 +96,21 @@ def test_generated_rows_are_shown_as_those_beside_them() -> None:
     assert view(schema(fixed=True)).given(rows, (1, 8)) is None
 
 
+def test_numbers_of_a_bounded_schema_stay_in_its_range_and_near_the_mean_are_as_they_are() -> None:
+    rows, limited = batch(), view(schema(fixed=True))
+    rows["x"], rows["length"] = torch.rand(64, 8, 2) * torch.tensor([1.0, 0.01]), torch.full((64,), 8)
+    limited.learn([rows])
+    raw = torch.linspace(-50, 50, 64 * 16).view(64, 2, 1, 8)
+    values = limited.made(raw, rows) * limited.units.deviation + limited.units.mean
+    assert values.min() >= -1e-6
+    assert values.max() <= 1 + 1e-6
+    near = 1e-3 * torch.randn(64, 2, 1, 8)
+    torch.testing.assert_close(limited.made(near, rows), near[:, :, 0], rtol=1e-2, atol=1e-5)
+    free = view(schema(fixed=True, scaler="standard"))
+    free.learn([rows])
+    torch.testing.assert_close(free.made(raw, rows), raw[:, :, 0])
+
+
 def test_words_are_shares_and_samples_have_one_of_them() -> None:
     worded = schema(columns=("a", "kind"), categories=((), ("x", "y", "z")))
     one = view(worded)
