@@ -201,6 +201,14 @@ class GAN(LightningModule, metaclass=Remembering):
         return self.trainer.global_step
 
     @property
+    def last_step(self) -> float:
+        """The step that this run stops at by its Trainer's options; infinite where they say none."""
+        ends = self.trainer.max_steps if self.trainer.max_steps >= 0 else float("inf")
+        if self.trainer.max_epochs is not None and self.trainer.max_epochs >= 0:
+            ends = min(ends, self.trainer.max_epochs * self.trainer.num_training_batches)
+        return ends
+
+    @property
     def logging_step(self) -> bool:
         """Whether this batch is one that the Trainer writes to its logger."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -243,10 +251,7 @@ class GAN(LightningModule, metaclass=Remembering):
             parameter.grad = own.to(self.device)
         self._gradients = {}
         before = sum(steps or 0 for _, steps in self.phases[:-1])
-        ends = self.trainer.max_steps if self.trainer.max_steps >= 0 else float("inf")
-        if self.trainer.max_epochs is not None and self.trainer.max_epochs >= 0:
-            ends = min(ends, self.trainer.max_epochs * self.trainer.num_training_batches)
-        if ends <= before:
+        if (ends := self.last_step) <= before:
             rank_zero_warn(
                 f"this run stops at step {ends}, before the {self.phases[-1][0]} phase, which begins at step {before}:"
                 " raise --trainer.max_steps or shorten the phases before it"
@@ -271,10 +276,6 @@ class GAN(LightningModule, metaclass=Remembering):
         model = self.trainer.model
         with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
             super().manual_backward(loss, *args, **kwargs)
-
-    def over_processes(self, value: Tensor) -> Tensor:
-        """The mean of a scalar over the processes."""
-        return cast(Tensor, self.all_gather(value)).mean()
 
     def average_gradients(self, optimizer: LightningOptimizer) -> None:
         """Put the mean over the processes in the place of each gradient: called before every step of an optimiser."""

@@ -271,7 +271,8 @@ class DCGAN(GAN):
         if hp.augment_probability == "ada":
             lean = (logits_real - logits_fake if self.loss.paired else logits_real).detach().sign().mean()
             rows = len(real) * self.trainer.world_size
-            adapt(self.augment_probability, self.over_processes(lean), hp.ada_target, rows / (hp.ada_speed * 1000))
+            leans = cast(Tensor, self.all_gather(lean))
+            adapt(self.augment_probability, leans, hp.ada_target, rows / (hp.ada_speed * 1000))
         if self.logging_step:
             if self.loss.paired:  # only which of two is higher means anything
                 self.log("accuracy/pairs", (logits_real > logits_fake).float().mean())

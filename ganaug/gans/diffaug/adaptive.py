@@ -10,8 +10,8 @@ def adapt(probability: Tensor, lean: Tensor, target: float, change: float) -> No
 
     Args:
         probability: scalar in [0, 1].
-        lean: E[sign(D(real))] of a batch, r_t in the paper; in [-1, 1].
+        lean: E[sign(D(real))] of a batch, r_t in the paper, in [-1, 1]; one for each process.
         target: of the lean.
         change: by which the probability goes up where D leans more, and else down.
     """
-    probability.add_((lean - target).sign() * change).clamp_(0, 1)
+    probability.add_((lean.mean() - target).sign() * change).clamp_(0, 1)

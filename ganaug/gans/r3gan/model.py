@@ -12,14 +12,14 @@ from torch import Tensor
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.options import LARGEST, in_range
-from datamodules.schema import Batch
+from datamodules.schema import Batch, Schema
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
 from ganaug.gans.r3gan.images import ImageView
 from ganaug.gans.r3gan.networks import Discriminator, Generator, Places
 from ganaug.gans.r3gan.presets import PRESETS, SCHEDULES, Preset, Schedule
 from ganaug.gans.r3gan.series import SeriesView
-from ganaug.gans.r3gan.training import R3GANTraining
+from ganaug.gans.r3gan.training import Progress, R3GANTraining
 from ganaug.gans.randomness import draw_rows, truncated
 from ganaug.runtime.devices import seeded
 
@@ -55,7 +55,8 @@ class R3GAN(R3GANTraining):
             own root mean square; 0 for values alone.
         gamma: weight γ of the penalties on real and on generated rows; scheduled.
         penalty_every: batches from one to the next that the penalties are taken on, times as many.
-        burn_in: batches over which what is scheduled changes, and over which the half-life of G's average rises.
+        burn_in: batches over which what is scheduled changes, and over which the half-life of G's average rises; by
+            default all of the run's, as ``max_steps`` or ``max_epochs`` were when it began, or 10,000.
         lr: Adam's learning rate for both; scheduled.
         beta2: Adam's β₂, beside β₁ = 0; scheduled.
         ema_decay: of the average of G's weights that samples are drawn from, after ``burn_in``; 0 samples from G.
@@ -72,11 +73,11 @@ class R3GAN(R3GANTraining):
     """
 
     schema_kinds = ("image", "series")
-    of_data = ("view",)
+    of_data = ("view", "progress")
 
     def __init__(
         self,
-        schema: ImageSchema | SeriesSchema,
+        schema: Schema,
         preset: Preset = "scarce",
         latent_dim: int | None = None,
         noise: int | None = None,
@@ -122,7 +123,7 @@ class R3GAN(R3GANTraining):
             self.view = (
                 ImageView(schema, classes, hp.augment)
                 if isinstance(schema, ImageSchema)
-                else SeriesView(schema, classes, hp.augment, hp.static, hp.changes)
+                else SeriesView(cast(SeriesSchema, schema), classes, hp.augment, hp.static, hp.changes)
             )
             view, shape = self.view, (hp.widths, hp.blocks, hp.expansion, hp.group_width)
             inputs = hp.noise + view.inputs
@@ -130,14 +131,16 @@ class R3GAN(R3GANTraining):
             self.discriminator = Discriminator(view.places, view.seen_channels, view.width, *shape)
         self.after_classes = view.width - (classes if classes > 1 else 0)
         self.ema = EMA(self.generator, hp.ema_decay)
-        self.register_buffer("adapted", torch.zeros(()))
+        self.progress = Progress()
 
     def _check_options(self) -> None:
         hp = self.hp
         self.sizes("latent_dim", "widths")
         self.require("from 1 to 256", "blocks", "expansion")
         self.require("at least 1", "penalty_every")
-        self.require("at least 0", "noise", "group_width", "gamma", "burn_in")
+        self.require("at least 0", "noise", "group_width", "gamma")
+        if hp.burn_in is not None:
+            self.require("at least 1", "burn_in")
         self.require("above 0", "lr", "ada_speed")
         self.require("at least 0 and below 1", "ema_decay", "beta2")
         if not hp.widths:

@@ -92,6 +92,8 @@ class SeriesView(View):
         for name, flags in (("worded", worded), ("limited", limited), ("numeric", numeric)):
             self.register_buffer(name, torch.tensor(flags)[:, None], persistent=False)
         self.any_worded, self.any_limited = any(worded), any(limited)
+        self.units.mean.masked_fill_(self.limited, 0.5)  # until they are learnt
+        self.units.deviation.masked_fill_(self.limited, 0.25)
 
     # ---- units ----
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.base import Table
 from datamodules.schema import Batch
@@ -19,6 +19,20 @@ from ganaug.gans.r3gan.networks import Discriminator, Generator, Places, downsam
 from ganaug.gans.r3gan.view import View
 
 LOSS = LOSSES["relativistic"]
+UNLIMITED = 10_000  # batches of burn-in, where a run has no last step
+
+
+class Progress(nn.Module):
+    """How far a run has come: the batches of its burn-in, 0 before it has begun, and the probability of ``ada``."""
+
+    burn_in: Tensor
+    probability: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("burn_in", torch.zeros((), dtype=torch.long))
+        self.register_buffer("probability", torch.zeros(()))
+        self.steps = 0  # as a plain number, which a GPU need not be asked for
 
 
 class R3GANTraining(GAN):
@@ -29,7 +43,7 @@ class R3GANTraining(GAN):
     discriminator: Discriminator
     ema: EMA
     view: View
-    adapted: Tensor  # probability of the augmentation under ``ada``
+    progress: Progress
 
     @property
     def phases(self) -> list[tuple[str, int | None]]:
@@ -53,8 +67,13 @@ class R3GANTraining(GAN):
         ]
 
     def on_train_start(self) -> None:
-        """Learn the units of the training rows, unless a checkpoint has them."""
+        """Learn the units of the training rows and the length of the burn-in, unless a checkpoint has them."""
         super().on_train_start()
+        progress = self.progress
+        if not int(progress.burn_in):
+            ends = self.last_step
+            progress.burn_in.fill_(self.hp.burn_in or (UNLIMITED if math.isinf(ends) else max(1, int(ends))))
+        progress.steps = int(progress.burn_in)
         loader: Any = self.trainer.train_dataloader
         table = getattr(loader, "dataset", None)
         self.view.learn(table.batches() if isinstance(table, Table) else loader)
@@ -66,7 +85,7 @@ class R3GANTraining(GAN):
     @property
     def burnt_in(self) -> float:
         """How far what is scheduled has gone: from 0 to 1 over the burn-in, by a cosine."""
-        share = min(1.0, self.step / self.hp.burn_in) if self.hp.burn_in else 1.0
+        share = min(1.0, self.step / self.progress.steps)
         return 0.5 * (1 - math.cos(math.pi * share))
 
     def now(self, name: str) -> float:
@@ -131,7 +150,7 @@ class R3GANTraining(GAN):
 
     def _seen(self, rows: Tensor, batch: Batch) -> Tensor:
         adaptive = self.hp.augment_probability == "ada"
-        return self.view.seen(rows, batch, self.adapted if adaptive else self.now("augment_probability"))
+        return self.view.seen(rows, batch, self.progress.probability if adaptive else self.now("augment_probability"))
 
     def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         hp = self.hp
@@ -156,10 +175,11 @@ class R3GANTraining(GAN):
         if hp.augment_probability == "ada":
             lean = (logits_real - logits_fake).detach().sign().mean()
             rows = len(real) * self.trainer.world_size
-            adapt(self.adapted, self.over_processes(lean), hp.ada_target, rows / (hp.ada_speed * 1000))
+            leans = cast(Tensor, self.all_gather(lean))
+            adapt(self.progress.probability, leans, hp.ada_target, rows / (hp.ada_speed * 1000))
         if self.logging_step:
             if hp.augment_probability == "ada":
-                self.log("augment/probability", self.adapted)
+                self.log("augment/probability", self.progress.probability)
             self.log("accuracy/pairs", (logits_real > logits_fake).float().mean())
             if penalised:
                 self.log("penalty/r1", slopes[0].mean())

@@ -86,6 +86,24 @@ def test_scheduled_options_go_by_a_cosine_to_their_ends() -> None:
     assert model.now("gamma") == pytest.approx(1.1)
 
 
+def test_a_run_burns_in_over_all_of_its_steps_and_one_that_goes_on_keeps_them(tmp_path) -> None:
+    model, data = make(Squares(), burn_in=None), Squares()
+    run = trainer(4)
+    run.fit(model, data)
+    assert model.progress.burn_in == 4
+    run.save_checkpoint(tmp_path / "four.ckpt", weights_only=False)
+    longer, spy = make(Squares(), burn_in=None), Spy()
+    trainer(6, spy).fit(longer, Squares(), ckpt_path=tmp_path / "four.ckpt")
+    assert longer.progress.burn_in == 4
+    assert [rate for _, _, rate, _ in spy.seen] == pytest.approx([longer.hp.lr[1]] * 4)
+    epochs = make(Squares(), burn_in=None)
+    trainer(-1, max_epochs=2).fit(epochs, data)  # of three batches
+    assert epochs.progress.burn_in == 6
+    endless = make(Squares(), burn_in=None)
+    trainer(-1, spy, max_time={"seconds": 1}).fit(endless, data)
+    assert endless.progress.burn_in == 10_000
+
+
 def test_the_half_life_of_the_average_rises_with_the_burn_in() -> None:
     seen = []
 
@@ -120,7 +138,7 @@ def test_adaptive_augmentation_asks_how_often_pairs_are_told_apart() -> None:
     for target, expected in ((-1.5, 0.8), (1.5, 0.0)):  # always above it, never
         model = make(Squares(), augment_probability="ada", ada_target=target, ada_speed=0.02)
         trainer(2).fit(model, Squares())  # two batches of 8 of 20
-        assert model.adapted.item() == pytest.approx(expected)
+        assert model.progress.probability.item() == pytest.approx(expected)
 
 
 def test_units_are_learnt_from_the_training_rows_before_the_first_step() -> None:
