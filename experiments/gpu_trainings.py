@@ -11,6 +11,16 @@ from typing import Any
 import torch
 from gpu_run import HERE, Row, Run, attempt
 
+ORDER = (
+    ("cifar", "R3GAN"),
+    ("energy", "R3GAN"),
+    ("mnist", "DCGAN"),
+    ("cifar", "DCGAN"),
+    ("stocks", "R3GAN"),
+    ("sines", "R3GAN"),
+    ("stocks", "TimeGAN"),
+)
+
 
 def trainings(run: Run) -> Iterator[Row]:
     """Trainings whose scores are worth keeping, as long as the time lasts."""
@@ -58,34 +68,35 @@ def trainings(run: Run) -> Iterator[Row]:
     sets = {"mnist": "mnist.npz", "cifar": "cifar10_4000.npz", "stocks": "stock_data.csv", "energy": "energy_data.csv"}
     found = {name: next(run.data.rglob(file), None) if run.data else None for name, file in sets.items()}
     longest = 0.0
-    for k, name in enumerate(order := ("mnist", "cifar", "stocks", "sines", "energy")):
+    for k, (name, model) in enumerate(ORDER):
         path, file = found.get(name), sets.get(name)
-        row = {"data": name}
+        row = {"data": name, "model": model}
         if file and path is None:
             yield row | {"status": f"not run: no {file} in --data" if run.data else f"not run: no --data with {file}"}
             continue
         if run.left < max(30.0, 1.2 * longest):
             yield row | {"status": f"not run: {run.left:.0f} s were left"}
             continue
-        begun, share = time.monotonic(), run.left / (len(order) - k)
+        begun, share = time.monotonic(), run.left / (len(ORDER) - k)
         if name in ("mnist", "cifar"):
             assert path is not None
-            yaml = {"mnist": "dcgan_mnist", "cifar": "dcgan_cifar10_4000"}[name]
+            yaml = f"{model.lower()}_{'mnist' if name == 'mnist' else 'cifar10_4000'}"
             source = ["--data", "ImageArrays", "--data.path", str(path)]
             yield attempt(row, lambda a=(yaml, source, share), path=path: pictures(*a, ImageArrays(path)))
         else:
-            yield attempt(row, lambda name=name, path=path: series(run, name, path))
+            yield attempt(row, lambda name=name, model=model, path=path: series(run, name, path, model))
         longest = max(longest, time.monotonic() - begun)
 
 
-def series(run: Run, name: str, path: Path | None, **options: Any) -> Row:
+def series(run: Run, name: str, path: Path | None, model: str = "R3GAN", **options: Any) -> Row:
     """A data set of TimeGAN's benchmark: the scores of one seed, preset ``scarce``, beside their floor."""
     import series_paper
 
-    out = run.out / f"timegan_{name}.json"
+    out = run.out / f"{model.lower()}_{name}.json"
     files = {} if path is None else {name: path}
-    chosen = {"model": "TimeGAN", "steps": 3800, "options": {"decay_steps": 2500}} | options
+    usual = {"TimeGAN": {"steps": 3800, "options": {"decay_steps": 2500}}}.get(model, {})
+    chosen = {"model": model} | usual | options
     series_paper.paper(**files, sines=name == "sines", seeds=[0], out=out, **chosen)
     floor, ours = json.loads(out.read_text())
-    shown = ("discriminative", "predictive")
+    shown = ("discriminative", "discriminative_conv", "predictive", "correlation")
     return {key: ours[key] for key in shown} | {f"{key} (floor)": floor[key] for key in shown}

@@ -25,6 +25,7 @@ from datamodules.text.schema import BLANK, TextSchema, build_vocabulary
 from ganaug.gans.base import GAN
 from ganaug.gans.dcgan.model import DCGAN
 from ganaug.gans.loading import load
+from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.timegan.model import TimeGAN
 from ganaug.runtime.devices import Accelerator, device_of, seeded
@@ -34,6 +35,7 @@ from ganaug.sampling.dataset import packed, unpacked
 from ganaug.sampling.drawing import draw_samples
 
 MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": TimeGAN}
+KNOWN = (DCGAN, R3GAN, SeqGAN, TimeGAN)
 STEPS = {"image": 5000, "text": 2000, "series": 2000}  # of a model's last phase
 
 
@@ -252,7 +254,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             return None
         found = GAN.models.get(self.model) if isinstance(self.model, str) else self.model
         if not (isinstance(found, type) and issubclass(found, GAN)):
-            raise InputError(f"model must be one of {', '.join(m.__name__ for m in MODELS.values())}, not {self.model}")
+            raise InputError(f"model must be one of {', '.join(kind.__name__ for kind in KNOWN)}, not {self.model}")
         return found
 
     def _trained(self, kind: str, rows: np.ndarray, y: np.ndarray, names: tuple[str, ...], seed: int) -> GAN:

@@ -279,7 +279,7 @@ def test_bad_labels() -> None:
         ({"sampling_strategy": {"a": np.inf}}, "inf rows asked of class a"),
         ({"random_state": -1}, "random_state: "),
         ({"accelerator": "abacus"}, "accelerator: "),
-        ({"model": "WGAN"}, "model must be one of DCGAN, SeqGAN, TimeGAN, not WGAN"),
+        ({"model": "WGAN"}, "model must be one of DCGAN, R3GAN, SeqGAN, TimeGAN, not WGAN"),
         ({"options": {"depth": 3}}, "depth"),
         ({"options": {"preset": "paper", "width": 4}}, "without classes cannot raise one"),
     ],

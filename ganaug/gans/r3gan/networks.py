@@ -109,6 +109,24 @@ def stage(places: Places, channels: int, blocks: int, levels: int, expansion: in
     return nn.Sequential(*(Block(places, channels, expansion, group_width, blocks * levels) for _ in range(blocks)))
 
 
+class Input(nn.Module):
+    """What comes in at every place, noise and masks, as much of it as z and the condition say; at first nothing.
+
+    A sine wants less noise than a random walk.
+    """
+
+    def __init__(self, inputs: int, channels: int, known: int) -> None:
+        super().__init__()
+        self.layer, self.gain = Pointwise(inputs, channels, 0.0), nn.Linear(known, channels)
+        nn.init.zeros_(self.gain.weight)
+        nn.init.ones_(self.gain.bias)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """x (B, inputs, H, W) and z with the condition (B, known) to (B, channels, H, W)."""
+        made: Tensor = self.layer(x) * self.gain(z)[:, :, None, None]
+        return made
+
+
 class Generator(nn.Module):
     """From a learnt basis of the innermost resolution, times a linear map of z and the condition, outwards.
 
@@ -140,9 +158,10 @@ class Generator(nn.Module):
         width = each_width(widths, len(self.pyramid))
         self.basis = nn.Parameter(torch.randn(width[0], *self.pyramid[0]))
         self.embedding = normal(nn.Linear(condition, latent_dim, bias=False)) if condition else None
-        self.project = normal(nn.Linear(latent_dim * (2 if condition else 1), width[0], bias=False))
+        known = latent_dim * (2 if condition else 1)
+        self.project = normal(nn.Linear(known, width[0], bias=False))
         self.transitions = nn.ModuleList(transition(*pair) for pair in pairwise(width))
-        self.inputs = nn.ModuleList(Pointwise(inputs, c, 0.0) for c in width) if inputs else None
+        self.inputs = nn.ModuleList(Input(inputs, c, known) for c in width) if inputs else None
         self.stages = nn.ModuleList(stage(places, c, blocks, len(width), expansion, group_width) for c in width)
         self.out = Pointwise(width[-1], channels)
 
@@ -172,7 +191,7 @@ class Generator(nn.Module):
             if level:
                 x = upsampled(self.transitions[level - 1](x), places[level])
             if self.inputs is not None:
-                x = x + self.inputs[level](inputs[level])
+                x = x + self.inputs[level](inputs[level], z)
             x = blocks(x)
         made: Tensor = self.out(x)
         return made

@@ -32,7 +32,7 @@ class Progress(nn.Module):
         super().__init__()
         self.register_buffer("burn_in", torch.zeros((), dtype=torch.long))
         self.register_buffer("probability", torch.zeros(()))
-        self.steps = 0  # as a plain number, which a GPU need not be asked for
+        self.steps = 1  # as a plain number, which a GPU need not be asked for
 
 
 class R3GANTraining(GAN):
