@@ -161,6 +161,16 @@ def test_data_frames() -> None:
 # ---- the outcome ----
 
 
+@pytest.mark.parametrize("make", [pictures, series])
+def test_r3gan_by_its_name(make) -> None:
+    X, y = make()
+    options = {"widths": [8], "latent_dim": 4, "blocks": 1}
+    rows, labels = GANSampler("R3GAN", options=options, steps=2, accelerator="cpu", random_state=0).fit_resample(X, y)
+    assert rows.shape[1:] == X.shape[1:]
+    assert rows.dtype == X.dtype
+    assert len(set(np.unique(labels, return_counts=True)[1])) == 1
+
+
 def test_the_seed_decides_and_the_process_is_left_as_it_was() -> None:
     X, y = pictures()
     torch.manual_seed(1)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from datamodules import Digits, Grammar
+from datamodules import Digits, Grammar, Sines
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch
-from ganaug import DCGAN, SeqGAN
+from ganaug import DCGAN, R3GAN, SeqGAN
 from ganaug.gans.diffaug.images import augment
 from ganaug.study import augmentation_leak as leak_module
 from ganaug.study.augmentation_leak import leak
@@ -30,6 +30,21 @@ def test_what_was_augmented_is_told_from_what_was_not(digits: Digits, policy: st
     found = leak(model, train, test, changed, **QUICK)
     assert found["unseen"] < 0.3
     assert found["samples"] > found["unseen"] + 0.4
+
+
+@pytest.mark.parametrize("policy", ["shift", "cutout"])
+def test_series_that_were_augmented_are_told_from_those_that_were_not(policy: str) -> None:
+    data = Sines(series=400, length=16)
+    data.setup()
+    model = R3GAN(data.schema, widths=[8], augment=policy)
+    model.view.learn(data.train.batches())
+    train, test = stored_rows(data.schema, data.train), stored_rows(data.schema, data.test)
+    torch.manual_seed(1)
+    changed = model.augmented(test)
+    assert changed is not None
+    found = leak(model, train, test, data.schema.stored(changed), **QUICK | {"steps": 120})
+    assert found["unseen"] < 0.3
+    assert found["samples"] > found["unseen"] + 0.3
 
 
 def test_it_leaves_the_random_state_alone_and_repeats(digits: Digits) -> None:
