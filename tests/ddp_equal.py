@@ -13,6 +13,7 @@ from datamodules import GANDataModule, OracleText
 from ganaug import DCGAN, GAN
 from tests.gan_contract import trainer
 from tests.gans.dcgan import test_model as test_dcgan
+from tests.gans.r3gan import test_model as test_r3gan
 from tests.gans.seqgan import test_model as test_seqgan
 from tests.gans.timegan import test_model as test_timegan
 
@@ -61,7 +62,13 @@ def series(batch_size: int) -> tuple[GANDataModule, GAN]:
     return data, test_timegan.make(data, **options, autoencoder_steps=0)
 
 
-MODELS = {"DCGAN": pictures, "SeqGAN": sentences, "TimeGAN": series}
+def relativistic(batch_size: int) -> tuple[GANDataModule, GAN]:
+    """Series with penalties at every second step."""
+    data = test_timegan.Waves(batch_size=batch_size, fixed=True, static=False)
+    return data, test_r3gan.make(data, penalty_every=2, accumulate=2, clip=1.0)
+
+
+MODELS = {"DCGAN": pictures, "SeqGAN": sentences, "TimeGAN": series, "R3GAN": relativistic}
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ganaug.gans.seqgan import training as seqgan
 from tests import test_callbacks
 from tests.gan_contract import trainer
 from tests.gans.dcgan import test_model as test_dcgan
+from tests.gans.r3gan import test_model as test_r3gan
 from tests.gans.seqgan import test_model as test_seqgan
 from tests.gans.timegan import test_model as test_timegan
 
@@ -74,7 +75,15 @@ def series() -> tuple[GANDataModule, GAN]:
     return data, test_timegan.make(data, d_threshold=0.1)
 
 
+def relativistic() -> tuple[GANDataModule, GAN]:
+    """Series of different lengths, augmented as often as D is right; ends between two steps of the optimisers."""
+    data = test_timegan.Waves(rows=60, batch_size=8, val_fraction=0.1)
+    options = {"augment": "shift,scale", "augment_probability": "ada", "ada_speed": 0.5, "accumulate": 4}
+    return data, test_r3gan.make(data, **options)
+
+
 RUNS = {
+    "R3GAN": (relativistic, WatchSeries),
     "DCGAN": (pictures, WatchPictures),
     "SeqGAN": (sentences, WatchSentences),
     "TimeGAN": (series, WatchSeries),

@@ -17,6 +17,7 @@ FIT = {
     "DCGAN": ["--data", "Digits", "--model.width", "8"],
     "SeqGAN": ["--data", "Grammar", "--data.sentences", "200"],
     "TimeGAN": ["--data", "Signals", "--data.series", "60", "--model.hidden", "8"],
+    "R3GAN": ["--data", "Digits", "--model.widths", "[8]"],
 }
 
 
@@ -49,7 +50,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
+@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN", "R3GAN"])
 def test_equal_to_one_device(name: str, equal: Path) -> None:
     """Two processes of four rows each end with the weights of one of eight, to rounding."""
     begun = ddp_equal.MODELS[name](8)[1].state_dict()
@@ -63,7 +64,7 @@ def test_equal_to_one_device(name: str, equal: Path) -> None:
     assert moved > len(alone) // 3
 
 
-@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
+@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN", "R3GAN"])
 def test_two_processes(name: str, runs: Path) -> None:
     """Other data and other noise on each rank, the same weights, one set of files; through all phases."""
     first, second = (torch.load(runs / name / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
@@ -83,7 +84,10 @@ def test_two_processes(name: str, runs: Path) -> None:
     assert ("score/nll" in first["scores"]) == (name == "SeqGAN")
     assert first["resumed"] == second["resumed"] == 8
     assert first["other"] == []  # than of a run that nobody stopped, to the bit
-    assert {key.split(".")[0] for key in second["other"]} <= {"frames"}  # its own note of lengths, which none reads
+    assert {key.split(".")[0] for key in second["other"]} <= {
+        "frames",
+        "view",
+    }  # its own note of lengths, which none reads
 
 
 def test_divergence_of_one_process_stops_all(runs: Path) -> None:
@@ -92,7 +96,7 @@ def test_divergence_of_one_process_stops_all(runs: Path) -> None:
     assert "became nan at step 2" in second
 
 
-@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN"])
+@pytest.mark.parametrize("name", ["DCGAN", "SeqGAN", "TimeGAN", "R3GAN"])
 def test_the_command_line_with_two_devices(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
