@@ -1,16 +1,21 @@
 """What R3GAN's networks see of series: units, ends, gaps, words, attributes."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from datamodules import SeriesFile
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
+from ganaug import R3GAN
 from ganaug.gans.r3gan.series import SeriesView
+from tests.gan_contract import trainer
 
-torch.manual_seed(0)
+torch.set_num_threads(1)
 
 
 def schema(**fields) -> SeriesSchema:
@@ -167,3 +172,36 @@ def test_constant_columns_and_first_intervals_are_as_in_the_data() -> None:
     back = one.batch(made, {"y": rows["y"], "length": rows["length"]})["x"]
     assert back[:, 0, 0].abs().max() < 1e-6
     torch.testing.assert_close(back[:, :, 1], rows["x"][:, :, 1])
+
+
+@pytest.mark.parametrize("static", ["condition", "generate"])
+def test_a_table_with_words_gaps_attributes_and_times_of_its_own(static: str, tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(0), []
+    for k in range(24):
+        times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.cumsum(rng.integers(5, 900, 9)), unit="s")
+        for step in range(4 + k % 6):
+            pulse = round(70 + rng.normal(), 1) if rng.random() > 0.2 else ""
+            mood, ward, label = ("calm", "tense", "asleep")[(k + step) % 3], "AB"[k % 2], ("ill", "well")[k // 2 % 2]
+            rows.append([f"p{k}", times[step].isoformat(), pulse, mood, int(rng.integers(1, 4)), 30 + k, ward, label])
+    names = ["patient", "time", "pulse", "mood", "beds", "age", "ward", "label"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "ward.csv", index=False)
+    columns = {
+        "id_column": "patient",
+        "time_column": "time",
+        "label_column": "label",
+        "static_columns": ["age", "ward"],
+    }
+    data = SeriesFile(tmp_path / "ward.csv", **columns, irregular=True, missing="mask", batch_size=8)
+    model = R3GAN(data.schema, widths=[8], blocks=1, static=static, augment="shift,scale,cutout")
+    trainer(3).fit(model, data)
+    made = model.sample(model.latent(torch.arange(6), 0), torch.arange(6) % 2)
+    table = data.schema.frame(np.arange(6), {name: field.cpu() for name, field in made.items()})
+    assert list(table) == names
+    assert not table.isna().any(axis=None)
+    assert set(table["mood"]) <= {"calm", "tense", "asleep"}
+    assert set(table["ward"]) <= {"A", "B"}
+    assert table["beds"].dtype.kind == "i"
+    assert table["beds"].between(1, 3).all()
+    for _, series in table.groupby("patient"):
+        assert pd.to_datetime(series["time"]).is_monotonic_increasing
+        assert series[["age", "ward", "label"]].nunique().eq(1).all()
