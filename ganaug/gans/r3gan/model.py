@@ -17,7 +17,7 @@ from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
 from ganaug.gans.r3gan.images import ImageView
 from ganaug.gans.r3gan.networks import Discriminator, Generator, Places
-from ganaug.gans.r3gan.presets import PRESETS, SCHEDULES, Preset, Schedule
+from ganaug.gans.r3gan.presets import PRESETS, SCHEDULES, Preset, Schedule, by_columns
 from ganaug.gans.r3gan.series import SeriesView
 from ganaug.gans.r3gan.training import Progress, R3GANTraining
 from ganaug.gans.randomness import draw_rows, truncated
@@ -43,7 +43,7 @@ class R3GAN(R3GANTraining):
         latent_dim: length of z (64).
         noise: channels of noise that G is given at every place of every resolution, beside z (pictures: 0; series: 8).
         widths: channels at each resolution from the innermost of at most 4 places a side outwards, each twice the one
-            before; the last number is that of all further ones.
+            before; the last number is that of all further ones (series: by the number of columns).
         blocks: residual blocks a resolution (paper: 2).
         expansion: how many times as many channels a block has inside (paper: 2; scarce: 1).
         group_width: channels in a group of a block's 3×3 convolution; 0 for a dense one (paper: 16; scarce: 0, since
@@ -53,7 +53,7 @@ class R3GAN(R3GANTraining):
             those of real series of their class; ``generate``: they are generated along.
         changes: of series: size of the changes from step to step beside the values in what D sees, each in units of its
             own root mean square; 0 for values alone.
-        gamma: weight γ of the penalties on real and on generated rows; scheduled.
+        gamma: weight γ of the penalties on real and on generated rows; scheduled (series: 0.02 a column, at least 0.1).
         penalty_every: batches from one to the next that the penalties are taken on, times as many.
         burn_in: batches over which what is scheduled changes, and over which the half-life of G's average rises; by
             default all of the run's, as ``max_steps`` or ``max_epochs`` were when it began, or 10,000.
@@ -110,7 +110,8 @@ class R3GAN(R3GANTraining):
         unused = [name for name in OF_SERIES if options[name] is not None] if schema.kind == "image" else []
         if unused:
             raise InputError(f"{' and '.join(unused)}: of series alone: leave it out for pictures")
-        options = self.resolved(options, PRESETS[preset][schema.kind])
+        sized = by_columns(cast(SeriesSchema, schema).features) if schema.kind == "series" else {}
+        options = self.resolved(options, sized | PRESETS[preset][schema.kind])
         for name in SCHEDULES:
             if not isinstance(value := options[name], str):
                 options[name] = [value, value] if isinstance(value, int | float) else list(value)

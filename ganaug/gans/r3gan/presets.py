@@ -62,12 +62,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "series": {
             "latent_dim": 64,
             "noise": 8,
-            "widths": [64, 64, 64, 64, 32, 32, 16],  # of series of 24 steps 64 at all four resolutions
             "blocks": 2,
             "expansion": 1,
             "group_width": 0,
             "penalty_every": 1,
-            "gamma": (0.1, 0.1),
             "beta2": (0.99, 0.99),
             "lr": (5e-4, 2.5e-5),
             "ema_decay": 0.998,
@@ -78,3 +76,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+
+
+def by_columns(columns: int) -> dict[str, Any]:
+    """What ``scarce`` has for series of so many columns, where it was tried: 5, 6 and 28 (experiments/README.md).
+
+    The penalties grow with what D sees; 64 channels at the four resolutions of series of up to 32 steps, fewer further
+    out, where there are more steps, and half as many again for more than 8 columns.
+    """
+    width = 64 if columns <= 8 else 96
+    gamma = round(0.02 * max(5, columns), 2)
+    return {"widths": [width] * 4 + [width // 2] * 2 + [width // 4], "gamma": (gamma, gamma)}

@@ -184,6 +184,13 @@ def test_what_cannot_be_meant_gets_one_line(options: dict, line: str) -> None:
         make(Squares(), **options)
 
 
+def test_series_of_many_columns_get_wider_networks_and_larger_penalties() -> None:
+    few, many = R3GAN(Sines(series=20).schema), R3GAN(Sines(series=20, features=28).schema)
+    assert (few.hp.widths[0], few.hp.gamma) == (64, [0.1, 0.1])
+    assert (many.hp.widths[0], many.hp.gamma) == (96, [0.56, 0.56])
+    assert R3GAN(Sines(series=20).schema, gamma=0.3).hp.gamma == [0.3, 0.3]
+
+
 def test_a_preset_of_pictures_is_none_for_series() -> None:
     with pytest.raises(InputError, match="preset paper_cifar10 is one of pictures: leave it out for series"):
         R3GAN(Sines().schema, preset="paper_cifar10")
