@@ -76,7 +76,8 @@ def _wanted(message: str) -> str | None:
     owners = re.findall(r"class_path='([\w.]+)\.(\w+)'", after)[:1] or re.findall(
         r"class_path '([\w.]+)\.(\w+)'", before
     )
-    value = re.search(r"(?:Got|Given) value: (.*?)(?=\. Got value: |$)", after, re.MULTILINE)
+    values = [re.search(rf"{said} value: (.*?)(?=\. Got value: |$)", after, re.MULTILINE) for said in ("Given", "Got")]
+    value = values[0] or values[1]  # what was given is the whole option, what was got may be a part of it
     if not owners or not value:
         return None
     cls = getattr(sys.modules.get(owners[-1][0]), owners[-1][1], None)
