@@ -71,7 +71,7 @@ LOSSES: dict[LossName, Loss] = {
         lambda real, fake: fake.float().mean() - real.float().mean(),
         lambda fake, _=None: -fake.float().mean(),
     ),
-    # Jolicoeur-Martineau 2018, section 4.2; Huang et al. 2024 (R3GAN), eq. 1: which of a pair is the real one. To be
+    # Jolicoeur-Martineau 2018, section 4.2; Huang et al. 2024 (R3GAN): which of a pair is the real one. To be
     # used with the penalties of both sides, without which it need not converge.
     "relativistic": Loss(_relativistic, _relativistic, paired=True),
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from datamodules.errors import InputError
+from ganaug.gans.diffaug.policy import operations_of
 
 
 def color(x: Tensor) -> Tensor:
@@ -54,16 +54,8 @@ POLICIES: dict[str, Callable[[Tensor], Tensor]] = {"color": color, "translation"
 
 
 def parse_policy(policy: str) -> tuple[str, ...]:
-    """``"color,translation"`` to its parts; an empty string is no augmentation.
-
-    Raises:
-        InputError: an unknown operation.
-    """
-    names = tuple(name.strip() for name in policy.split(",") if name.strip())
-    for name in names:
-        if name not in POLICIES:
-            raise InputError(f"augment: unknown operation {name!r}; known are {', '.join(POLICIES)}")
-    return names
+    """See :func:`~ganaug.gans.diffaug.policy.operations_of`."""
+    return operations_of(policy, POLICIES)
 
 
 def augment(x: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from datamodules.errors import InputError
+from ganaug.gans.diffaug.policy import operations_of
 
 
 class Seen(NamedTuple):
@@ -63,16 +63,8 @@ OPERATIONS: dict[str, Callable[[Seen, Tensor], Seen]] = {
 
 
 def parse_policy(policy: str) -> tuple[str, ...]:
-    """``"shift,scale"`` to its parts; an empty string is no augmentation.
-
-    Raises:
-        InputError: an unknown operation.
-    """
-    names = tuple(name.strip() for name in policy.split(",") if name.strip())
-    for name in names:
-        if name not in OPERATIONS:
-            raise InputError(f"augment: unknown operation {name!r}; known of series are {', '.join(OPERATIONS)}")
-    return names
+    """See :func:`~ganaug.gans.diffaug.policy.operations_of`."""
+    return operations_of(policy, OPERATIONS)
 
 
 def augment(seen: Seen, numeric: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.0) -> Seen:

@@ -29,10 +29,10 @@ OF_SERIES = ("static", "changes")  # options that pictures have no use for
 class R3GAN(R3GANTraining):
     """R3GAN for pictures of 8 to 256 pixels, square or not, and for series; class-conditional where there are classes.
 
-    The relativistic loss asks of a real and a generated row of one class which is which; penalties on both sides make
-    it converge (propositions 1 and 2 of the paper); networks are residual and have no normalisation. Series are
-    pictures of one row whose generator is given noise at every step too, and whose discriminator sees the changes from
-    step to step beside the values: see :mod:`ganaug.gans.r3gan.series`, which is not in the paper.
+    The relativistic loss asks of a real and a generated row of one class which is which; with penalties on both sides
+    it converges locally, as the paper proves; networks are residual and have no normalisation. Series are pictures of
+    one row whose generator is given noise at every step too, and whose discriminator sees the changes from step to step
+    beside the values: see :mod:`ganaug.gans.r3gan.series`, which is not in the paper.
     Options that are left out take the preset's value, which may be another for pictures and for series. Those that are
     scheduled are two numbers, at the start and from ``burn_in`` on, with a cosine between them, or one.
 

@@ -76,7 +76,7 @@ def downsampled(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """x + 1×1 ∘ activation ∘ 3×3 (in groups) ∘ activation ∘ 1×1 of x; the last begins at zero (figure 3 of the paper).
+    """x + 1×1 ∘ activation ∘ 3×3 (in groups) ∘ activation ∘ 1×1 of x; the last begins at zero.
 
     Args:
         places: of a whole row.

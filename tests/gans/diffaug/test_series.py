@@ -81,5 +81,5 @@ def test_numbers_are_changed_linearly_row_by_row_and_with_the_probability(name: 
 def test_unknown_operations_get_one_line() -> None:
     assert parse_policy(" shift, scale ") == ("shift", "scale")
     assert parse_policy("") == ()
-    with pytest.raises(InputError, match="unknown operation 'color'; known of series are scale, offset, shift, cutout"):
+    with pytest.raises(InputError, match="unknown operation 'color'; known are scale, offset, shift, cutout"):
         parse_policy("shift,color")

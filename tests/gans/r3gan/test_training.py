@@ -43,7 +43,7 @@ def test_gradients_reach_only_the_network_that_a_step_is_for() -> None:
 
 @pytest.mark.parametrize(("gamma", "every"), [(0.0, 1), (0.7, 1), (0.7, 2)])
 def test_the_discriminators_gradient_is_that_of_the_loss_and_both_penalties(gamma: float, every: int) -> None:
-    """γ/2 of the mean squared gradient on each side (Huang et al. 2024, eqs. 2 and 3), times ``penalty_every``."""
+    """γ/2 of the mean squared gradient on each side (R1 and R2), times ``penalty_every``."""
     data, spy = Squares(), Spy()
     model = make(data, gamma=gamma, penalty_every=every, augment="")
     started = {name: value.clone() for name, value in model.discriminator.state_dict().items()}
