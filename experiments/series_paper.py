@@ -28,6 +28,7 @@ from ganaug import GAN
 from ganaug.metrics.judges import discriminative_score, predictive_score
 from ganaug.metrics.series import autocorrelation_distance, correlation_distance, marginal_distance
 
+OURS = ("self", "schema", "seed")  # what no option of a model can be here
 Part = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -96,7 +97,7 @@ def paper(
     models = {name: kind for name, kind in GAN.models.items() if "series" in kind.schema_kinds}
     if model not in models:
         raise InputError(f"model: {model} is none of {', '.join(models)}")
-    allowed = [name for name in inspect.signature(models[model]).parameters if name not in ("schema", "seed")]
+    allowed = [name for name in inspect.signature(models[model].__init__).parameters if name not in OURS]
     if unknown := [name for name in options if name not in allowed]:
         raise InputError(f"options: {', '.join(unknown)}: must be of {', '.join(allowed)}")
     torch.set_num_threads(threads)
