@@ -17,6 +17,7 @@ from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
 from datamodules.options import Remembering, in_range
 from datamodules.schema import Batch, Schema
+from datamodules.splits import Fold, levelled, stratified_fold, stratified_split
 
 Split = Literal["train", "val", "test"]
 
@@ -118,27 +119,6 @@ def as_is(batch: Any) -> Any:
     return batch
 
 
-def stratified_split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to keep and rows to hold out, the same share of each class; each class keeps at least one row.
-
-    Unlike scikit-learn's ``train_test_split(stratify=…)`` it accepts classes of a single member.
-    """
-    rng = np.random.default_rng((seed, 7))
-    held = []
-    for c in np.unique(y):
-        members = rng.permutation(np.flatnonzero(y == c))
-        held.append(members[: min(round(len(members) * fraction), len(members) - 1)])
-    out = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
-    return np.setdiff1d(np.arange(len(y)), out), out
-
-
-def levelled(y: np.ndarray) -> np.ndarray:
-    """Rows of classes y (N,), in order, those of every class repeated until it has as many as the largest."""
-    members = [np.flatnonzero(y == c) for c in np.unique(y)]
-    most = max(map(len, members))
-    return np.sort(np.concatenate([np.resize(own, most) for own in members]))
-
-
 class GANDataModule(LightningDataModule, metaclass=Remembering):
     """What every data module here offers.
 
@@ -177,6 +157,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         balance: bool = False,
         steps_per_epoch: int | None = None,
         num_workers: int = 0,
+        _fold: Fold | None = None,  # by `again`; the command line does not offer what begins with an underscore
     ) -> None:
         super().__init__()
         in_range("batch_size", batch_size, 1, 2**20)
@@ -187,6 +168,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         for name, share in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
             if not 0 <= share < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, not {share}")
+        if _fold is not None and not 0 <= _fold[0] < _fold[1] > 1:
+            raise InputError(f"fold must be [i, k], part i from 0 of k parts, at least 2, not {list(_fold)}")
         self.batch_size = batch_size
         self.seed = seed
         self.val_fraction = val_fraction
@@ -196,17 +179,24 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         self.balance = balance
         self.steps_per_epoch = steps_per_epoch
         self.num_workers = num_workers
+        self.fold = _fold
         self.train: Table
         self.val: Table
         self.test: Table
         self._parts: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._ready = False
 
-    def again(self, **changes: Any) -> Self:
+    def again(self, *, fold: Fold | None = None, **changes: Any) -> Self:
         """The same source anew with some of its options changed, such as ``seed`` or ``per_class``: split again, and
         whatever is learnt from the training rows (scalers, vocabularies) learnt again.
+
+        Args:
+            fold: (i, k) takes the i-th of k parts away from the training rows, after ``per_class`` and ``imbalance``:
+                see :meth:`hold_out_fold`. These rows are its validation split, in the place of any other; the test rows
+                stay the same.
+            changes: options by name.
         """
-        return type(self)(**{**self._arguments, **changes})
+        return type(self)(**{**self._arguments, **changes, **({"_fold": fold} if fold else {})})
 
     def load(self) -> tuple[Table, Table | None] | tuple[Table, Table | None, Table | None]:
         """All rows, then the source's own test rows or None, then, where it knows of such, its own validation rows or
@@ -224,6 +214,19 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             seed: of the choice.
         """
         keep, held = stratified_split(y, fraction, seed)
+        return rows[keep], rows[held]
+
+    def hold_out_fold(self, rows: np.ndarray, y: np.ndarray, fold: Fold, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Training rows to keep and to hold out: :func:`~datamodules.splits.stratified_fold`, unless a source knows of
+        rows that belong together.
+
+        Args:
+            rows: (N,) their numbers in the source.
+            y: (N,) their classes, each of which keeps at least one row.
+            fold: (i, k), the i-th part of k.
+            seed: of the parts.
+        """
+        keep, held = stratified_fold(y, fold, seed)
         return rows[keep], rows[held]
 
     def partition(
@@ -244,6 +247,13 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             train = keep[self._chosen(y[keep])]
             if not len(train):
                 raise InputError(f"{type(self).__name__}: no training rows: the source is empty")
+            if self.fold:
+                train, val = self.hold_out_fold(train, y[train], self.fold, self.seed)
+                if not len(val):
+                    few = f"{len(train)} training rows of {len(np.unique(y[train]))} classes"
+                    raise InputError(
+                        f"folds: of {few} none can be held out for {list(self.fold)}: have more of a class"
+                    )
             self._parts = train, val, test
         return self._parts
 
@@ -255,7 +265,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         own_val = more[0] if more else None
         train, val, test = self.partition(_classes(rows), own_test is not None, own_val is not None)
         self.train = rows.subset(train)
-        self.val = rows.subset(val) if own_val is None else own_val
+        self.val = rows.subset(val) if own_val is None or self.fold else own_val
         self.test = rows.subset(test) if own_test is None else own_test
         self._ready = True
 
@@ -349,6 +359,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             "seed": self.seed,
             "rows": len(self.train),
             "balance": self.balance,
+            "fold": self.fold,
             "batch_size": self.batch_size,
             "processes": self.trainer.world_size if self.trainer else 1,
         }
@@ -362,9 +373,10 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         self.setup("fit")
         if not isinstance(state_dict, dict):
             raise InputError("the checkpoint cannot be used: what it says of the data is damaged")
+        unsaid = {"balance": False, "fold": None}
         for name, here in self._order.items():
             # Older checkpoints say less: without a word of it, nothing was balanced, and the rest is not known.
-            there = state_dict.get(name, False if name == "balance" else here)
+            there = state_dict.get(name, unsaid.get(name, here))
             if there != here:
                 what = name if name == "processes" else f"data {name}"
                 raise InputError(

@@ -27,6 +27,11 @@ def counted(*tables: Table) -> Counter[tuple[bytes, ...]]:
     return found
 
 
+def known(table: Table) -> Counter:
+    """The rows of a table, by their number in the source where they have one: how they look depends on the others."""
+    return Counter(table.fields["row"].tolist()) if "row" in table.fields else counted(table)
+
+
 def class_counts(module: GANDataModule, split: str = "train") -> list[int]:
     y = getattr(module, split).fields["y"]
     return torch.bincount(y, minlength=module.schema.num_classes).tolist()
@@ -144,6 +149,18 @@ class DataModuleContract:
         assert counted(few.train) <= counted(whole.train)
         assert_same(rows(few.val), rows(whole.val))
         assert_same(rows(few.test), rows(whole.test))
+
+    def test_folds_share_out_the_training_rows(self, tmp_path):
+        whole = self.ready(tmp_path)
+        held = []
+        for part in range(3):
+            module = whole.again(fold=(part, 3))
+            module.setup()
+            assert min(class_counts(module)) >= 1
+            assert known(module.train) + known(module.val) <= known(whole.train)
+            assert known(module.test) == known(whole.test)
+            held.append(known(module.val))
+        assert sum(held, Counter()) <= known(whole.train)
 
     def test_imbalance_thins_one_class(self, tmp_path):
         whole = self.ready(tmp_path)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 # From the ground up. A room may import from those below it, and from the files of its own.
 LEVELS = (
     ("datamodules.errors", "datamodules.lightning_internals"),
-    ("datamodules.options", "datamodules.labels"),
+    ("datamodules.options", "datamodules.labels", "datamodules.splits"),
     ("datamodules.schema",),
     ("datamodules.files",),
     ("datamodules.base", "datamodules.store"),

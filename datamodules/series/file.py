@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.base import stratified_split
 from datamodules.errors import InputError
 from datamodules.files.cells import Marks, Separator
 from datamodules.options import in_range
@@ -19,6 +18,7 @@ from datamodules.series.roles import Roles, find
 from datamodules.series.schema import LONGEST
 from datamodules.series.tables import SERIES_ID, SeriesTable
 from datamodules.series.windows import cut
+from datamodules.splits import Fold, consecutive_fold, stratified_fold, stratified_split
 
 
 class SeriesFile(SeriesModule):
@@ -211,15 +211,41 @@ class SeriesFile(SeriesModule):
         rank_zero_info(f"split time: {(~keep & ~held).sum()} of {len(rows)} windows reach over the cut: left out")
         return keep, held
 
+    def hold_out_fold(self, rows: np.ndarray, y: np.ndarray, fold: Fold, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Training rows to keep and to hold out, which share no steps, and with ``split: id`` no series.
+
+        Where windows share steps, a part is a stretch of each class's windows in the order of time, and what reaches
+        over its ends is left out. Where a class would have no row left to train on, none of it is held out.
+        """
+        overlap = self.window is not None and bool((np.diff(np.sort(self._start[rows])) < self.window).any())
+        if self.split == "id":
+            _, first, series = np.unique(self._series[rows], return_index=True, return_inverse=True)
+            held = np.isin(series, stratified_fold(y[first], fold, seed)[1])
+            held &= ~np.isin(series, series[np.isin(y, np.setdiff1d(y, y[~held]))])
+            keep = ~held
+        elif self.split == "time" or overlap:
+            held = consecutive_fold(y, self._start[rows], fold, seed)
+            keep = ~held & ~self._shared(rows, rows[held])
+            held &= ~np.isin(y, np.setdiff1d(y, y[keep]))
+            keep = ~held & ~self._shared(rows, rows[held])
+        else:
+            return super().hold_out_fold(rows, y, fold, seed)
+        return rows[keep], rows[held]
+
+    def _shared(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Which windows share steps with some of the others, bool (N,)."""
+        if self.window is None or not len(others):
+            return np.zeros(len(rows), dtype=bool)
+        known, start = np.sort(self._start[others]), self._start[rows]
+        after = np.searchsorted(known, start)
+        below, above = known[np.maximum(after - 1, 0)], known[np.minimum(after, len(known) - 1)]
+        shared: np.ndarray = np.minimum(np.abs(start - below), np.abs(above - start)) < self.window
+        return shared
+
     def _warn_overlap(self, keep: np.ndarray, held: np.ndarray) -> None:
         """Warn, once, of windows held out that share steps with others that are not."""
-        if self.window is None or self._warned or not len(keep) or not len(held):
-            return
-        kept, start = np.sort(self._start[keep]), self._start[held]
-        after = np.searchsorted(kept, start)
-        below, above = kept[np.maximum(after - 1, 0)], kept[np.minimum(after, len(kept) - 1)]
-        shared = np.minimum(np.abs(start - below), np.abs(above - start)) < self.window
-        if shared.any():
+        shared = self._shared(held, keep)
+        if shared.any() and not self._warned:
             self._warned = True
             rank_zero_warn(
                 f"{shared.sum()} of {len(held)} windows that are held out share steps with windows for training, which"

@@ -16,11 +16,12 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torch import Tensor
 
-from datamodules.base import GANDataModule, levelled
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
 from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
+from datamodules.splits import levelled
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
 from ganaug.gans.base import GAN

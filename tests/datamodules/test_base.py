@@ -3,10 +3,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from datamodules import Digits, GANDataModule, ImageSchema, InputError, Schema, Table
-from datamodules.base import Stream, levelled, requests, stratified_split
+from datamodules.base import Stream, requests
+from datamodules.splits import consecutive_fold, levelled, stratified_fold, stratified_split
 
 
 class Numbers(GANDataModule):
@@ -114,6 +116,60 @@ def test_each_class_keeps_a_row(fraction):
     assert set(y[keep]) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_folds_are_stratified_and_share_out_the_rows(parts):
+    y = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 4], [40, 11, 2, 1]))
+    folds = [stratified_fold(y, (part, parts), seed=1) for part in range(parts)]
+    for keep, held in folds:
+        assert sorted([*keep, *held]) == list(range(54))
+        assert set(y[keep]) == {0, 1, 2, 4}, "each class keeps a row"
+        assert (np.abs(np.bincount(y[held], minlength=3)[:3] - np.array([40, 11, 2]) / parts) < 1).all()
+    only = int(np.flatnonzero(y == 4)[0])
+    assert sorted(np.concatenate([held for _, held in folds])) == [row for row in range(54) if row != only]
+    assert (folds[0][1] == stratified_fold(y, (0, parts), seed=1)[1]).all()
+    assert any(not np.array_equal(folds[0][1], stratified_fold(y, (0, parts), seed=s)[1]) for s in (2, 3))
+
+
+def test_folds_of_classes_smaller_than_their_number():
+    y = np.repeat(np.arange(10), 2)
+    folds = [stratified_fold(y, (part, 3), seed=0)[1] for part in range(3)]
+    assert sorted(map(len, folds)) == [6, 7, 7]
+    assert max(np.bincount(y[held]).max() for held in folds) == 1
+
+
+def test_consecutive_folds_follow_each_other_in_every_class():
+    y, order = np.array([0] * 6 + [1] * 3 + [2]), np.array([5, 4, 3, 2, 1, 0, 7, 8, 9, 3])
+    folds = [consecutive_fold(y, order, (part, 3), seed=0) for part in range(3)]
+    assert sorted(np.flatnonzero(held).tolist() for held in folds) == [[0, 1, 8], [2, 3, 7], [4, 5, 6]]
+
+
+def test_a_fold_is_taken_from_the_subset_and_becomes_the_validation_rows():
+    options = {"per_class": 9, "imbalance": {"b": 0.5}, "seed": 4}
+    whole = numbers([0] * 40 + [1] * 40, **options)
+    parts = [whole.again(fold=(part, 3)) for part in range(3)]
+    for part in parts:
+        part.setup()
+        together = sorted([*part.train.fields["x"].tolist(), *part.val.fields["x"].tolist()])
+        assert together == sorted(whole.train.fields["x"].tolist())
+        assert torch.equal(part.test.fields["x"], whole.test.fields["x"])
+        with pytest.raises(InputError, match="was trained with data fold"):
+            part.load_state_dict({**part.state_dict(), "fold": None})
+    assert sorted(row for part in parts for row in part.val.fields["x"].tolist()) == together
+
+
+def test_a_fold_stands_in_for_the_sources_own_validation_rows():
+    class WithValidation(Numbers):
+        def load(self):
+            return (*super().load(), Table({"x": torch.tensor([100]), "y": torch.tensor([0])}))
+
+    whole = WithValidation([0, 1] * 10)
+    part = whole.again(fold=(1, 2))
+    whole.setup()
+    part.setup()
+    assert whole.val.fields["x"].tolist() == [100]
+    assert sorted([*part.train.fields["x"], *part.val.fields["x"]]) == sorted(whole.train.fields["x"])
+
+
 def test_no_fraction_holds_nothing_out():
     module = numbers([0] * 10, val_fraction=0, test_fraction=0)
     assert (len(module.train), len(module.val), len(module.test)) == (10, 0, 0)
@@ -143,6 +199,24 @@ def test_imbalance_may_name_a_class_by_number():
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fold", [(3, 3), (-1, 3), (0, 1), (1, 0)])
+def test_there_is_no_such_fold(fold):
+    with pytest.raises(InputError, match=r"fold must be \[i, k\]"):
+        numbers([0, 1] * 10).again(fold=fold)
+
+
+def test_single_rows_cannot_be_held_out():
+    with pytest.raises(InputError, match="of 2 training rows of 2 classes none can be held out"):
+        numbers([0, 1] * 10, per_class=1).again(fold=(0, 3)).setup()
+
+
+def test_the_command_line_offers_no_fold():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(GANDataModule, "data")
+    with pytest.raises(ArgumentError, match="'_fold' is not accepted"):
+        parser.parse_args(["--data=Digits", "--data._fold=[0,3]"])
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,53 @@ def test_windows_that_overlap_across_the_split_are_warned_of_once(tmp_path, recw
     assert not [w for w in recwarn if "share steps" in str(w.message)]
 
 
+def test_folds_of_windows_share_no_steps(tmp_path):
+    """One series, whose label changes twice: a fold is a stretch of each class, cut out with what reaches into it."""
+    label = np.repeat(["a", "b", "a"], 60)
+    file = write(tmp_path / "a.csv", pd.DataFrame({"v": np.arange(180.0), "label": label}))
+    for options in ({"split": "time", "val_fraction": 0.0}, {"split": "random", "val_fraction": 0.0}):
+        module = SeriesFile(file, window=10, test_fraction=0.0, **options)
+        for part in range(3):
+            fold = module.again(fold=(part, 3))
+            fold.setup()
+            train, held = ({s + k for s in starts(fold, split) for k in range(10)} for split in ("train", "val"))
+            assert held
+            assert not train & held
+            assert min(class_counts(fold)) >= 15
+            assert class_counts(fold, "val") == [34, 17]
+            # The scaler knows the training steps alone.
+            ends = fold.schema.offset[0], fold.schema.offset[0] + fold.schema.scale[0]
+            assert ends == (min(train), max(train))
+    apart = SeriesFile(file, window=10, stride=10).again(fold=(0, 3))
+    apart.setup()
+    assert len(apart.val), "windows that share nothing are drawn by chance"
+
+
+def test_a_class_that_a_fold_would_take_away_is_not_held_out(tmp_path):
+    label = np.repeat(["a", "b"], [60, 12])
+    file = write(tmp_path / "a.csv", pd.DataFrame({"v": np.arange(72.0), "label": label}))
+    for part in range(3):
+        module = SeriesFile(file, window=10, test_fraction=0.0, val_fraction=0.0).again(fold=(part, 3))
+        module.setup()
+        assert class_counts(module)[1] == 3  # any two of its windows share steps
+        assert class_counts(module, "val")[1] == 0
+
+
+def test_folds_of_split_id_keep_series_together(tmp_path):
+    table = pd.concat([pd.DataFrame({"s": i, "v": 1000 * i + np.arange(20), "label": i % 2}) for i in range(12)])
+    file = write(tmp_path / "a.csv", table.assign(label=np.where(table.s == 4, 2, table.label)))
+    module = SeriesFile(file, id_column="s", window=5, split="id", test_fraction=0.0, val_fraction=0.0)
+    every = []
+    for part in range(3):
+        fold = module.again(fold=(part, 3))
+        fold.setup()
+        kept, held = (set(starts(fold, split) // 1000) for split in ("train", "val"))
+        assert kept | held == set(range(12))
+        assert not kept & held
+        every += held
+    assert sorted(every) == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11], "the only series of a class is always trained on"
+
+
 def test_a_test_file_is_matched(tmp_path):
     train, test = write(tmp_path / "a.csv", steps(30)), write(tmp_path / "b.csv", steps(9, most=12))
     options = {"id_column": "who", "time_column": "t"}

@@ -363,6 +363,15 @@ def test_the_vocabulary_is_that_of_the_training_rows(tmp_path, caplog, tokenizer
     assert module.again(seed=4).schema.vocabulary != module.schema.vocabulary
 
 
+def test_the_vocabulary_is_that_of_the_rows_outside_the_fold(tmp_path):
+    rows = [{"text": f"word{i} the", "label": LABELS[i % 3]} for i in range(30)]
+    module = TextFile(write(tmp_path / "a.jsonl", rows), per_class=5).again(fold=(1, 3))
+    module.setup()
+    assert len(module.schema.vocabulary) == 2 + 1 + len(module.train)
+    assert set(module.schema.decode(module.val.fields["x"])) == {"\ufffd the"}
+    assert (len(module.train), len(module.val)) == (10, 5)
+
+
 def test_pieces_are_learnt_from_what_is_short_enough_and_trained_on(tmp_path):
     pytest.importorskip("tokenizers")
     rng = np.random.default_rng(0)

@@ -1,0 +1,69 @@
+"""Which rows to keep, to hold out or to repeat, by their classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Fold = tuple[int, int]  # the i-th of k parts, from 0
+
+
+def stratified_split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to keep and rows to hold out, the same share of each class; each class keeps at least one row.
+
+    Unlike scikit-learn's ``train_test_split(stratify=…)`` it accepts classes of a single member.
+    """
+    rng = np.random.default_rng((seed, 7))
+    held = []
+    for c in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == c))
+        held.append(members[: min(round(len(members) * fraction), len(members) - 1)])
+    out = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
+    return np.setdiff1d(np.arange(len(y)), out), out
+
+
+def stratified_fold(y: np.ndarray, fold: Fold, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to keep and rows to hold out: one of k parts of equal size, in which classes have their shares.
+
+    Of rows in the order of their classes, shuffled within each, a part is every k-th. So of a class of fewer than k
+    rows a part holds one at most, and of a class of one row none: it stays with the rows to keep. Scikit-learn's
+    ``StratifiedKFold`` would refuse where all classes are so small, and hold out the only row of a class.
+
+    Args:
+        y: classes (N,).
+        fold: (i, k), the i-th part of k.
+        seed: of the parts.
+    """
+    part, parts = fold
+    rng = np.random.default_rng((seed, 13))
+    rows = rng.permutation(len(y))
+    rows = rows[np.argsort(y[rows], kind="stable")]
+    held = np.sort(rows[(part + rng.integers(parts)) % parts :: parts])
+    held = held[np.bincount(y)[y[held]] > 1]
+    return np.setdiff1d(np.arange(len(y)), held), held
+
+
+def consecutive_fold(y: np.ndarray, order: np.ndarray, fold: Fold, seed: int) -> np.ndarray:
+    """Rows to hold out, bool (N,): of each class one of k parts that follow each other; of a class of one row none.
+
+    Args:
+        y: classes (N,).
+        order: (N,) what the rows of a class are sorted by, such as their time.
+        fold: (i, k), the i-th part of k.
+        seed: of the part that is called the first.
+    """
+    number, parts = fold
+    part = (number + int(np.random.default_rng((seed, 13)).integers(parts))) % parts
+    held = np.zeros(len(y), dtype=bool)
+    for c in np.unique(y):
+        members = np.flatnonzero(y == c)
+        members = members[np.argsort(order[members], kind="stable")]
+        if len(members) > 1:
+            held[np.array_split(members, parts)[part]] = True
+    return held
+
+
+def levelled(y: np.ndarray) -> np.ndarray:
+    """Rows of classes y (N,), in order, those of every class repeated until it has as many as the largest."""
+    members = [np.flatnonzero(y == c) for c in np.unique(y)]
+    most = max(map(len, members))
+    return np.sort(np.concatenate([np.resize(own, most) for own in members]))
