@@ -23,6 +23,7 @@ from datamodules.files.manifest import replacing
 from datamodules.options import checked, in_range
 from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision
+from ganaug.commands.bridge import seeds_wanted, summarise
 from ganaug.gans.base import GAN
 from ganaug.gans.recipe import Recipe
 from ganaug.runtime.devices import Accelerator
@@ -31,24 +32,23 @@ from ganaug.runtime.stopping import told
 from ganaug.sampling.filters import FILTERS
 from ganaug.study.learners import Classifies, as_learner
 from ganaug.study.plan import (
+    BASE,
     Cell,
     Row,
+    Selection,
     Study,
     check_picklable,
     checked_arms,
+    columns,
+    fixed_ratio,
     open_folder,
     plan,
-    trainings,
     without_messages,
 )
 from ganaug.study.report import write_report
-from ganaug.study.statistics import summarise, verdict
+from ganaug.study.stages import second_stage
+from ganaug.study.statistics import verdict
 from ganaug.study.workers import run
-
-COLUMNS = (
-    "cell", "per_class", "imbalance", "seed", "arm", "ratio", "accuracy", "macro_f1", "rare_recall", "rarest",
-    "validation", "train_rows", "synthetic_rows", "steps", "seconds",
-)  # fmt: skip
 
 
 @checked
@@ -61,6 +61,12 @@ def augment(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     gan_steps: int | None = None,
     ratios: Sequence[float] = (1.0, 3.0),
+    ratio: float | None = None,
+    selection: Selection = "folds",
+    folds: int = 3,
+    repeats: int = 1,
+    until: float | None = None,
+    max_seeds: int = 50,
     arms: Sequence[str] | None = None,
     filters: Sequence[str] = ("duplicates", "agreement"),
     classifier: Callable[[Schema], LightningModule] | Classifies | None = None,
@@ -80,8 +86,10 @@ def augment(
 
     A cell is a subset and a seed. In each, a GAN is trained on the training rows alone, its samples are filtered, and
     the classifier is trained in several arms, for equally many steps and from the same weights, and tested on real
-    rows that neither has seen. How many samples to use, and whether any, is chosen on the validation rows. Interrupted,
-    the same command goes on where it stopped.
+    rows that neither has seen. That is done with one ratio of samples to real rows, fixed in advance, and with all
+    others. Which of these to use, and whether any, is chosen on folds of the training rows: cells whose GAN and
+    classifiers do without some rows and are examined on these. For a seed it is chosen by the folds of the others.
+    Interrupted, the same command goes on where it stopped.
 
     Args:
         data: the real data, of at least two classes.
@@ -94,10 +102,22 @@ def augment(
         seeds: each draws the split, the subset, the GAN and the classifier anew.
         gan_steps: batches that each GAN is trained for; by default 2,000, after the phases that lead up to its last.
         ratios: numbers of samples to try, as multiples of the training rows.
-        arms: of real, oversampled (rare classes repeated), smote, classical (augmentation), classical_oversampled, gan
-            (real rows and samples), classical_gan, gan_only and trts (trained on real rows, tested on samples); by
-            default all that the data and the classifier allow.
+        ratio: the one of them that is fixed in advance, on which the verdict rests; by default the first that is at
+            least 1, or else the largest.
+        selection: what else a ratio may be chosen by: folds, cells of their own; or the validation rows of the data,
+            which whoever has few rows does not have.
+        folds: parts that the training rows of a seed are cut into, class by class.
+        repeats: how many of these parts are held out in turn, each in a cell of its own with a GAN of its own.
+        until: go on with further seeds, after the largest given, until the 95 % interval of what the ratio fixed in
+            advance gains reaches no more than so many points to each side, as far as the spread over the given seeds
+            tells how many that takes.
+        max_seeds: that are run for it at most, those given among them.
+        arms: of real, oversampled (rare classes repeated), smote, classical (augmentation), classical_oversampled; gan,
+            oversampled_gan, classical_gan and classical_oversampled_gan, the same with samples; gan_only; and trts
+            (trained on real rows, tested on samples): by default all that the data and the classifier allow. Besides
+            there are placebo and classical_placebo, where real rows drawn again take the place of samples.
         filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
+            Unless validation rows choose, filters compare samples with the training rows alone.
         classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
             a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
@@ -116,7 +136,8 @@ def augment(
         progress: show a progress bar.
 
     Returns:
-        ``rows`` (one for each cell and arm), their ``summary`` and the ``verdict``; ``cells`` where they are listed.
+        ``rows`` (one for each training: a cell, an arm, a ratio and a multiple of the steps), their ``summary`` and the
+        ``verdict``; ``cells`` where they are listed.
 
     Raises:
         InputError: data, model or options cannot be used, ``out`` holds another study, or a cell has failed.
@@ -130,14 +151,13 @@ def augment(
             raise InputError(f"{name} must be at least 0 and below 1, not {share}")
     if not ratios or not all(0 < ratio < math.inf for ratio in ratios) or len(set(ratios)) < len(ratios):
         raise InputError(f"ratios must be numbers above 0, each once, not {list(ratios)}; 0 is always tried")
+    in_range("folds", folds, 2)
+    in_range("repeats", repeats, 1, folds)
+    _check_stages(until, max_seeds, seeds)
+    fixed = fixed_ratio(ratio, ratios)
     out = Path(out)
     data.prepare_data()
-    cells, imbalances = plan(data, per_class, imbalance, seeds)
-    if list_cells:
-        print("\n".join(f"{number:4} {one.name}" for number, one in enumerate(cells)))
-        return {"cells": [one.name for one in cells]}
-    if cell is not None and not 0 <= cell < len(cells):
-        raise InputError(f"cell must be from 0 to {len(cells) - 1}, not {cell}: --list_cells shows them")
+    cells, imbalances = plan(data, per_class, imbalance, seeds, repeats if selection == "folds" else 0)
     kinds = getattr(behind(model)[0], "schema_kinds", (data.schema.kind,))
     if data.schema.kind not in kinds:
         raise InputError(f"model learns from {' or '.join(kinds)} data, data gives {data.schema.kind} data")
@@ -152,51 +172,89 @@ def augment(
         imbalances=imbalances,
         recipe=Recipe.of(template),
         gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),
+        selection=selection,
+        folds=folds,
         ratios=tuple(sorted(ratios)),
+        ratio=fixed,
         arms=(),
         filters=named_once("filters", filters, FILTERS),
         learner=as_learner(classifier, data.schema, label_smoothing, classical, curriculum, accelerator),
         classifier_steps=classifier_steps,
+        until=until,
+        max_seeds=max_seeds,
         gallery_seed=cells[0].seed,
         accelerator=accelerator,
         precision=precision,
     )
+    every = cells + second_stage(study, cells, seeds_wanted)  # of the second stage those that are known by now
+    if list_cells:
+        print("\n".join(f"{number:4} {one.name}" for number, one in enumerate(every)))
+        return {"cells": [one.name for one in every]}
+    if cell is not None and not 0 <= cell < len(every):
+        raise InputError(f"cell must be from 0 to {len(every) - 1}, not {cell}: --list_cells shows them")
     with without_messages():
         study = checked_arms(study, cells, arms)
+    if until is not None and set(study.arms).isdisjoint(BASE):
+        raise InputError(f"until needs an arm that is compared with the same without samples: {', '.join(BASE)}")
     if workers > 1:
         check_picklable(study)
     open_folder(study, cells)
-    if cell is not None:
-        cells = [cells[cell]]
-    count = len(trainings(study.arms, study.ratios))
+    asked = cells if cell is None else [every[cell]]
     rank_zero_info(
-        f"{len(cells)} cells of {len(study.arms)} arms: {len(cells)} GANs of {study.gan_steps} steps and"
-        f" {len(cells) * count} classifiers; the arms are {', '.join(study.arms)}"
+        f"{costs(study, asked)}; the arms are {', '.join(study.arms)}; the ratio fixed in advance is {fixed:g}"
+        + (f"; a second stage brings each setting to at most {max_seeds} seeds" if until and cell is None else "")
     )
     with told.listen():
-        failed = run(study, cells, workers, threads, progress)
-    rows = [row for one in cells for row in study.facts(one).get("rows", [])]
+        failed = run(study, asked, workers, threads, progress)
+        if cell is None and (more := second_stage(study, cells, seeds_wanted)):
+            rank_zero_info(f"second stage, for {until:g} points: {costs(study, more)}")
+            failed |= run(study, more, workers, threads, progress)
+            asked = [*asked, *more]
+    rows = [row for one in asked for row in study.facts(one).get("rows", [])]
     result: dict[str, Any] = {"rows": rows}
     if rows and cell is None:
-        result = write_results(study, cells, failed)
+        result = write_results(study, asked, failed)
         rank_zero_info(f"{table(rows)}\n\n{result['verdict']}\nreport: {out / 'report.html'}")
     if failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise InputError(
-            f"{len(failed)} of {len(cells)} cells failed, the others are done and kept, the same command tries these"
+            f"{len(failed)} of {len(asked)} cells failed, the others are done and kept, the same command tries these"
             f" again: {reasons}"
         )
     return result
+
+
+def _check_stages(until: float | None, max_seeds: int, seeds: Sequence[int]) -> None:
+    if until is None:
+        return
+    if not 0 < until <= 100:
+        raise InputError(f"until must be above 0 and at most 100 points, not {until:g}")
+    if len(seeds) < 2:
+        raise InputError("until needs at least 2 seeds: one tells nothing of their spread")
+    if max_seeds < len(seeds):
+        raise InputError(f"max_seeds must be at least {len(seeds)}, the number of seeds, not {max_seeds}")
+
+
+def costs(study: Study, cells: Sequence[Cell]) -> str:
+    """How much is to be trained, in words."""
+    trainings = [steps for cell in cells for _, _, steps in study.trainings(cell)]
+    folds, gans = sum(cell.fold is not None for cell in cells), sum(map(study.needs_gan, cells))
+    twice = sum(steps > 1 for steps in trainings)
+    return (
+        f"{len(cells)} cells" + (f", {folds} of them folds to choose by" if folds else "")
+        + f": {gans} GANs of {study.gan_steps} steps and {len(trainings)} classifiers"
+        + (f", {twice} of them for twice the steps" if twice else "")
+    )  # fmt: skip
 
 
 def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -> dict[str, Any]:
     """``results.csv``, ``summary.json`` and ``report.html``, of all cells that are finished."""
     rows = [row for cell in cells for row in study.facts(cell).get("rows", [])]
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns(study.selection), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = summarise(rows, failed)
+    summary = summarise(rows, ratio=study.ratio, failed=failed)
     result = {"verdict": verdict(summary), "summary": summary}
     for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:
@@ -206,8 +264,8 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
 
 
 def provenance(study: Study, cells: Sequence[Cell]) -> dict[str, Any]:
-    """What was asked for, what each cell found out beside its rows, and with which versions."""
-    every = [study.facts(cell) for cell in cells]
+    """What was asked for, what each whole cell found out beside its rows, and with which versions."""
+    every = [study.facts(cell) for cell in cells if cell.fold is None]
     return {
         "request": json.loads((study.out / "study.json").read_text(encoding="utf-8")),
         "cells": [{k: v for k, v in facts.items() if k not in ("rows", "runs")} for facts in every if "rows" in facts],
@@ -232,17 +290,16 @@ def galleries(study: Study, cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Mean and standard deviation over seeds, a line for each setting and arm."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    """Mean and standard deviation over seeds of whole cells, a line for each setting, arm and ratio."""
+    groups: dict[tuple[str, str, float], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["cell"].removesuffix(f",seed={row['seed']}"), row["arm"]), []).append(row)
-    lines = [f"{'':24}{'arm':22}{'accuracy':>16}{'macro-F1':>16}{'rarest class':>16}{'samples a row':>16}"]
-    for (setting, arm), those in groups.items():
+        if row["fold"] is None and row["steps"] == 1:
+            setting = row["cell"].removesuffix(f",seed={row['seed']}")
+            groups.setdefault((setting, row["arm"], row["ratio"]), []).append(row)
+    lines = [f"{'':24}{'arm':28}{'samples a row':>14}{'accuracy':>16}{'macro-F1':>16}{'rarest class':>16}"]
+    for (setting, arm, ratio), those in groups.items():
         scores = [[row[name] for row in those] for name in ("accuracy", "macro_f1", "rare_recall")]
-        ratio = statistics.mean(row["ratio"] for row in those)
-        lines.append(
-            f"{setting:24}{arm:22}" + "".join(f"{_spread(values):>16}" for values in scores) + f"{ratio:>16.2f}"
-        )
+        lines.append(f"{setting:24}{arm:28}{ratio:>14g}" + "".join(f"{_spread(values):>16}" for values in scores))
     return "\n".join(lines)
 
 

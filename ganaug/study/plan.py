@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
@@ -33,12 +34,26 @@ ARMS = {
     "classical": "with classical augmentation",
     "classical_oversampled": "rare classes repeated, with classical augmentation",
     "gan": "with GAN samples",
-    "classical_gan": "with both",
+    "oversampled_gan": "rare classes repeated, with GAN samples",
+    "classical_gan": "with classical augmentation and GAN samples",
+    "classical_oversampled_gan": "rare classes repeated, with classical augmentation and GAN samples",
+    "placebo": "real rows drawn again in the place of samples",
+    "classical_placebo": "real rows drawn again in the place of samples, with classical augmentation",
     "gan_only": "GAN samples alone",
     "trts": "trained on real rows, tested on samples",
 }
-BASE = {"gan": "real", "classical_gan": "classical"}  # the same arm without samples: what a ratio of 0 stands for
+BASE = {  # the same arm without samples: what a ratio of 0 stands for
+    "gan": "real",
+    "oversampled_gan": "oversampled",
+    "classical_gan": "classical",
+    "classical_oversampled_gan": "classical_oversampled",
+}
+PLACEBO = {"placebo": "real", "classical_placebo": "classical"}
+SAMPLED = (*BASE, "gan_only", "trts")  # need a GAN
+WITHOUT = tuple(arm for arm in ARMS if arm not in (*SAMPLED, *PLACEBO))
 
+Selection = Literal["folds", "validation"]
+Training = tuple[str, float, int]  # an arm, a ratio of samples to real rows, and a multiple of the classifier's steps
 Row = dict[str, Any]
 
 
@@ -50,11 +65,13 @@ class Cell:
         per_class: rows of each class, None for all.
         imbalance: shares of classes, as text such as ``8:0.05,9:0.05``; empty for none.
         seed: of the split, the subset and all that is random in the cell.
+        fold: which part of the training rows is taken away, to examine on in the place of the test rows; None for none.
     """
 
     per_class: int | None
     imbalance: str
     seed: int
+    fold: int | None = None
 
     @property
     def setting(self) -> str:
@@ -64,8 +81,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Such as ``n=20,seed=0``."""
-        return f"{self.setting},seed={self.seed}"
+        """Such as ``n=20,seed=0``, or ``n=20,seed=0,fold=1``."""
+        return f"{self.setting},seed={self.seed}" + ("" if self.fold is None else f",fold={self.fold}")
 
 
 @dataclass(frozen=True)
@@ -78,11 +95,16 @@ class Study:
         imbalances: by their text, classes and shares.
         recipe: of the GAN.
         gan_steps: batches that it is trained for.
+        selection: what a ratio can be chosen by.
+        folds: parts that training rows are cut into.
         ratios: of samples to training rows, in rising order.
+        ratio: the one of them that is fixed in advance.
         arms: of :data:`ARMS`, in that order.
         filters: that samples pass through.
         learner: what is trained on rows.
         classifier_steps: batches it is trained for, in every arm.
+        until: half width in points that the interval of the headline's difference is to have; None for any.
+        max_seeds: that are run for it, at most.
         gallery_seed: of the cells whose samples are kept to look at.
         accelerator, precision: for the GAN.
     """
@@ -92,11 +114,16 @@ class Study:
     imbalances: dict[str, dict[str, float]]
     recipe: Recipe
     gan_steps: int
+    selection: Selection
+    folds: int
     ratios: tuple[float, ...]
+    ratio: float
     arms: tuple[str, ...]
     filters: tuple[str, ...]
     learner: Learner
     classifier_steps: int
+    until: float | None
+    max_seeds: int
     gallery_seed: int
     accelerator: str
     precision: Precision
@@ -110,7 +137,29 @@ class Study:
         changes: dict[str, Any] = {"seed": cell.seed}
         changes |= {"per_class": cell.per_class} if cell.per_class is not None else {}
         changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance else {}
-        return self.data.again(**changes)
+        return self.data.again(**changes, fold=None if cell.fold is None else (cell.fold, self.folds))
+
+    def arms_of(self, cell: Cell) -> tuple[str, ...]:
+        """The arms of the cell: a fold is for choosing, and what no choice is made of is left out there."""
+        return tuple(arm for arm in self.arms if cell.fold is None or arm not in ("gan_only", "trts"))
+
+    def needs_gan(self, cell: Cell) -> bool:
+        """Whether one of its arms needs samples."""
+        return not set(self.arms_of(cell)).isdisjoint(SAMPLED)
+
+    def trainings(self, cell: Cell) -> list[Training]:
+        """What is trained in the cell; ``trts`` comes with ``real``.
+
+        The arms without samples are also trained for twice the steps, where they can be examined on rows that are no
+        test rows: it shows whether they were trained to the end.
+        """
+        once_more = self.learner.stepped and (cell.fold is not None or self.selection == "validation")
+        found: list[Training] = []
+        for arm in self.arms_of(cell):
+            tried = self.ratios if arm in BASE or arm in PLACEBO else self.ratios[-1:] if arm == "gan_only" else (0.0,)
+            found += [(arm, ratio, 1) for ratio in tried if arm != "trts"]
+            found += [(arm, 0.0, 2)] if once_more and arm in WITHOUT else []
+        return found
 
     def facts(self, cell: Cell) -> dict[str, Any]:
         """What the cell has found out so far; it has ``rows`` when it is finished."""
@@ -127,8 +176,9 @@ def plan(
     per_class: Sequence[int] | None,
     imbalance: Sequence[Mapping[str | int, float]] | None,
     seeds: Sequence[int],
+    repeats: int,
 ) -> tuple[list[Cell], dict[str, dict[str, float]]]:
-    """The cells, setting by setting, and the imbalances by their text."""
+    """The cells, setting by setting, of each seed the whole one and so many folds; and the imbalances by their text."""
     schema = data.schema
     if len(schema.classes) < 2:
         raise InputError(f"a classifier needs at least 2 classes, --data gives {len(schema.classes)}")
@@ -146,43 +196,50 @@ def plan(
         named = {schema.class_name(c): by_id[c] for c in sorted(by_id)}
         shares[",".join(f"{name}:{share:g}" for name, share in named.items())] = named
     sizes = sorted(per_class) if per_class is not None else [data.per_class]
-    return [Cell(size, text, seed) for size in sizes for text in shares for seed in seeds], shares
+    folds = (None, *range(repeats))
+    return [Cell(size, text, seed, k) for size in sizes for text in shares for seed in seeds for k in folds], shares
+
+
+def fixed_ratio(ratio: float | None, ratios: Sequence[float]) -> float:
+    """The ratio that is fixed in advance: by default the first of at least 1, or else the largest.
+
+    Raises:
+        InputError: it is not among the ratios.
+    """
+    if ratio is None:
+        return next((one for one in sorted(ratios) if one >= 1), max(ratios))
+    if ratio not in ratios:
+        raise InputError(f"ratio must be one of ratios, {', '.join(f'{r:g}' for r in sorted(ratios))}, not {ratio:g}")
+    return ratio
 
 
 def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None) -> Study:
-    """The study with its arms, after trying what can go wrong, on the largest subset of each imbalance.
+    """The study with its arms, after trying what can go wrong, on the largest and the smallest cell of each imbalance.
 
     Raises:
-        InputError: too few rows of some class, nothing to validate or to test with, an arm that has no meaning here,
-            or a classifier that cannot learn from such rows.
+        InputError: too few rows of some class, nothing to choose or to test with, an arm that has no meaning here, or a
+            classifier that cannot learn from such rows.
     """
     uneven, vectors = False, True
-    for cell in {cell.imbalance: cell for cell in cells if cell.seed == cells[0].seed}.values():  # the last is largest
-        data = study.module(cell)
-        data.setup()
-        rows = stored_parts(data)
-        for part in ("val", "test"):
-            if not len(rows[part]["y"]):
-                raise InputError(f"{cell.setting}: no {part} rows are left to measure with: raise data.{part}_fraction")
-        train = rows["train"]
-        counts = train["y"].bincount(minlength=data.schema.num_classes)
-        if not bool(counts.all()):
-            lacking = data.schema.class_name(int(counts.argmin()))
-            raise InputError(f"{cell.setting}: class {lacking} has no training row: leave the class out of the data")
-        # Of a smaller subset as of this one; of samples that level the classes all count together.
-        share = min(c.per_class for c in cells if c.per_class) / cell.per_class if cell.per_class else 1.0
-        least = share * float(counts.sum() if cell.imbalance else counts.max())
-        if least * study.ratios[0] < 0.5:
-            whose = "" if cell.imbalance else " of a class"
-            raise InputError(f"ratios: {study.ratios[0]:g} of {least:.0f} rows{whose} is no sample: raise it")
-        uneven |= len(set(counts.tolist())) > 1
-        whole = "observed" not in train or bool(train["observed"].bool().all())
-        one_length = "length" not in train or len(set(train["length"].tolist())) == 1
-        vectors &= kind_of(data.schema).vectors and whole and one_length
-        if not study.learner.augments:  # ours can learn from anything
-            few = {name: field[:: max(1, len(field) // 200)] for name, field in train.items()}
-            _tried(study.learner, data.schema, few)
-    named = named_once("arms", tuple(ARMS) if arms is None else arms, ARMS)
+    for text in study.imbalances:
+        alike = [cell for cell in cells if cell.imbalance == text and cell.seed == cells[0].seed]
+        few = [cell for cell in alike if cell.setting == alike[0].setting][-1]
+        whole = [cell for cell in alike if cell.fold is None][-1]
+        for cell in dict.fromkeys([whole, few]):
+            data = study.module(cell)
+            data.setup()
+            rows = stored_parts(data)
+            counts = _checked_counts(study, cell, data.schema, rows)
+            if cell is not whole:
+                continue
+            train = rows["train"]
+            uneven |= len(set(counts.tolist())) > 1
+            complete = "observed" not in train or bool(train["observed"].bool().all())
+            one_length = "length" not in train or len(set(train["length"].tolist())) == 1
+            vectors &= kind_of(data.schema).vectors and complete and one_length
+            if not study.learner.augments:  # ours can learn from anything
+                _tried(study.learner, data.schema, {name: f[:: max(1, len(f) // 200)] for name, f in train.items()})
+    named = named_once("arms", [arm for arm in ARMS if arm not in PLACEBO] if arms is None else arms, ARMS)
     if not named:
         raise InputError(f"arms: give at least one of {', '.join(ARMS)}")
     own = "the classifier of the data's kind, since yours is given the rows as they are"
@@ -200,9 +257,27 @@ def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None
         raise InputError(f"the arm {arm} needs {need}: leave it out")
     if cannot.get("smote", "").startswith("imbalanced-learn"):
         rank_zero_info(f"the arm smote is left out: it needs {cannot['smote']}")
-    compared = {BASE[arm] for arm in named if arm in BASE}
+    bases = {**BASE, **PLACEBO, "trts": "real"}
+    compared = {bases[arm] for arm in named if arm in bases}
     chosen = tuple(arm for arm in ARMS if arm in compared.union(named).difference(cannot))
     return replace(study, arms=chosen)
+
+
+def _checked_counts(study: Study, cell: Cell, schema: Schema, rows: dict[str, Batch]) -> Tensor:
+    """Training rows of each class (num_classes,), after what :func:`checked_arms` refuses of rows."""
+    for part in ("val", "test") if study.selection == "validation" else ("test",):
+        if not len(rows[part]["y"]):
+            raise InputError(f"{cell.setting}: no {part} rows are left to measure with: raise data.{part}_fraction")
+    counts = rows["train"]["y"].bincount(minlength=schema.num_classes)
+    if not bool(counts.all()):
+        lacking = schema.class_name(int(counts.argmin()))
+        raise InputError(f"{cell.setting}: class {lacking} has no training row: leave the class out of the data")
+    # Of samples that level the classes all count together.
+    least = int(counts.sum() if cell.imbalance else counts.max())
+    if least * study.ratios[0] < 0.5:
+        whose = "" if cell.imbalance else " of a class"
+        raise InputError(f"ratios: {study.ratios[0]:g} of {least} rows{whose} is no sample: raise it")
+    return counts
 
 
 def _tried(learner: Learner, schema: Schema, rows: Batch) -> None:
@@ -235,12 +310,13 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         "model": {"class": study.recipe.cls.__qualname__, **(study.recipe.arguments or {}), **study.recipe.options},
         "classifier": study.learner.describe(),
     }
+    names = ("gan_steps", "precision", "selection", "ratios", "ratio", "arms", "filters", "classifier_steps")
     asked: dict[str, Any] = {
         "cells": [cell.name for cell in cells],
-        **{
-            name: getattr(study, name)
-            for name in ("gan_steps", "precision", "ratios", "arms", "filters", "classifier_steps")
-        },
+        **{name: getattr(study, name) for name in names},
+        "folds": study.folds if study.selection == "folds" else None,
+        "until": study.until,
+        "max_seeds": study.max_seeds if study.until else None,
     }
     for part, options in parts.items():
         asked |= {f"{part}.{name}": value for name, value in options.items() if name not in unasked.get(part, ())}
@@ -249,6 +325,10 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     path = study.out / "study.json"
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
+        if "selection" not in there:
+            raise InputError(
+                f"{study.out} holds a study of an earlier version: choose another folder"
+            )
         differ = [
             f"{name} {there.get(name)} there, {asked.get(name)} here"
             for name in sorted({*there, *asked})
@@ -275,17 +355,17 @@ def check_picklable(study: Study) -> None:
         ) from None
 
 
-def trainings(arms: tuple[str, ...], ratios: tuple[float, ...]) -> list[tuple[str, float]]:
-    """What has to be trained for the arms: an arm and a ratio each, bases among them; ``trts`` comes with ``real``."""
-    needed = {*arms, *(BASE[arm] for arm in arms if arm in BASE), *(["real"] if "trts" in arms else [])}
-    last = ratios[-1:]
-    tried = {"gan": ratios, "classical_gan": ratios, "gan_only": last}
-    return [(arm, ratio) for arm in ARMS if arm in needed and arm != "trts" for ratio in tried.get(arm, (0.0,))]
+def columns(selection: Selection) -> tuple[str, ...]:
+    """Names of what a row of the results says."""
+    scores = ("accuracy", "macro_f1", "rare_recall", "rarest", "loss")
+    chosen_by = ("validation", "validation_loss") if selection == "validation" else ()
+    trained = ("cell", "per_class", "imbalance", "seed", "fold", "arm", "ratio", "steps")
+    return (*trained, *scores, *chosen_by, "train_rows", "synthetic_rows", "seconds")
 
 
-def key(arm: str, ratio: float) -> str:
+def key(arm: str, ratio: float, steps: int) -> str:
     """What ``cell.json`` calls a training."""
-    return f"{arm}@{ratio:g}"
+    return f"{arm}@{ratio:g}" + (f"x{steps}" if steps > 1 else "")
 
 
 @contextmanager

@@ -20,10 +20,7 @@ from datamodules.errors import InputError, reason_of
 from ganaug.gans.base import DivergedError
 from ganaug.runtime.outside import IMPORTED, import_modules
 from ganaug.study.cell import run_cell
-from ganaug.study.plan import (
-    Cell,
-    Study,
-)
+from ganaug.study.plan import Cell, Study
 
 
 def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, progress: bool) -> dict[str, str]:
@@ -41,7 +38,8 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                 failed[cell.name] = failure
             if progress:
                 rows = study.facts(cell).get("rows", [])
-                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in rows if row["accuracy"] is not None]
+                shown = [row for row in rows if row["ratio"] in (0, study.ratio) and row["steps"] == 1]
+                scores = [f"{row['arm']} {row['accuracy']:.3f}" for row in shown if row["accuracy"] is not None]
                 bar.console.print(
                     f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
                 )

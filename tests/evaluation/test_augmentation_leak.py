@@ -7,9 +7,9 @@ from datamodules import Digits, Grammar, Sines
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch
 from ganaug import DCGAN, R3GAN, SeqGAN
+from ganaug.evaluation import augmentation_leak as leak_module
+from ganaug.evaluation.augmentation_leak import leak
 from ganaug.gans.diffaug.images import augment
-from ganaug.study import augmentation_leak as leak_module
-from ganaug.study.augmentation_leak import leak
 
 QUICK = {"seed": 0, "steps": 60, "accelerator": "cpu"}
 

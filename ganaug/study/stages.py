@@ -1,0 +1,61 @@
+"""A second stage of seeds, as many as the first says are wanted for an interval of a given width.
+
+Stein 1945, "A Two-Sample Test for a Linear Hypothesis Whose Power Is Independent of the Variance", Annals of
+Mathematical Statistics 16(3). The number of seeds depends on the spread of the first stage alone, never on the mean, so
+that nobody goes on until they like what they see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ganaug.study.plan import BASE, Cell, Row, Study
+
+# The pair that decides: the first of which a study has both arms.
+HEADLINES = {
+    "macro_f1": ("classical_oversampled_gan", "classical_gan", "oversampled_gan", "gan"),
+    "accuracy": ("classical_gan", "gan", "classical_oversampled_gan", "oversampled_gan"),
+}
+
+
+def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
+    """How far the headline's arm is above the same without samples, for each seed of a setting; None if it is not run.
+
+    Args:
+        rows: of one setting; those of whole cells are read.
+        ratio: of samples to training rows, fixed in advance.
+    """
+    metric = "macro_f1" if any(row["imbalance"] for row in rows) else "accuracy"
+    scores = {(r["arm"], r["ratio"], r["seed"]): r[metric] for r in rows if r["fold"] is None and r["steps"] == 1}
+    arm = next((arm for arm in HEADLINES[metric] if any(one == arm for one, _, _ in scores)), None)
+    if arm is None:
+        return None
+    seeds = dict.fromkeys(seed for _, _, seed in scores)
+    return [scores[arm, ratio, seed] - scores[BASE[arm], 0.0, seed] for seed in seeds]
+
+
+def second_stage(study: Study, cells: Sequence[Cell], wanted: Callable[[Sequence[float], float], int]) -> list[Cell]:
+    """Cells of further seeds, setting by setting; none of a setting whose first stage is not finished.
+
+    Args:
+        study: with the half width that is wanted, ``until``.
+        cells: of the first stage.
+        wanted: how many seeds, from the differences of the first stage and the half width, both as shares.
+    """
+    if study.until is None:
+        return []
+    found: list[Cell] = []
+    for setting in dict.fromkeys(cell.setting for cell in cells):
+        alike = [cell for cell in cells if cell.setting == setting]
+        facts = [study.facts(cell) for cell in alike]
+        if not all("rows" in one for one in facts):
+            continue
+        differences = headline([row for one in facts for row in one["rows"]], study.ratio)
+        if differences is None:
+            continue
+        count = min(wanted(differences, study.until / 100), study.max_seeds) - len(differences)
+        last = max(cell.seed for cell in alike)
+        folds = [cell for cell in alike if cell.seed == alike[0].seed]
+        found += [replace(cell, seed=last + k) for k in range(1, count + 1) for cell in folds]
+    return found
