@@ -240,11 +240,17 @@ def costs(study: Study, cells: Sequence[Cell]) -> str:
     trainings = [steps for cell in cells for _, _, steps in study.trainings(cell)]
     folds, gans = sum(cell.fold is not None for cell in cells), sum(map(study.needs_gan, cells))
     twice = sum(steps > 1 for steps in trainings)
-    return (
-        f"{len(cells)} cells" + (f", {folds} of them folds to choose by" if folds else "")
-        + f": {gans} GANs of {study.gan_steps} steps and {len(trainings)} classifiers"
-        + (f", {twice} of them for twice the steps" if twice else "")
-    )  # fmt: skip
+    parts = [
+        _many(len(cells), "cell"),
+        f", {folds} of them {'a fold' if folds == 1 else 'folds'} to choose by" if folds else "",
+        f": {_many(gans, 'GAN')} of {study.gan_steps} steps and {_many(len(trainings), 'classifier')}",
+        f", {twice} of them for twice the steps" if twice else "",
+    ]
+    return "".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
 
 
 def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -> dict[str, Any]:

@@ -326,9 +326,7 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
         if "selection" not in there:
-            raise InputError(
-                f"{study.out} holds a study of an earlier version: choose another folder"
-            )
+            raise InputError(f"{study.out} holds a study of an earlier version: choose another folder")
         differ = [
             f"{name} {there.get(name)} there, {asked.get(name)} here"
             for name in sorted({*there, *asked})

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,17 +29,9 @@ from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.image import ImageClassifier
 from ganaug.commands.augment import augment
 from ganaug.study import cell as cell_module
-from ganaug.study.cell import (
-    ArmTrainer,
-    first,
-    oversampled,
-    run_cell,
-    samples_beside_real,
-    samples_in_place_of_real,
-    summed_reports,
-)
+from ganaug.study.arms import ArmTrainer
+from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
-from ganaug.study.plan import ARMS, Cell, trainings
 from ganaug.study.workers import TimeLeft, gpus, worker_pool
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +47,7 @@ QUICK = {
     "threads": 1,
     "progress": False,
 }
-SHORT = {"arms": ["gan"], "ratios": [1.0]}
+SHORT = {"arms": ["gan"], "ratios": [1.0], "seeds": [0]}  # a whole cell of two trainings, and a fold of three
 
 
 def digits(**options) -> Digits:
@@ -66,8 +58,13 @@ def study(out: Path, data=None, model: Callable[[Schema], GAN] = GENERATOR, **op
     return augment(data or digits(), model, out, **QUICK | options)
 
 
-def timeless(rows: list[dict]) -> list[dict]:
+def timeless(rows: Iterable[dict]) -> list[dict]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def whole(rows: list[dict], seed: int = 0) -> dict[str, dict]:
+    """Of the whole cell of a seed the rows by arm; of several ratios the largest."""
+    return {row["arm"]: row for row in rows if row["fold"] is None and row["seed"] == seed and row["steps"] == 1}
 
 
 def facts(out: Path, name: str) -> dict:
@@ -96,59 +93,131 @@ def without_report(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
 # ---- what comes of it ----
 
 
-def test_every_cell_and_arm_has_a_row(done: tuple[Path, dict]) -> None:
+def test_every_training_has_a_row(done: tuple[Path, dict]) -> None:
     out, result = done
     rows = result["rows"]
-    every = ["real", "classical", "gan", "classical_gan", "gan_only", "trts"]  # equal classes: nothing is rare
-    assert [(row["seed"], row["arm"]) for row in rows] == [(seed, arm) for seed in (0, 1) for arm in every]
+    with_samples = [(arm, ratio, 1) for arm in ("gan", "classical_gan") for ratio in (0.5, 1)]
+    in_whole = [("real", 0, 1), ("classical", 0, 1), *with_samples, ("gan_only", 1, 1), ("trts", 0, 1)]
+    in_fold = [(arm, 0, steps) for arm in ("real", "classical") for steps in (1, 2)] + with_samples
+    for seed in (0, 1):  # equal classes: nothing is rare
+        for fold, every in ((None, in_whole), (0, in_fold)):
+            those = [row for row in rows if (row["seed"], row["fold"]) == (seed, fold)]
+            assert [(row["arm"], row["ratio"], row["steps"]) for row in those] == every
+            assert {row["cell"] for row in those} == {f"n=4,seed={seed}" + (",fold=0" if fold == 0 else "")}
+    assert list(rows[0]) == [
+        "cell", "per_class", "imbalance", "seed", "fold", "arm", "ratio", "steps", "accuracy", "macro_f1",
+        "rare_recall", "rarest", "loss", "train_rows", "synthetic_rows", "seconds",
+    ]  # fmt: skip
     with (out / "results.csv").open(encoding="utf-8") as file:
         written = list(csv.DictReader(file))
     assert [float(row["accuracy"]) for row in written] == [row["accuracy"] for row in rows]
-    assert {row["steps"] for row in rows} == {3}
-    by = {row["arm"]: row for row in rows if row["seed"] == 0}
-    assert (by["real"]["train_rows"], by["real"]["synthetic_rows"], by["real"]["ratio"]) == (40, 0, 0.0)
+    assert {row["fold"] for row in written} == {"", "0"}
+    by = whole(rows)
+    assert (by["real"]["train_rows"], by["real"]["synthetic_rows"]) == (40, 0)
+    assert (by["gan"]["train_rows"], by["gan"]["synthetic_rows"]) == (40, 40)
     assert (by["gan_only"]["train_rows"], by["gan_only"]["synthetic_rows"]) == (0, 40)
-    assert by["gan"]["train_rows"] == 40
-    assert by["gan"]["synthetic_rows"] == 40 * by["gan"]["ratio"]
-    assert by["trts"]["macro_f1"] is None
-    assert (by["real"]["rarest"], by["real"]["rare_recall"]) == ("", None), "no class is rare"
+    assert by["trts"]["macro_f1"] is by["trts"]["loss"] is None
+    assert {row["rarest"] for row in rows} == {""}, "no class is rare, not even in a fold"
+    assert {row["rare_recall"] for row in rows} == {None}
     assert json.loads((out / "summary.json").read_text())["verdict"] == result["verdict"]
     assert "</html>" in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_all_that_was_tried_is_kept(done: tuple[Path, dict]) -> None:
-    out, result = done
-    cell = facts(out, "n=4,seed=1")
-    assert [(s["arm"], s["ratio"]) for s in cell["sweep"]] == [
-        (a, r) for a in ("gan", "classical_gan") for r in (0, 0.5, 1)
-    ]
+def test_a_fold_is_trained_without_what_it_is_examined_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def numbered(rows) -> set[bytes]:
+        return {row.numpy().tobytes() for row in rows["x"]}
+
+    shown: dict[str, set[bytes]] = {}
+
+    def watching(owner, name: str, position: int) -> None:
+        function = getattr(owner, name)
+
+        def watched(*given, **options):
+            shown.setdefault(name, set()).update(numbered(given[position]))
+            return function(*given, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watching(Network, "learn", 2)
+    watching(cell_module, "fit_features", 1)
+    fit = cell_module.trained
+    monkeypatch.setattr(cell_module, "trained", lambda *a: shown.update(gan=numbered(a[2].train.fields)) or fit(*a))
+    study(tmp_path, seeds=[3], per_class=[6], arms=["real", "gan"], ratios=[1.0], cell=1, folds=2)
+    data = digits(seed=3, per_class=6).again(fold=(0, 2))
+    data.setup()
+    kept, held, tested = (numbered(table.fields) for table in (data.train, data.val, data.test))
+    assert shown["gan"] == shown["fit_features"] == kept
+    assert shown["learn"] >= kept
+    assert not shown["learn"] & (held | tested)
+    assert len(held) == 30
+
+
+def test_what_a_fold_is_examined_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    examined = ArmTrainer.examined
+    monkeypatch.setattr(
+        ArmTrainer,
+        "examined",
+        lambda self, p, rows: asked.append((self.cell.fold, len(rows["y"]))) or examined(self, p, rows),
+    )
+    rows = study(tmp_path, arms=["gan"], ratios=[1.0], seeds=[0], repeats=3)["rows"]
+    assert {fold for fold, _ in asked} == {None, 0, 1, 2}
+    assert sum({fold: n for fold, n in asked if fold is not None}.values()) == 40, "each training row in one fold"
+    assert {n for fold, n in asked if fold is None} == {359}
+    assert {row["fold"]: row["train_rows"] for row in rows if row["arm"] == "real"} == {None: 40, 0: 26, 1: 27, 2: 27}
+
+
+def test_what_the_cells_keep(done: tuple[Path, dict]) -> None:
+    out, _ = done
+    cell, fold = facts(out, "n=4,seed=1"), facts(out, "n=4,seed=1,fold=0")
     assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 4)
     assert cell["memorisation"].keys() == {"ratio", "closer", "copies"}
-    for row in result["rows"]:  # the choice follows from what was kept
-        tried = [s for s in facts(out, row["cell"])["sweep"] if s["arm"] == row["arm"]]
-        if tried:
-            best = max(s["validation"] for s in tried)
-            assert row["ratio"] == min(s["ratio"] for s in tried if s["validation"] == best)
-    assert (out / "cells" / "n=4,seed=0" / "gallery.pt").is_file()
-    assert not (out / "cells" / "n=4,seed=1" / "gallery.pt").exists()
+    assert cell["leakage"].keys() == {"val", "test"}
+    assert not {"memorisation", "leakage", "augmentation_leak"} & fold.keys(), "a fold is there to choose by"
+    found = {path.parent.name for path in out.glob("cells/*/gallery.pt")}
+    assert found == {"n=4,seed=0"}
     gallery = torch.load(out / "cells" / "n=4,seed=0" / "gallery.pt", weights_only=True)
     assert gallery["synthetic"]["x"].shape == gallery["nearest"]["x"].shape == (40, 1, 8, 8)
 
 
-def test_the_ratio_is_chosen_on_validation_alone() -> None:
-    """Ties go to the likelier, then to the smaller ratio; a better test score changes nothing."""
-    run = {"macro_f1": 0.5, "rare_recall": None, "train_rows": 1, "synthetic_rows": 0, "seconds": 1.0}
-    scores = {"real@0": (0.5, 0.9), "gan@1": (0.7, 0.1), "gan@2": (0.7, 0.8), "gan@3": (0.6, 1.0)}
-    runs = {k: run | {"ratio": float(k[-1]), "validation": v, "accuracy": t} for k, (v, t) in scores.items()}
-    trainer = ArmTrainer.__new__(ArmTrainer)
-    trainer.cell, trainer.schema, trainer.rarest = Cell(None, "", 0), digits().schema, 0
-    trainer.study = type("S", (), {"classifier_steps": 7, "learner": Network(), "arms": ("gan",)})()
-    assert (trainer.row("gan", runs)["ratio"], trainer.row("gan", runs)["accuracy"]) == (1.0, 0.1)
-    runs["real@0"]["validation"] = 0.7
-    assert (trainer.row("gan", runs)["ratio"], trainer.row("gan", runs)["accuracy"]) == (0.0, 0.9)
-    for name, loss in (("real@0", 0.3), ("gan@1", 0.2), ("gan@2", 0.1), ("gan@3", 0.0)):
-        runs[name]["validation_loss"] = loss
-    assert trainer.row("gan", runs)["ratio"] == 2.0
+def test_validation_rows_may_choose(tmp_path: Path) -> None:
+    """No test row is asked what twice the steps would do."""
+    rows = study(tmp_path, seeds=[0], selection="validation", arms=["real", "gan"], ratios=[1.0])["rows"]
+    assert [(row["arm"], row["ratio"], row["steps"], row["fold"]) for row in rows] == [
+        ("real", 0, 1, None), ("real", 0, 2, None), ("gan", 1, 1, None)
+    ]  # fmt: skip
+    assert all(0 <= row["validation"] <= 1 < row["validation_loss"] for row in rows)
+    twice = rows[1]
+    assert twice["accuracy"] is twice["macro_f1"] is twice["loss"] is None
+    assert "validation_loss" in (tmp_path / "results.csv").read_text()
+    imbalanced = {"per_class": None, "imbalance": [{8: 0.1}], "arms": ["real"], "selection": "validation"}
+    for row in study(tmp_path / "rare", seeds=[0], **imbalanced)["rows"]:  # macro-F1 decides
+        assert row["validation"] != row["accuracy"]
+
+
+def test_filters_ask_no_row_that_is_examined_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(
+        cell_module, "filter_samples", lambda names, new, **given: seen.append(given["held_out"]) or (new, {})
+    )
+    options = {**SHORT, "filters": ["agreement"]}
+    study(tmp_path / "folds", **options)
+    assert seen == [None, None]
+    study(tmp_path / "validation", **options, selection="validation")
+    assert len(seen[2]["y"]) > 100
+
+
+def test_without_arms_that_need_samples_there_is_no_gan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog
+) -> None:
+    monkeypatch.setattr(DCGAN, "training_step", killing(DCGAN.training_step, 0))
+    with caplog.at_level("INFO"):
+        rows = study(tmp_path, seeds=[0], arms=["real", "classical", "classical_placebo"])["rows"]
+    said = "2 cells, 1 of them a fold to choose by: 0 GANs of 4 steps and 10 classifiers, 2 of them for twice the steps"
+    assert said in caplog.text
+    by = whole(rows)
+    assert (by["classical_placebo"]["train_rows"], by["classical_placebo"]["synthetic_rows"]) == (40, 40)
+    assert not list(tmp_path.glob("cells/*/*.ckpt"))
 
 
 def test_all_arms_learn_for_the_same_steps_from_the_same_seed(tmp_path: Path, monkeypatch) -> None:
@@ -161,36 +230,14 @@ def test_all_arms_learn_for_the_same_steps_from_the_same_seed(tmp_path: Path, mo
 
     monkeypatch.setattr(Network, "learn", watched)
     study(tmp_path, seeds=[3])
-    assert [(n, augment) for n, _, _, augment in seen] == [
-        (40, False), (40, True), (60, False), (80, False), (60, True), (80, True), (40, False)
-    ]  # fmt: skip
-    assert len({(steps, seed) for _, steps, seed, _ in seen}) == 1
+    in_whole = [(40, False), (40, True), (60, False), (80, False), (60, True), (80, True), (40, False)]
+    in_fold = [(27, False), (27, False), (27, True), (27, True), (44, False), (54, False), (44, True), (54, True)]
+    assert [(n, augment) for n, _, _, augment in seen] == in_whole + in_fold
+    assert [steps for _, steps, _, _ in seen] == [3] * 7 + [3, 6, 3, 6, 3, 3, 3, 3]
+    assert len({seed for _, _, seed, _ in seen}) == 1
 
 
 # ---- how many samples ----
-
-
-def test_samples_in_the_shares_of_the_rows() -> None:
-    y = torch.tensor([0] * 5 + [1] * 2 + [2])
-    assert samples_beside_real(y, 3, 1.0, level=False).tolist() == [5, 2, 1]
-    assert samples_beside_real(y, 3, 0.5, level=False).tolist() == [3, 1, 1]
-    assert samples_in_place_of_real(y, 3, 1.0, level=True).tolist() == [3, 3, 3]
-
-
-def test_rare_classes_come_first() -> None:
-    y = torch.tensor([0] * 10 + [1] * 4 + [2] * 2)
-    for ratio, counts in (
-        (1 / 16, [0, 0, 1]),
-        (4 / 16, [0, 1, 3]),
-        (14 / 16, [0, 6, 8]),
-        (1.0, [1, 7, 8]),
-        (2.0, [6, 12, 14]),
-    ):
-        found = samples_beside_real(y, 3, ratio, level=True)
-        assert found.tolist() == counts
-        assert int(found.sum()) == round(16 * ratio)
-    assert oversampled({"y": y, "x": torch.arange(16)})["y"].bincount().tolist() == [10, 10, 10]
-    assert set(oversampled({"y": y, "x": torch.arange(16)})["x"].tolist()) == set(range(16))
 
 
 def test_what_filters_said_is_added_up() -> None:
@@ -199,8 +246,6 @@ def test_what_filters_said_is_added_up() -> None:
     }
     again = [{"a": {"in": 3, "dropped": 1, "repeats": 1}}, {"a": {"dropped": 2, "repeats": 2}}]  # of earlier rounds
     assert summed_reports(again) == {"a": {"in": 3, "dropped": 3, "repeats": 3}}
-    taken = first({"y": torch.tensor([0, 0, 1, 1]), "x": torch.arange(4)}, torch.tensor([1, 5]))
-    assert taken["x"].tolist() == [0, 2, 3]
 
 
 def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,9 +256,10 @@ def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lambda schema, rows, *a, **o: judged.append(rows["y"]) or fit(schema, rows, *a, **o),
     )
     options = {"per_class": None, "seeds": [0], "ratios": [0.2], "imbalance": [{"9": 0.1, 8: 0.05}]}
-    result = study(tmp_path, **options, arms=["classical_oversampled", "oversampled", "smote", "gan"])
-    rows = {row["arm"]: row for row in result["rows"]}
-    assert list(rows) == ["real", "oversampled", "smote", "classical_oversampled", "gan"]  # real, to compare with
+    arms = ["classical_oversampled", "smote", "gan", "oversampled_gan"]
+    rows = whole(study(tmp_path, **options, arms=arms, repeats=1)["rows"])
+    every = ["real", "oversampled", "smote", "classical_oversampled", "gan", "oversampled_gan"]
+    assert list(rows) == every  # real and oversampled, to compare with
     row = rows["real"]
     assert (row["imbalance"], row["rarest"], row["per_class"]) == ("8:0.05,9:0.1", "8", None)
     n = row["train_rows"]
@@ -225,8 +271,8 @@ def test_imbalance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["smote"]["synthetic_rows"] == 10 * largest - n
     cell = facts(tmp_path, "8%3A0.05,9%3A0.1,seed=0")
     assert cell["samples"]["kept"]["8"] > cell["samples"]["kept"]["9"] > cell["samples"]["kept"]["0"]
-    for row in result["rows"]:  # macro-F1 decides
-        assert row["validation"] != row["accuracy"]
+    assert rows["oversampled_gan"]["train_rows"] == 10 * largest
+    assert rows["oversampled_gan"]["synthetic_rows"] == 10 * int(0.2 * n / 10 + 0.5), "as many of each class"
 
 
 def test_the_kinds_own_classifier_with_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +301,7 @@ def test_samples_are_marked_for_the_classifier(tmp_path: Path, monkeypatch) -> N
 
     monkeypatch.setattr(Network, "learn", watched)
     study(tmp_path, seeds=[0], arms=["gan", "gan_only"], ratios=[0.5], curriculum=0.5, label_smoothing=0.1)
-    assert list(seen.values()) == [None, 20, 20]
+    assert list(seen.values()) == [None, 20, 20, None, None, 16]
 
 
 def test_filters_are_refilled(tmp_path: Path) -> None:
@@ -294,33 +340,9 @@ def test_copies_are_counted_before_they_are_filtered(tmp_path: Path, monkeypatch
     cell = facts(tmp_path, "n=4,seed=0")
     assert cell["memorisation"]["copies"] == 1
     assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 0)
-    by = {row["arm"]: row for row in rows}  # with nothing left the arm is that of the real rows
-    assert (by["gan"]["ratio"], by["gan"]["accuracy"]) == (0.0, by["real"]["accuracy"])
+    by = whole(rows)  # with nothing left the arm is that of the real rows
+    assert (by["gan"]["synthetic_rows"], by["gan"]["accuracy"]) == (0, by["real"]["accuracy"])
     assert by["gan_only"]["accuracy"] is by["trts"]["accuracy"] is None
-
-
-def test_samples_of_one_class_alone_teach_nothing() -> None:
-    made = {"x": torch.zeros(5, 64), "y": torch.full((5,), 2)}
-    train = {"x": torch.zeros(20, 64), "y": torch.arange(20) % 10}
-    asked = SimpleNamespace(arms=ARMS, ratios=(1.0,))
-    trainer = ArmTrainer(asked, Cell(2, "", 0), digits().schema, {"train": train}, made)
-    runs = trainer.run("gan_only", 1.0)
-    assert runs == {
-        "gan_only@1": {"ratio": 1.0, "accuracy": None, "train_rows": 0, "synthetic_rows": 2, "seconds": 0.0}
-    }
-
-
-def test_classes_without_rows_do_not_count_in_macro_f1() -> None:
-    train = {"x": torch.zeros(30, 64), "y": torch.arange(30) % 10}
-    trainer = ArmTrainer(SimpleNamespace(), Cell(3, "", 0), digits().schema, {"train": train}, train)
-    held = {"y": torch.tensor([0] * 10 + [1] * 10)}
-    scores = []
-    for wrong in (1, 9):  # of class 0; there is no row of class 9
-        answers = torch.eye(10)[held["y"]]
-        answers[0] = torch.eye(10)[wrong]
-        scores.append(trainer.examined(lambda _, answers=answers: answers, held)["macro_f1"])
-    assert scores[1] == pytest.approx((18 / 19 + 1) / 2)
-    assert scores[0] == pytest.approx((18 / 19 + 20 / 21) / 2)
 
 
 # ---- going on ----
@@ -405,6 +427,10 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
         ({"gan_steps": 5}, "gan_steps 4 there, 5 here"),
         ({"precision": "bf16-mixed"}, "precision 32-true there, bf16-mixed here"),
         ({"seeds": [0]}, "cells"),
+        ({"ratio": 0.5}, "ratio 1.0 there, 0.5 here"),
+        ({"folds": 4}, "folds 3 there, 4 here"),
+        ({"selection": "validation"}, "selection folds there, validation here"),
+        ({"until": 2.0}, "until None there, 2.0 here"),
         ({"data": digits(val_fraction=0.2)}, "data.val_fraction None there, 0.2 here"),
         ({"model": partial(DCGAN, width=16, latent_dim=8)}, "model.width 8 there, 16 here"),
         ({"label_smoothing": 0.1}, "classifier.label_smoothing 0.0 there, 0.1 here"),
@@ -415,6 +441,10 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
             study(done[0], **options)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "study.json").write_text(json.dumps({"cells": ["n=4,seed=0"], "gan_steps": 4}))
+    with pytest.raises(InputError, match=r"old holds a study of an earlier version: choose another folder$"):
+        study(tmp_path / "old")
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="no study"):
         study(tmp_path)
@@ -466,11 +496,38 @@ def test_two_processes_do_not_run_the_same_cell(tmp_path: Path) -> None:
 
 
 def test_a_cell_alone_and_then_all(short: list[dict], tmp_path: Path, capsys) -> None:
-    assert study(tmp_path, list_cells=True)["cells"] == ["n=4,seed=0", "n=4,seed=1"]
-    assert capsys.readouterr().out == "   0 n=4,seed=0\n   1 n=4,seed=1\n"
-    assert {row["seed"] for row in study(tmp_path, cell=1, **SHORT)["rows"]} == {1}
+    assert study(tmp_path, list_cells=True, **SHORT)["cells"] == ["n=4,seed=0", "n=4,seed=0,fold=0"]
+    assert capsys.readouterr().out == "   0 n=4,seed=0\n   1 n=4,seed=0,fold=0\n"
+    assert {row["fold"] for row in study(tmp_path, cell=1, **SHORT)["rows"]} == {0}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cells", "study.json"]
     assert timeless(study(tmp_path, **SHORT)["rows"]) == short
+
+
+def test_a_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """It comes to the rows that its seeds would have come to, and goes on by cells like the first."""
+    options = {**SHORT, "seeds": [0, 4], "until": 3.0}
+    asked = []
+    monkeypatch.setattr(
+        sys.modules["ganaug.commands.augment"], "seeds_wanted", lambda given, half: asked.append((given, half)) or 3
+    )
+    names = ["n=4,seed=0", "n=4,seed=0,fold=0", "n=4,seed=4", "n=4,seed=4,fold=0"]
+    assert study(tmp_path, list_cells=True, **options)["cells"] == names
+    with pytest.raises(InputError, match="cell must be from 0 to 3, not 4"):
+        study(tmp_path, cell=4, **options)
+    for cell in range(4):
+        study(tmp_path, cell=cell, **options)
+    assert not asked or all(half == 0.03 for _, half in asked)
+    assert study(tmp_path, list_cells=True, **options)["cells"] == [*names, "n=4,seed=5", "n=4,seed=5,fold=0"]
+    assert {row["seed"] for row in study(tmp_path, cell=5, **options)["rows"]} == {5}
+    with caplog.at_level("INFO"):
+        result = study(tmp_path, **options)
+    assert "a second stage brings each setting to at most 50 seeds" in caplog.text
+    assert "second stage, for 3 points: 2 cells, 1 of them a fold to choose by: 2 GANs of 4 steps" in caplog.text
+    gains = [by["gan"]["accuracy"] - by["real"]["accuracy"] for by in (whole(result["rows"], seed) for seed in (0, 4))]
+    assert asked[-1] == (gains, 0.03), "the first stage alone"
+    alone = study(tmp_path / "alone", **SHORT | {"seeds": [5]})["rows"]
+    assert timeless(row for row in result["rows"] if row["seed"] == 5) == timeless(alone)
+    assert result["summary"]["settings"][0]["seeds"] == [0, 4, 5]
 
 
 def test_workers_come_to_the_same_rows(short: list[dict], tmp_path: Path) -> None:
@@ -481,6 +538,7 @@ def test_workers_come_to_the_same_rows(short: list[dict], tmp_path: Path) -> Non
 
 def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkeypatch) -> None:
     learn, calls = Network.learn, []
+    options = {"arms": ["real"], "selection": "validation"}
 
     def fails(self, schema, rows, steps, seed, augment):
         calls.append(seed)
@@ -491,23 +549,23 @@ def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Network, "learn", fails)
         with pytest.raises(InputError, match="1 of 2 cells failed") as error:
-            study(tmp_path, arms=["real"])
+            study(tmp_path, **options)
     assert "n=4,seed=0: RuntimeError: no more luck (traceback in " in str(error.value)
     assert "\n" not in str(error.value)
-    assert (tmp_path / "results.csv").read_text().count("n=4,seed=1") == 1
+    assert (tmp_path / "results.csv").read_text().count("n=4,seed=1") == 2
     found = json.loads((tmp_path / "summary.json").read_text())
     assert list(found["summary"]["failed"]) == ["n=4,seed=0"]
     assert found["verdict"].endswith("; 1 cell failed and is not in this.")
-    assert [row["seed"] for row in study(tmp_path, arms=["real"])["rows"]] == [0, 1]
+    assert [row["seed"] for row in study(tmp_path, **options)["rows"]] == [0, 0, 1, 1]
 
 
 def test_what_a_kill_left_beside_a_checkpoint_is_in_nobodys_way(short: list[dict], tmp_path: Path) -> None:
     left = tmp_path / "cells" / "n=4,seed=0" / "checkpoints" / ".last.ckpt.123.tmp"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
-    study(tmp_path / "other", **SHORT, seeds=[0])
+    study(tmp_path / "other", **SHORT)
     (tmp_path / "other" / "study.json").rename(tmp_path / "study.json")
-    assert timeless(study(tmp_path, **SHORT, seeds=[0])["rows"]) == short[:2]
+    assert timeless(study(tmp_path, **SHORT)["rows"]) == short
     assert not left.parent.exists()
 
 
@@ -550,7 +608,7 @@ def test_own_module_learns(tmp_path: Path) -> None:
     assert torch.equal(learner.learn(data.schema, rows, 100, 0, False)(test), predict(test))
     assert torch.equal(state, torch.get_rng_state())
     result = study(tmp_path / "out", classifier=partial(Linear, outputs=10), seeds=[0], classifier_steps=5)
-    assert [row["arm"] for row in result["rows"]] == ["real", "gan", "gan_only", "trts"]
+    assert list(whole(result["rows"])) == ["real", "gan", "gan_only", "trts"]
     asked = json.loads((tmp_path / "out" / "study.json").read_text())
     assert (asked["classifier.class"], asked["classifier.outputs"]) == (f"{__name__}.Linear", 10)
     with pytest.raises(InputError, match=r"must give logits \(\d+, 10\) for \d+ rows, not \(\d+, 11\)"):
@@ -619,7 +677,7 @@ def test_estimators_learn(tmp_path: Path) -> None:
     assert torch.allclose(vague.sum(1), torch.ones(len(vague)))
     assert float((vague.argmax(1) == test["y"]).float().mean()) > 0.6
     result = study(tmp_path, classifier=KNeighborsClassifier(1), seeds=[0])
-    assert {row["steps"] for row in result["rows"]} == {None}
+    assert {row["steps"] for row in result["rows"]} == {1}, "it is trained to its own end"
 
 
 def test_sentences(tmp_path: Path) -> None:
@@ -630,7 +688,7 @@ def test_sentences(tmp_path: Path) -> None:
     rows = study(tmp_path / "a", data, model, classifier=pipeline, **options)["rows"]
     assert rows[0]["accuracy"] > 0.6
     rows = study(tmp_path / "b", data, model, **options)["rows"]
-    assert {row["arm"] for row in rows} == {"real", "classical", "gan", "classical_gan", "gan_only", "trts"}
+    assert set(whole(rows)) == {"real", "classical", "gan", "classical_gan", "gan_only", "trts"}
     with pytest.raises(InputError, match="LogisticRegression cannot learn from sentences") as error:
         study(tmp_path / "c", data, model, classifier=LogisticRegression(), **options)
     assert "\n" not in str(error.value)
@@ -639,12 +697,6 @@ def test_sentences(tmp_path: Path) -> None:
 
 
 # ---- what is refused ----
-
-
-def test_trainings() -> None:
-    assert trainings(("gan",), (1.0, 3.0)) == [("real", 0.0), ("gan", 1.0), ("gan", 3.0)]
-    assert trainings(("gan_only", "trts"), (1.0, 3.0)) == [("real", 0.0), ("gan_only", 3.0)]
-    assert {arm for arm, _ in trainings(ARMS, (1.0,))} == set(ARMS) - {"trts"}
 
 
 @pytest.mark.parametrize(
@@ -663,7 +715,19 @@ def test_trainings() -> None:
         ({"ratios": [math.nan]}, "ratios must be a list, each a number, not [nan]"),
         ({"ratios": [math.inf]}, "ratios must be a list, each a number, not [inf]"),
         ({"ratios": [0.1, 1.0]}, "ratios: 0.1 of 4 rows of a class is no sample"),
+        ({"ratios": [0.13, 1.0]}, "ratios: 0.13 of 3 rows of a class is no sample"),
         ({"ratios": [0.1], "per_class": [2, 50]}, "ratios: 0.1 of 2 rows of a class is no sample"),
+        ({"ratio": 2.0}, "ratio must be one of ratios, 0.5, 1, not 2"),
+        ({"selection": "test"}, "selection must be folds or validation"),
+        ({"folds": 1}, "folds must be at least 2"),
+        ({"repeats": 4}, "repeats must be at most 3"),
+        ({"repeats": 0}, "repeats must be at least 1"),
+        ({"per_class": [1]}, "of 10 training rows of 10 classes none can be held out"),
+        ({"until": 0.0}, "until must be above 0 and at most 100 points, not 0"),
+        ({"until": 1.0, "seeds": [0]}, "until needs at least 2 seeds"),
+        ({"until": 1.0, "max_seeds": 1}, "max_seeds must be at least 2"),
+        ({"until": 1.0, "arms": ["real", "classical_placebo"]}, "until needs an arm that is compared"),
+        ({"arms": ["oversampled_gan"]}, "the arm oversampled_gan needs classes of different sizes"),
         ({"classifier": KNeighborsRegressor()}, "KNeighborsRegressor is a regressor, which knows no classes"),
         ({"arms": ["real", "fake"]}, "there is no 'fake'; known are real"),
         ({"arms": ["smote"]}, "the arm smote needs classes of different sizes"),
@@ -673,7 +737,7 @@ def test_trainings() -> None:
         ({"gan_steps": 0}, "gan_steps must be at least 1"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"cell": 2}, "cell must be from 0 to 1, not 2"),
+        ({"cell": 4}, "cell must be from 0 to 3, not 4"),
         ({"classifier": 3}, "classifier must be a class or function or a Classifies or null, not 3"),
         ({"classifier": partial(ImageClassifier, steps=3)}, "classifier: steps is not its own here: classifier_steps"),
         ({"classifier": partial(ImageClassifier, augment=True)}, "classifier: augment is not its own here: classical"),
@@ -684,7 +748,7 @@ def test_trainings() -> None:
         ({"curriculum": 1.0}, "curriculum must be at least 0 and below 1, not 1.0"),
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
         ({"classical": ["eda"]}, "classical: there is no 'eda'; known are shift, rotate, flip, randaugment"),
-        ({"data": digits(val_fraction=0.0)}, "no val rows are left"),
+        ({"data": digits(val_fraction=0.0), "selection": "validation"}, "no val rows are left"),
         ({"data": Grammar(sentences=60)}, "model learns from image data, data gives text data"),
         ({"model": partial(DCGAN, width=8, conditional=False)}, "no labels to learn from"),
         ({"model": lambda schema: nn.Linear(1, 1)}, "model must make a GAN"),
@@ -717,7 +781,7 @@ def test_the_command_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatc
         "8",
     ]
     main([*command, "--list_cells"])
-    assert capsys.readouterr().out.splitlines()[-1] == "  14 n=50,seed=4"
+    assert capsys.readouterr().out.splitlines()[-1] == "  29 n=50,seed=4,fold=0"
     main([*command, *quick, "--filters", "[]", "--accelerator", "cpu", "--progress", "false", "--arms", "[gan]"])
     asked = json.loads(Path("out", "study.json").read_text())
     assert (asked["model.width"], asked["model.augment"], asked["gan_steps"]) == (8, "translation", 3)

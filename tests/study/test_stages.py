@@ -1,0 +1,71 @@
+"""How many seeds a second stage has, and of which settings."""
+
+import pytest
+
+from ganaug.study.plan import Cell
+from ganaug.study.stages import headline, second_stage
+
+
+def row(arm: str, seed: int, accuracy: float | None, ratio: float = 0.0, fold: int | None = None, **other) -> dict:
+    known = {"arm": arm, "seed": seed, "accuracy": accuracy, "macro_f1": 0.5, "ratio": ratio, "fold": fold}
+    return {**known, "steps": 1, "imbalance": "", **other}
+
+
+def pair(seed: int, gain: float, arm: str = "gan", base: str = "real") -> list[dict]:
+    return [
+        row(base, seed, 0.5),
+        row(base, seed, None, steps=2),
+        row(arm, seed, 0.5 + gain, 1.0),
+        row(arm, seed, 0.9, 3.0),
+        row(arm, seed, 0.9, 1.0, fold=0),
+        row(base, seed, 0.1, fold=0),
+    ]
+
+
+class Finished:
+    """A study whose cells have rows."""
+
+    def __init__(self, rows: dict[Cell, list[dict]], until: float | None = 1.0, max_seeds: int = 50) -> None:
+        self.rows, self.until, self.max_seeds, self.ratio = rows, until, max_seeds, 1.0
+
+    def facts(self, cell: Cell) -> dict:
+        return {"rows": self.rows[cell]} if cell in self.rows else {}
+
+
+def test_the_headline_is_of_whole_cells_at_the_ratio_fixed_in_advance() -> None:
+    rows = [*pair(0, 0.1), *pair(4, -0.2)]
+    assert headline(rows, 1.0) == pytest.approx([0.1, -0.2])
+    harder = pair(0, 0.3, "classical_gan", "classical")
+    assert headline([*pair(0, 0.1), *harder], 1.0) == pytest.approx([0.3])
+    hardest = pair(0, 0.4, "classical_oversampled_gan", "classical_oversampled")
+    assert headline([*harder, *hardest], 1.0) == pytest.approx([0.3])
+    rare = [{**one, "imbalance": "8:0.1", "macro_f1": one["accuracy"]} for one in [*harder, *hardest]]
+    assert headline(rare, 1.0) == pytest.approx([0.4])
+    assert headline([row("real", 0, 0.5)], 1.0) is None
+
+
+def test_each_setting_gets_the_seeds_that_it_wants() -> None:
+    cells = [Cell(n, "", seed, fold) for n in (5, 20) for seed in (0, 7) for fold in (None, 0)]
+    rows = {cell: pair(cell.seed, 0.01 * cell.seed) if cell.fold is None else [] for cell in cells}
+    asked = []
+
+    def wanted(differences: list[float], half_width: float) -> int:
+        asked.append((differences, half_width))
+        return 4 if len(asked) == 1 else 2
+
+    study = Finished(rows, until=2.0)
+    assert [cell.name for cell in second_stage(study, cells, wanted)] == [
+        "n=5,seed=8", "n=5,seed=8,fold=0", "n=5,seed=9", "n=5,seed=9,fold=0"
+    ]  # fmt: skip
+    assert asked == [(pytest.approx([0.0, 0.07]), 0.02)] * 2
+    study.max_seeds = 3
+    assert [cell.seed for cell in second_stage(study, cells, lambda *_: 1000)] == [8, 8, 8, 8]
+
+
+def test_there_is_no_second_stage_before_the_first_is_finished() -> None:
+    cells = [Cell(5, "", seed, fold) for seed in (0, 1) for fold in (None, 0)]
+    rows = {cell: pair(cell.seed, 0.1) for cell in cells[:3]}
+    assert second_stage(Finished(rows), cells, lambda *_: 9) == []
+    rows[cells[3]] = []
+    assert len(second_stage(Finished(rows), cells, lambda *_: 9)) == 14
+    assert second_stage(Finished(rows, until=None), cells, lambda *_: 9) == []
