@@ -1,147 +1,207 @@
-"""What a study found: arms beside each other over seeds, as plain numbers and in one sentence.
+"""What a study found: arms beside each other over seeds, as plain numbers.
 
 A seed draws the split, the subset, the GAN and the classifier anew, and all arms share what it draws. So differences
-are taken within a seed, and their interval is Student's t over seeds: Student 1908, "The Probable Error of a Mean",
-section VIII; Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets", section 3.1.1.
+are taken within a seed, and their interval is Student's t over seeds (Demšar 2006, "Statistical Comparisons of
+Classifiers over Multiple Data Sets", section 3.1.1). Where seeds share test rows, it holds for those rows: another test
+set might say otherwise. Where they share training rows too, which is so without ``per_class``, it is too narrow: see
+Nadeau and Bengio 2003, "Inference for the Generalization Error", section 3, whose correction needs splits that are
+drawn at random with sizes that rows do not tell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from datamodules.errors import InputError
+from ganaug.study.statistics.intervals import ALPHA, detectable, holm, student
+from ganaug.study.statistics.stein import seeds_wanted
+from ganaug.study.statistics.trainings import (
+    METRICS,
+    PAIRS,
+    PLACEBO,
+    SHIFT,
+    WITHOUT,
+    Row,
+    Trainings,
+    check,
+    name,
+    ratio_of,
+    selection_of,
+    setting_of,
+    value_of,
+)
 
-Row = dict[str, Any]
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "rare_recall": "recall of the rarest class"}
-PAIRS = (("classical_gan", "classical"), ("gan", "real"))  # what the question is about; the first is the harder
-# Samples go to rare classes first, and to repeat their rows levels the classes as well: what is left is the samples'.
-LEVELLED = {"classical_gan": "classical_oversampled", "gan": "oversampled"}
-LEVEL = 0.95
-MANY = 5  # comparisons beyond which the sentence warns of chance
-
-# ---- numbers ---------------------------------------------------------------------------------------------------------
+BEST = "best without samples"
 
 
-def summarise(rows: Sequence[Row], failed: Mapping[str, str] | None = None) -> dict[str, Any]:
+def summarise(rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Means, deviations and paired differences of every arm, in every setting: a number of rows a class, an imbalance.
 
+    An arm with samples is there twice: ``<arm>, always`` at the ratio that was fixed in advance, and ``<arm>, chosen``,
+    for each seed at the ratio, 0 among them, that is best on average on the folds of all other seeds. Of rules for that
+    choice this one loses least in simulated studies. ``best without samples`` is the arm that is chosen likewise from
+    those without samples.
+
+    The headline of a setting is fixed in advance: under imbalance classical_oversampled_gan over classical_oversampled
+    where the study ran both; else classical_gan over classical; else gan over real; and failing these any pair that was
+    run. It is ``always``, in the setting's metric.
+
     Args:
-        rows: one for each cell and arm: ``arm``, ``seed``, ``accuracy`` in [0, 1]; and, or None, ``per_class``,
-            ``imbalance``, ``macro_f1``, ``rare_recall``, ``rarest``, ``ratio``. NaN counts as None.
+        rows: see :mod:`ganaug.study.statistics.trainings`. Scores are shares in [0, 1]; NaN counts as None.
+        ratio: of samples to real rows, fixed in advance.
         failed: cells without rows, and why.
 
     Returns:
-        Plain values, fit for JSON. ``comparisons``: how many intervals there are of what :data:`PAIRS` names.
-        ``failed``, as it was given.
-        ``settings``, a list of: ``name``, ``per_class``, ``imbalance``, ``seeds``, ``rarest``; ``metric``, accuracy or,
-        under imbalance, macro-F1; and ``arms``, by name:
+        Plain values, fit for JSON. ``ratio`` and ``failed`` as given; ``selection``: ``folds``, ``validation`` or None;
+        ``metrics``, names by metric; ``comparisons``, how many headlines Holm's correction is for; and ``settings``, a
+        list of ``name``, ``per_class``, ``imbalance``, ``seeds``, ``rarest``, ``metric`` (accuracy or, under imbalance,
+        macro-F1) and:
 
-        - ``seeds``: how many rows; and of each metric ``mean``, ``sd`` (n - 1) and ``n``, None for what there is not;
-        - ``ratios``: of those arms whose ratio of samples to real rows was chosen, by seed; else None;
-        - ``unused``: share of seeds in which validation chose 0; else None;
-        - ``to``: by the other arm, by metric: ``n`` seeds of both, ``mean`` difference, its 95 % ``interval`` [low,
-          high] or None, and ``outcome``, as :func:`outcome` calls it.
+        - ``arms``, by name: ``seeds``, how many rows; ``ratios``, by seed; of each metric ``mean``, ``sd`` (n - 1) and
+          ``n``; and ``to``, by the other arm, by metric: ``n`` seeds of both, ``mean`` difference, its 95 %
+          ``interval`` [low, high] or None, ``p``, and ``outcome``, as :func:`outcome` calls it;
+        - ``best``: by seed, what the best arm without samples was;
+        - ``headline``, or None: ``arm``, ``other``, the difference of these; ``holm``, its adjusted p; ``outcome`` by
+          that, where ``before holm`` is a gain or harm by its own interval alone; ``detectable``, the true gain that is
+          found in 4 of 5 such studies; ``seeds_for_one_point``, by Stein, for an interval of a point each way;
+        - ``untrained``: arms without samples whose score on held-out rows rises by more than its standard error over
+          seeds with twice the steps: ``arm``, ``mean`` rise, ``error``, ``n``.
 
     Raises:
-        InputError: there are no rows, two of the same cell and arm, or a score that is no share.
+        InputError: there are no rows, two of the same training, a score that is no share, or samples never in that
+            ratio.
     """
     if not rows:
         raise InputError("no rows to summarise: the study has no finished cell")
-    settings: dict[tuple[str, int | None], dict[str, dict[int, Row]]] = {}
     for number, row in enumerate(rows, 1):
-        _check(row, number)
-        seeds = settings.setdefault((row.get("imbalance") or "", row.get("per_class")), {}).setdefault(row["arm"], {})
-        if row["seed"] in seeds:
-            raise InputError(f"row {number}: a second row of {name(row)}, seed {row['seed']}, arm {row['arm']}")
-        seeds[row["seed"]] = row
-    order = sorted(settings, key=lambda key: (key[0], math.inf if key[1] is None else key[1]))
-    summary = {"settings": [_setting(*key, settings[key]) for key in order]}
-    pairs = [difference(setting, *pair) for setting in summary["settings"] for pair in (*PAIRS, *LEVELLED.items())]
-    counted = sum(1 for pair in pairs if pair and pair["interval"] and pair["outcome"] != "unused")
-    return {**summary, "comparisons": counted, "failed": dict(failed or {})}
-
-
-def _check(row: Row, number: int) -> None:
-    for field in ("arm", "seed", "accuracy"):
-        if field not in row:
-            raise InputError(f"row {number} has no {field}")
-    for metric in METRICS:
-        value = row.get(metric)
-        if value is not None and not math.isnan(value) and not 0 <= value <= 1:
-            raise InputError(f"row {number}: {metric} is {value:g}, where a share from 0 to 1 is wanted")
-
-
-def _setting(imbalance: str, per_class: int | None, arms: dict[str, dict[int, Row]]) -> dict[str, Any]:
-    every = [row for rows in arms.values() for row in rows.values()]
+        check(row, number)
+    ran = sorted({ratio_of(row) for row in rows if row["arm"] in PAIRS})
+    if ran and ratio not in ran:
+        raise InputError(f"ratio {ratio:g} was not run: choose from {', '.join(f'{r:g}' for r in ran)}")
+    order = sorted({setting_of(row) for row in rows}, key=lambda s: (s[0], math.inf if s[1] is None else s[1]))
+    selection = selection_of(rows)
+    shifts = sorted({key for row in rows for key in row if key.startswith(SHIFT)})
+    metrics = METRICS | {shift: f"shift {shift.removeprefix(SHIFT)}" for shift in shifts}
+    arms = {row["arm"] for row in rows}
+    settings = [_setting(Trainings(rows, key), ratio, selection, list(metrics), arms) for key in order]
+    family = [s["headline"] for s in settings if s["headline"] and s["headline"]["p"] is not None]
+    for headline, adjusted in zip(family, holm([h["p"] for h in family]).tolist(), strict=True):
+        sd = headline.pop("sd")
+        headline["holm"] = adjusted
+        headline["detectable"] = detectable(sd, headline["n"], len(family))
+        if headline["outcome"] in ("gain", "harm") and adjusted >= ALPHA:
+            headline["outcome"] = "before holm"
     return {
-        "name": name(every[0]),
-        "per_class": per_class,
-        "imbalance": imbalance,
-        "metric": "macro_f1" if imbalance else "accuracy",
-        "seeds": sorted({row["seed"] for row in every}),
-        "rarest": sorted({str(row["rarest"]) for row in every if row.get("rarest") not in (None, "")}),
-        "arms": {arm: _arm(arm, arms) for arm in arms},
+        "ratio": ratio,
+        "selection": selection,
+        "metrics": metrics,
+        "comparisons": len(family),
+        "settings": settings,
+        "failed": dict(failed or {}),
     }
 
 
-def _arm(arm: str, arms: dict[str, dict[int, Row]]) -> dict[str, Any]:
+def _setting(
+    trainings: Trainings, ratio: float, selection: str | None, metrics: Sequence[str], run: set[str]
+) -> dict[str, Any]:
+    arms, best = _arms(trainings, ratio, selection)
+    every = [row for rows in arms.values() for row in rows.values()]
+    setting: dict[str, Any] = {
+        "name": name({"per_class": trainings.per_class, "imbalance": trainings.imbalance}),
+        "per_class": trainings.per_class,
+        "imbalance": trainings.imbalance,
+        "metric": trainings.metric,
+        "seeds": sorted({row["seed"] for row in every}),
+        "rarest": sorted({str(row["rarest"]) for row in every if row.get("rarest") not in (None, "")}),
+        "best": best,
+        "arms": {arm: _arm(arm, arms, metrics) for arm in arms},
+        "untrained": _untrained(trainings),
+    }
+    return {**setting, "headline": _headline(trainings, arms, run)}
+
+
+def _arms(
+    trainings: Trainings, ratio: float, selection: str | None
+) -> tuple[dict[str, dict[int, Row]], dict[str, str]]:
+    """Rows of every arm by seed, as they stand beside each other; and what the best arm without samples was."""
+
+    def pick(options: list[tuple[str, float]]) -> dict[int, Row]:
+        chosen = trainings.chosen(options, selection)
+        return {seed: row for seed, option in chosen.items() if (row := trainings.whole(*option).get(seed))}
+
+    arms: dict[str, dict[int, Row]] = {}
+    for arm in dict.fromkeys(arm for arm, _, steps in trainings.found if steps == 1):
+        ratios = trainings.ratios(arm)
+        if arm in PAIRS:
+            arms[f"{arm}, always"] = trainings.whole(arm, ratio)
+            arms[f"{arm}, chosen"] = pick([(PAIRS[arm], 0.0), *((arm, r) for r in ratios)])
+        else:
+            arms[arm] = trainings.whole(arm, ratio if ratio in ratios else ratios[-1])
+    rivals = [(arm, 0.0) for arm in WITHOUT if arms.get(arm)]
+    if len(rivals) > 1:
+        arms[BEST] = pick(rivals)
+    arms = {arm: rows for arm, rows in arms.items() if rows}
+    return arms, {str(seed): row["arm"] for seed, row in arms.get(BEST, {}).items()}
+
+
+def _others(arm: str) -> list[str]:
+    """What an arm is held against: what has all but one thing of it, and the best without that thing."""
+    plain, _, mode = arm.partition(", ")
+    placebo = [PLACEBO[plain]] if mode == "always" and plain in PLACEBO else []
+    if plain in PAIRS:
+        return [PAIRS[plain], BEST, *placebo]
+    bases = {PLACEBO[samples]: PAIRS[samples] for samples in PLACEBO}
+    # Of trts the score is on samples: no difference to it means much.
+    return [bases.get(plain, "real")] if plain not in ("real", "trts", BEST) else []
+
+
+def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str]) -> dict[str, Any]:
     rows = arms[arm]
-    chosen = arm in dict(PAIRS)
-    ratios = [float(rows[seed]["ratio"]) for seed in sorted(rows) if rows[seed].get("ratio") is not None]
-    without = [dict(PAIRS)[arm], LEVELLED[arm]] if chosen else []  # samples are what the arm has more than these
-    # Those that everybody has; but trts is measured on samples, and classical is what others are held against.
-    usual = [] if arm in ("real", "trts") else ["real"] if arm == "classical" else ["real", "classical"]
-    others = [*usual, *without]
+    scores = {metric: [v for row in rows.values() if (v := value_of(row, metric)) is not None] for metric in metrics}
     return {
         "seeds": len(rows),
+        "ratios": [ratio_of(rows[seed]) for seed in sorted(rows)],
         **{
-            metric: _spread([v for row in rows.values() if (v := _value(row, metric)) is not None])
-            for metric in METRICS
+            metric: {
+                "mean": float(np.mean(values)) if values else None,
+                "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                "n": len(values),
+            }
+            for metric, values in scores.items()
         },
-        "ratios": ratios if chosen and ratios else None,
-        "unused": ratios.count(0.0) / len(ratios) if chosen and ratios else None,
         "to": {
-            other: {metric: _difference(rows, arms[other], metric, other in without) for metric in METRICS}
-            for other in dict.fromkeys(others)
+            other: {metric: _difference(rows, arms[other], metric) for metric in metrics}
+            for other in _others(arm)
             if other in arms
         },
     }
 
 
-def _value(row: Row, metric: str) -> float | None:
-    value = row.get(metric)
-    return None if value is None or math.isnan(value) else float(value)
+def _paired(rows: dict[int, Row], others: dict[int, Row], metric: str) -> list[float]:
+    """Differences of the seeds that have both."""
+    both = [(value_of(rows[s], metric), value_of(others[s], metric)) for s in sorted(rows) if s in others]
+    return [a - b for a, b in both if a is not None and b is not None]
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
+def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str) -> dict[str, Any]:
+    """How far rows are above others of the same seed."""
+    each = _paired(rows, others, metric)
+    if not each:
+        return {"n": 0, "mean": None, "interval": None, "p": None, "outcome": "missing"}
+    mean, half, p = map(float, student(each))
+    interval = None if math.isnan(half) else [mean - half, mean + half]
+    unused = all(rows[seed] is others[seed] for seed in rows if seed in others)
     return {
-        "mean": float(np.mean(values)) if values else None,
-        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "n": len(values),
+        "n": len(each),
+        "mean": mean,
+        "interval": interval,
+        "p": None if math.isnan(p) else p,
+        "outcome": outcome(len(each), interval, unused),
     }
-
-
-def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str, samples: bool) -> dict[str, Any]:
-    """How far rows are above others of the same seed, with Student's interval; ``samples`` are all that differs."""
-    both = [seed for seed in sorted(rows) if seed in others]
-    pairs = [(rows[seed], _value(rows[seed], metric), _value(others[seed], metric)) for seed in both]
-    whole = [(row, a - b) for row, a, b in pairs if a is not None and b is not None]
-    each = np.array([difference for _, difference in whole])
-    n, mean = len(each), float(each.mean()) if len(each) else None
-    interval = None
-    if n > 1:
-        spread = float(each.std(ddof=1))
-        # Equal differences leave nothing to estimate chance from, unless nothing at all has changed.
-        if spread > 1e-12 or np.abs(each).max() <= 1e-12:
-            half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * spread / math.sqrt(n)
-            interval = [float(each.mean()) - half, float(each.mean()) + half]
-    unused = samples and n > 0 and all(row.get("ratio") == 0 for row, _ in whole)
-    return {"n": n, "mean": mean, "interval": interval, "outcome": outcome(n, interval, unused)}
 
 
 def outcome(n: int, interval: Sequence[float] | None, unused: bool = False) -> str:
@@ -150,7 +210,7 @@ def outcome(n: int, interval: Sequence[float] | None, unused: bool = False) -> s
     Args:
         n: number of seeds.
         interval: low and high, or None.
-        unused: whether the arm had no samples in any of the seeds.
+        unused: whether both are the same trainings in every seed.
 
     Returns:
         ``missing`` (no seed ran both), ``one seed``, ``unused``, ``equal`` (the same difference in every seed, so no
@@ -165,178 +225,34 @@ def outcome(n: int, interval: Sequence[float] | None, unused: bool = False) -> s
     return "gain" if interval[0] > 0 else "harm" if interval[1] < 0 else "none"
 
 
+def _headline(trainings: Trainings, arms: dict[str, dict[int, Row]], run: set[str]) -> dict[str, Any] | None:
+    """The comparison that was fixed in advance; None where the study ran no pair."""
+    first = ["classical_oversampled_gan"] if trainings.imbalance else []
+    samples = next((arm for arm in (*first, "classical_gan", "gan", *PAIRS) if {arm, PAIRS[arm]} <= run), None)
+    if samples is None:
+        return None
+    pair = (f"{samples}, always", PAIRS[samples])
+    rows, others = (arms.get(arm, {}) for arm in pair)
+    each = _paired(rows, others, trainings.metric)
+    found = _difference(rows, others, trainings.metric)
+    headline: dict[str, Any] = {"arm": pair[0], "other": pair[1], **found, "holm": None, "detectable": None}
+    headline["seeds_for_one_point"] = seeds_wanted(each, 0.01) if len(each) > 1 else None
+    return {**headline, **({"sd": float(np.std(each, ddof=1))} if found["p"] is not None else {})}
+
+
+def _untrained(trainings: Trainings) -> list[dict[str, Any]]:
+    """Arms without samples that score more with twice the steps."""
+    found = []
+    for arm in WITHOUT:
+        rises = [rise for rise in trainings.gains((arm, 0.0), (arm, 0.0), (2, 1)) if not math.isnan(rise)]
+        if len(rises) > 1:
+            mean, error = float(np.mean(rises)), float(np.std(rises, ddof=1)) / math.sqrt(len(rises))
+            if mean > max(error, 1e-12):
+                found.append({"arm": arm, "mean": mean, "error": error, "n": len(rises)})
+    return found
+
+
 def difference(setting: Mapping[str, Any], arm: str, other: str, metric: str | None = None) -> dict[str, Any] | None:
     """The difference of an arm to another in a setting, by default in the setting's metric; None where either lacks."""
     found = setting["arms"].get(arm, {}).get("to", {}).get(other)
     return found[metric or setting["metric"]] if found else None
-
-
-# ---- words -----------------------------------------------------------------------------------------------------------
-
-
-def verdict(summary: Mapping[str, Any]) -> str:
-    """One sentence: whether GAN samples help, by how much, how many of them, and where.
-
-    The opponent is classical augmentation, where the study has it with and without GAN samples; otherwise the real
-    rows alone, and the sentence says so. Where the opponent was also run with rare classes repeated, it goes on with
-    that.
-    """
-    for arm, other in PAIRS:
-        if any(difference(setting, arm, other) for setting in summary["settings"]):
-            break
-    else:
-        return f"GAN samples were not compared with anything, so nothing can be said of them{_missed(summary)}."
-    beside = "classical augmentation"
-    if other == "real":
-        beside = "the real rows alone (no comparison with classical augmentation was run)"
-    sentence = f"Beside {beside}, GAN samples {found(summary, arm, other)}"
-    levelled = [
-        _briefly(setting, arm, LEVELLED[arm])
-        for setting in summary["settings"]
-        if difference(setting, arm, LEVELLED[arm])
-    ]
-    if levelled:
-        more = found({"settings": levelled}, arm, LEVELLED[arm])
-        sentence += f"; and beside the same with rare classes repeated, they {more}"
-    if summary["comparisons"] > MANY:
-        sentence += (
-            f"; {summary['comparisons']} comparisons were made, and by chance alone one 95 % interval in 20 leaves out"
-            " zero"
-        )
-    return f"{sentence}{_missed(summary)}."
-
-
-def _missed(summary: Mapping[str, Any]) -> str:
-    count = len(summary["failed"])
-    return f"; {count} cell{'s' * (count > 1)} failed and {'are' if count > 1 else 'is'} not in this" if count else ""
-
-
-def _briefly(setting: Mapping[str, Any], arm: str, other: str) -> dict[str, Any]:
-    """A setting as if nothing were known of it but how the arm's main score differs from the other's."""
-    main = {**setting["arms"][arm]["to"][other], "rare_recall": {"mean": None, "interval": None}}
-    return {**setting, "arms": {arm: {"ratios": None, "to": {other: main}}}}
-
-
-def found(summary: Mapping[str, Any], arm: str, other: str, pronoun: str = "they") -> str:
-    """What ``arm`` has more than ``other`` did, as the rest of a sentence whose subject is what it has more."""
-    sorts: dict[str, list[Mapping[str, Any]]] = {}
-    for setting in summary["settings"]:
-        compared = difference(setting, arm, other)
-        sorts.setdefault(compared["outcome"] if compared else "missing", []).append(setting)
-    clauses = [clause(sorts[sort], arm, other) for sort, clause in CLAUSES.items() if sort in sorts]
-    return f"; {pronoun} ".join(clauses)
-
-
-def _each(verb: str) -> Callable[[list[Mapping[str, Any]], str, str], str]:
-    """A clause that gives every setting its own numbers."""
-
-    def clause(settings: list[Mapping[str, Any]], arm: str, other: str) -> str:
-        items = [f"{where([setting])} ({_numbers(setting, arm, other)})" for setting in settings]
-        return f"{verb} {_listed(items)}"
-
-    return clause
-
-
-def _numbers(setting: Mapping[str, Any], arm: str, other: str) -> str:
-    compared = difference(setting, arm, other)
-    assert compared is not None
-    parts = [f"{points(compared['mean'])} points {METRICS[setting['metric']]}, {_interval(compared)}"]
-    rare = difference(setting, arm, other, "rare_recall")
-    if setting["imbalance"] and rare and rare["mean"] is not None:
-        parts.append(f"{METRICS['rare_recall']} {points(rare['mean'])}, {_interval(rare)}")
-    return "; ".join([*parts, *_amount([setting], arm)])
-
-
-def _interval(compared: Mapping[str, Any]) -> str:
-    if compared["interval"] is None:
-        return "no interval"
-    return "95 % interval " + " to ".join(points(bound, sign=False) for bound in compared["interval"])
-
-
-def _unseen(settings: list[Mapping[str, Any]], arm: str, other: str) -> str:
-    """Settings without a difference that could be seen: one with its numbers, several with what spans them."""
-    verb = "made no difference that could be seen"
-    if len(settings) == 1:
-        return _each(verb)(settings, arm, other)
-    parts = []
-    for metric in METRICS:
-        those = [s for s in settings if s["metric"] == metric or (metric == "rare_recall" and s["imbalance"])]
-        bounds = [d["interval"] for s in those if (d := difference(s, arm, other, metric)) and d["interval"]]
-        if bounds:
-            low, high = (points(end, sign=False) for end in (min(b[0] for b in bounds), max(b[1] for b in bounds)))
-            parts.append(f"95 % intervals within {low} to {high} points {METRICS[metric]}")
-    return f"{verb} {where(settings)} ({'; '.join([*parts, *_amount(settings, arm)])})"
-
-
-def _unused(settings: list[Mapping[str, Any]], *_: str) -> str:
-    return f"were not used {where(settings)}, where validation chose none of them in any seed"
-
-
-def _inconclusive(why: str) -> Callable[[list[Mapping[str, Any]], str, str], str]:
-    def clause(settings: list[Mapping[str, Any]], arm: str, other: str) -> str:
-        items = []
-        for setting in settings:
-            compared = difference(setting, arm, other)
-            assert compared is not None
-            items.append(f"{points(compared['mean'])} points {METRICS[setting['metric']]} {where([setting])}")
-        return f"gave {_listed(items)} ({why}: no interval, nothing can be concluded)"
-
-    return clause
-
-
-def _missing(settings: list[Mapping[str, Any]], *_: str) -> str:
-    return f"cannot be judged {where(settings)}, where no seed ran both arms"
-
-
-CLAUSES = {
-    "gain": _each("helped"),
-    "harm": _each("hurt"),
-    "none": _unseen,
-    "unused": _unused,
-    "one seed": _inconclusive("one seed"),
-    "equal": _inconclusive("the same in every seed"),
-    "missing": _missing,
-}
-
-
-def _amount(settings: Sequence[Mapping[str, Any]], arm: str) -> list[str]:
-    """How many samples there were to a real row, as a phrase; none where it is not known."""
-    ratios = [ratio for setting in settings for ratio in setting["arms"][arm]["ratios"] or ()]
-    used = sorted({ratio for ratio in ratios if ratio})
-    if not used:
-        return []
-    phrase = f"{used[0]:g}" if len(used) == 1 else f"{used[0]:g} to {used[-1]:g}"
-    none = ratios.count(0.0)
-    phrase += f" sample{'' if phrase == '1' else 's'} to a real row"
-    return [phrase + (f", none in {none} of {len(ratios)} cells" if none else "")]
-
-
-def name(setting: Mapping[str, Any]) -> str:
-    """A setting's name: ``20 a class``, ``imbalance 8:0.05``, both, or ``all rows``."""
-    parts = [] if setting.get("per_class") is None else [f"{setting['per_class']} a class"]
-    parts += [f"imbalance {setting['imbalance']}"] if setting.get("imbalance") else []
-    return ", ".join(parts) or "all rows"
-
-
-def where(settings: Sequence[Mapping[str, Any]]) -> str:
-    """Settings as a phrase: ``with 10, 20 and 50 a class``, ``under imbalance 8:0.05``, ``on all rows``."""
-    plain = [str(s["per_class"]) for s in settings if s["per_class"] is not None and not s["imbalance"]]
-    phrases = [f"with {_listed(plain)} a class"] if plain else []
-    for setting in settings:
-        if setting["imbalance"]:
-            few = f"with {setting['per_class']} a class " if setting["per_class"] is not None else ""
-            phrases.append(f"{few}under imbalance {setting['imbalance']}")
-        elif setting["per_class"] is None:
-            phrases.append("on all rows")
-    return _listed(phrases)
-
-
-def points(share: float, sign: bool = True) -> str:
-    """A share in percentage points, to a tenth, or to one digit where it is less: ``+1.9``, ``−0.03``, ``0.0``."""
-    value = round(100 * share, 6)
-    digits = f"{abs(value):.1f}" if abs(value) >= 0.05 or not value else f"{abs(value):.1g}"
-    return ("−" if value < 0 else "+" if sign and value > 0 else "") + digits
-
-
-def _listed(items: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
