@@ -29,7 +29,8 @@ def of_others(values: Any) -> Floats:
     filled = np.where(there, values, 0.0)
     count = there.sum(-2, keepdims=True) - there
     total = filled.sum(-2, keepdims=True) - filled
-    return np.where(count > 0, total / np.maximum(count, 1), values)
+    means: Floats = np.where(count > 0, total / np.maximum(count, 1), values)
+    return means
 
 
 def choose(values: Any) -> NDArray[np.int64]:

@@ -29,6 +29,7 @@ from ganaug.study.statistics.trainings import (
     Trainings,
     check,
     name,
+    paired,
     ratio_of,
     selection_of,
     setting_of,
@@ -181,15 +182,9 @@ def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str]) -> d
     }
 
 
-def _paired(rows: dict[int, Row], others: dict[int, Row], metric: str) -> list[float]:
-    """Differences of the seeds that have both."""
-    both = [(value_of(rows[s], metric), value_of(others[s], metric)) for s in sorted(rows) if s in others]
-    return [a - b for a, b in both if a is not None and b is not None]
-
-
 def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str) -> dict[str, Any]:
     """How far rows are above others of the same seed."""
-    each = _paired(rows, others, metric)
+    each = paired(rows, others, metric)
     if not each:
         return {"n": 0, "mean": None, "interval": None, "p": None, "outcome": "missing"}
     mean, half, p = map(float, student(each))
@@ -233,7 +228,7 @@ def _headline(trainings: Trainings, arms: dict[str, dict[int, Row]], run: set[st
         return None
     pair = (f"{samples}, always", PAIRS[samples])
     rows, others = (arms.get(arm, {}) for arm in pair)
-    each = _paired(rows, others, trainings.metric)
+    each = paired(rows, others, trainings.metric)
     found = _difference(rows, others, trainings.metric)
     headline: dict[str, Any] = {"arm": pair[0], "other": pair[1], **found, "holm": None, "detectable": None}
     headline["seeds_for_one_point"] = seeds_wanted(each, 0.01) if len(each) > 1 else None

@@ -80,6 +80,10 @@ class Trainings:
         both = [[ours[key] - theirs[key] for key in ours if key in theirs and key[0] == seed] for seed in self.seeds]
         return [float(np.mean(values)) if values else math.nan for values in both]
 
+    def test_gains(self, option: Option, other: Option) -> list[float]:
+        """For each seed that has both, how far an option is above another on test rows."""
+        return paired(self.whole(*option), self.whole(*other), self.metric)
+
     def chosen(self, options: Sequence[Option], selection: str | None) -> dict[int, Option]:
         """For each seed the option that is preferred by the folds of the other seeds, or by its own validation rows.
 
@@ -117,6 +121,12 @@ def value_of(row: Row, metric: str) -> float | None:
     """A score, None for NaN too."""
     value = row.get(metric)
     return None if value is None or math.isnan(value) else float(value)
+
+
+def paired(rows: dict[int, Row], others: dict[int, Row], metric: str) -> list[float]:
+    """Differences of the seeds that have both."""
+    both = [(value_of(rows[s], metric), value_of(others[s], metric)) for s in sorted(rows) if s in others]
+    return [a - b for a, b in both if a is not None and b is not None]
 
 
 def ratio_of(row: Row) -> float:

@@ -23,7 +23,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
 
     It tells the headline of every setting, after Holm's correction for all of them; see
     :func:`~ganaug.study.statistics.summarise`. A gain is held against the best arm without samples and against the
-    placebo too. Opponents that were not trained to the end, and cells that failed, are named.
+    placebo too. Opponents that seem not trained to the end, and cells that failed, are named.
     """
     opponents: dict[str, list[Setting]] = {}
     for setting in summary["settings"]:
@@ -31,7 +31,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
             opponents.setdefault(setting["headline"]["other"], []).append(setting)
     if not opponents:
         return f"GAN samples were not compared with anything, so nothing can be said of them{_missed(summary)}."
-    parts = []
+    parts: list[str] = []
     for other, settings in opponents.items():
         subject = "they" if parts else f"GAN samples, {summary['ratio']:g} to a real row,"
         parts.append(f"{'b' if parts else 'B'}eside {OPPONENTS[other]}, {subject} {_found(summary, settings)}")
@@ -39,7 +39,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         if untrained:
             rises = _listed([f"{points(rise_of(untrained[k], other) or 0)} points {where([untrained[k]])}"
                              for k in range(len(untrained))])  # fmt: skip
-            parts.append(f"but that opponent was not trained to the end: twice the steps give it {rises}")
+            parts.append(f"but that opponent seems not trained to the end: twice the steps give it {rises}")
     return f"{'; '.join(parts)}{_missed(summary)}."
 
 
@@ -72,25 +72,24 @@ def _each(verb: str) -> Callable[[list[Setting], Mapping[str, Any]], str]:
 
 def _numbers(setting: Setting) -> str:
     headline = setting["headline"]
-    parts = [f"{points(headline['mean'])} points {METRICS[setting['metric']]}, {_interval(headline)}"]
+    parts = [f"{points(headline['mean'])} points {METRICS[setting['metric']]}, 95 % interval {_ends(headline)}"]
     rare = difference(setting, headline["arm"], headline["other"], "rare_recall")
     if setting["imbalance"] and rare and rare["mean"] is not None:
-        parts.append(f"{METRICS['rare_recall']} {points(rare['mean'])}, {_interval(rare)}")
+        parts.append(f"{METRICS['rare_recall']} {points(rare['mean'])} ({_ends(rare)})")
     if headline["outcome"] == "gain":
         placebo = PLACEBO.get(headline["arm"].partition(",")[0], "")
         for other, words in ((BEST, "the best arm without samples"), (placebo, "real rows drawn again in their place")):
             compared = difference(setting, headline["arm"], other)
             if compared and compared["outcome"] != "gain":
-                parts.append(f"not shown beside {words}: {points(compared['mean'])}, {_interval(compared)}")
+                parts.append(f"not shown beside {words}: {points(compared['mean'])} ({_ends(compared)})")
     elif headline["outcome"] == "none":
         parts.append(_detectable([setting]))
     return "; ".join(parts)
 
 
-def _interval(compared: Mapping[str, Any]) -> str:
-    if compared["interval"] is None:
-        return "no interval"
-    return "95 % interval " + " to ".join(points(bound, sign=False) for bound in compared["interval"])
+def _ends(compared: Mapping[str, Any]) -> str:
+    """The 95 % interval."""
+    return " to ".join(points(bound, sign=False) for bound in compared["interval"] or ()) or "no interval"
 
 
 def _detectable(settings: Sequence[Setting]) -> str:
@@ -146,6 +145,11 @@ def where(settings: Sequence[Setting]) -> str:
         elif setting["per_class"] is None:
             phrases.append("on all rows")
     return _listed(phrases)
+
+
+def amount(ratio: float) -> str:
+    """``1 sample to a real row``, ``3 samples to a real row``."""
+    return f"{ratio:g} sample{'' if ratio == 1 else 's'} to a real row"
 
 
 def points(share: float, sign: bool = True) -> str:
