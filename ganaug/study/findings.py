@@ -90,9 +90,11 @@ def differences(summary: Mapping[str, Any]) -> Html:
         return Html("")
     alt = "; ".join(f"{label} {_spoken(compared)}" for label, compared, _ in lines)
     head = ["points (95 % interval)", "p (Holm)", "could see", "seeds for ±1"]
+    stage = summary["first"]
+    interval = f"by the spread of the first {stage} seeds (Stein)" if stage else "Student's over seeds"
     terms = (
         f"Comparison and ratio ({amount(summary['ratio'])}, “always”) were fixed in advance. Differences are within a"
-        " seed, on test rows; their 95 % interval is Student's over seeds, and holds for these test rows. “p (Holm)” is"
+        f" seed, on test rows; their 95 % interval is {interval}, and holds for these test rows. “p (Holm)” is"
         f" corrected for {_count(summary['comparisons'], 'comparison')}: gain or harm where it is below 0.05. “Could"
         " see” is the true gain, in points, that 4 of 5 such studies would find. “Seeds for ±1” is how many, these"
         " among them, make the interval one point wide each way, by Stein's two-stage procedure."

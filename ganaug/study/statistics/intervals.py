@@ -18,11 +18,13 @@ ALPHA = 0.05  # two-sided: a gain is claimed by chance in 1 study of 40, harm in
 POWER = 0.8
 
 
-def student(differences: Any) -> tuple[Floats, Floats, Floats]:
+def student(differences: Any, first: int | None = None) -> tuple[Floats, Floats, Floats]:
     """Student's t over seeds: Student 1908, "The Probable Error of a Mean", section VIII.
 
     Args:
         differences: (..., n) paired differences, one a seed.
+        first: how many seeds were a first stage that said how many are wanted, by default all: their spread alone
+            counts, as :mod:`~ganaug.study.statistics.stein` asks for.
 
     Returns:
         Mean, half the width of the 95 % interval, two-sided p, each (...). Half width and p are NaN for one seed, and
@@ -30,13 +32,14 @@ def student(differences: Any) -> tuple[Floats, Floats, Floats]:
     """
     x = np.asarray(differences, dtype=float)
     n, mean = x.shape[-1], x.mean(-1)
-    if n < 2:
+    staged = min(first or n, n)
+    if staged < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    sd, largest = x.std(-1, ddof=1), np.abs(x).max(-1)
+    sd, largest = x[..., :staged].std(-1, ddof=1), np.abs(x).max(-1)
     known, still = sd > 1e-12, largest <= 1e-12
     error = np.where(known, sd, 1.0) / math.sqrt(n)
-    half = np.where(known, stats.t.ppf(1 - ALPHA / 2, n - 1) * error, np.where(still, 0.0, np.nan))
-    p = np.where(known, 2 * stats.t.sf(np.abs(mean) / error, n - 1), np.where(still, 1.0, np.nan))
+    half = np.where(known, stats.t.ppf(1 - ALPHA / 2, staged - 1) * error, np.where(still, 0.0, np.nan))
+    p = np.where(known, 2 * stats.t.sf(np.abs(mean) / error, staged - 1), np.where(still, 1.0, np.nan))
     return mean, half, p
 
 
@@ -56,7 +59,7 @@ def holm(p: Any) -> Floats:
     return np.take_along_axis(adjusted, order.argsort(-1), -1)
 
 
-def detectable(sd: float, n: int, comparisons: int = 1) -> float:
+def detectable(sd: float, n: int, comparisons: int = 1, first: int | None = None) -> float:
     """The true gain that a study finds in 4 of 5 cases, at the level that Holm asks of the first of its comparisons.
 
     By the noncentral t distribution: Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
@@ -65,16 +68,17 @@ def detectable(sd: float, n: int, comparisons: int = 1) -> float:
         sd: of the paired differences over seeds, in whatever unit the gain is wanted in.
         n: seeds, at least 2.
         comparisons: settings that are corrected for.
+        first: seeds of the first stage, whose spread ``sd`` is; by default all.
     """
-    return _noncentrality(n, ALPHA / comparisons) * sd / math.sqrt(n)
+    return _noncentrality(min(first or n, n) - 1, ALPHA / comparisons) * sd / math.sqrt(n)
 
 
 @cache
-def _noncentrality(n: int, alpha: float) -> float:
-    limit = float(stats.t.ppf(1 - alpha / 2, n - 1))
+def _noncentrality(freedom: int, alpha: float) -> float:
+    limit = float(stats.t.ppf(1 - alpha / 2, freedom))
 
     def lacking(centre: float) -> float:
-        return float(stats.nct.sf(limit, n - 1, centre)) - POWER
+        return float(stats.nct.sf(limit, freedom, centre)) - POWER
 
     high = limit + 1
     while lacking(high) < 0:

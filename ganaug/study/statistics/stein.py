@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from datamodules.errors import InputError
-from ganaug.study.statistics.intervals import ALPHA
+from ganaug.study.statistics.intervals import ALPHA, student
 
 
 def seeds_wanted(differences: Sequence[float], half_width: float) -> int:
@@ -49,8 +49,8 @@ def stein_interval(differences: Sequence[float], first: int) -> tuple[float, flo
     """
     if len(differences) < first:
         raise InputError(f"{len(differences)} differences in all are fewer than the {first} of the first stage")
-    half = _reach(differences[:first]) / math.sqrt(len(differences))
-    mean = float(np.mean(differences))
+    _reach(differences[:first])
+    mean, half, _ = map(float, student(differences, first))
     return mean - half, mean + half
 
 

@@ -28,6 +28,7 @@ from ganaug.study.statistics.trainings import (
     Row,
     Trainings,
     check,
+    headline_of,
     name,
     paired,
     ratio_of,
@@ -39,7 +40,9 @@ from ganaug.study.statistics.trainings import (
 BEST = "best without samples"
 
 
-def summarise(rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str] | None = None) -> dict[str, Any]:
+def summarise(
+    rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str] | None = None, first: int | None = None
+) -> dict[str, Any]:
     """Means, deviations and paired differences of every arm, in every setting: a number of rows a class, an imbalance.
 
     An arm with samples is there twice: ``<arm>, always`` at the ratio that was fixed in advance, and ``<arm>, chosen``,
@@ -47,20 +50,22 @@ def summarise(rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str]
     choice this one loses least in simulated studies. ``best without samples`` is the arm that is chosen likewise from
     those without samples.
 
-    The headline of a setting is fixed in advance: under imbalance classical_oversampled_gan over classical_oversampled
-    where the study ran both; else classical_gan over classical; else gan over real; and failing these any pair that was
-    run. It is ``always``, in the setting's metric.
+    The headline of a setting is fixed in advance: under imbalance classical_oversampled_gan over classical_oversampled,
+    else classical_gan over classical, else oversampled_gan over oversampled, else gan over real; without imbalance
+    classical_gan over classical, else gan over real; the first of which the study ran both arms. It is ``always``, in
+    the setting's metric.
 
     Args:
         rows: see :mod:`ganaug.study.statistics.trainings`. Scores are shares in [0, 1]; NaN counts as None.
         ratio: of samples to real rows, fixed in advance.
         failed: cells without rows, and why.
+        first: how many seeds, the lowest, were a first stage whose spread said how many are wanted; by default all.
 
     Returns:
-        Plain values, fit for JSON. ``ratio`` and ``failed`` as given; ``selection``: ``folds``, ``validation`` or None;
-        ``metrics``, names by metric; ``comparisons``, how many headlines Holm's correction is for; and ``settings``, a
-        list of ``name``, ``per_class``, ``imbalance``, ``seeds``, ``rarest``, ``metric`` (accuracy or, under imbalance,
-        macro-F1) and:
+        Plain values, fit for JSON. ``ratio``, ``failed`` and ``first`` as given; ``selection``: ``folds``,
+        ``validation`` or None; ``metrics``, names by metric; ``comparisons``, how many headlines Holm's correction is
+        for; and ``settings``, a list of ``name``, ``per_class``, ``imbalance``, ``seeds``, ``rarest``, ``metric``
+        (accuracy or, under imbalance, macro-F1) and:
 
         - ``arms``, by name: ``seeds``, how many rows; ``ratios``, by seed; of each metric ``mean``, ``sd`` (n - 1) and
           ``n``; and ``to``, by the other arm, by metric: ``n`` seeds of both, ``mean`` difference, its 95 %
@@ -88,12 +93,12 @@ def summarise(rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str]
     shifts = sorted({key for row in rows for key in row if key.startswith(SHIFT)})
     metrics = METRICS | {shift: f"shift {shift.removeprefix(SHIFT)}" for shift in shifts}
     arms = {row["arm"] for row in rows}
-    settings = [_setting(Trainings(rows, key), ratio, selection, list(metrics), arms) for key in order]
+    settings = [_setting(Trainings(rows, key), ratio, selection, list(metrics), arms, first) for key in order]
     family = [s["headline"] for s in settings if s["headline"] and s["headline"]["p"] is not None]
     for headline, adjusted in zip(family, holm([h["p"] for h in family]).tolist(), strict=True):
         sd = headline.pop("sd")
         headline["holm"] = adjusted
-        headline["detectable"] = detectable(sd, headline["n"], len(family))
+        headline["detectable"] = detectable(sd, headline["n"], len(family), first)
         if headline["outcome"] in ("gain", "harm") and adjusted >= ALPHA:
             headline["outcome"] = "before holm"
     return {
@@ -101,13 +106,19 @@ def summarise(rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str]
         "selection": selection,
         "metrics": metrics,
         "comparisons": len(family),
+        "first": first,
         "settings": settings,
         "failed": dict(failed or {}),
     }
 
 
 def _setting(
-    trainings: Trainings, ratio: float, selection: str | None, metrics: Sequence[str], run: set[str]
+    trainings: Trainings,
+    ratio: float,
+    selection: str | None,
+    metrics: Sequence[str],
+    run: set[str],
+    first: int | None,
 ) -> dict[str, Any]:
     arms, best = _arms(trainings, ratio, selection)
     every = [row for rows in arms.values() for row in rows.values()]
@@ -119,10 +130,10 @@ def _setting(
         "seeds": sorted({row["seed"] for row in every}),
         "rarest": sorted({str(row["rarest"]) for row in every if row.get("rarest") not in (None, "")}),
         "best": best,
-        "arms": {arm: _arm(arm, arms, metrics) for arm in arms},
+        "arms": {arm: _arm(arm, arms, metrics, first) for arm in arms},
         "untrained": _untrained(trainings),
     }
-    return {**setting, "headline": _headline(trainings, arms, run)}
+    return {**setting, "headline": _headline(trainings, arms, run, first)}
 
 
 def _arms(
@@ -160,7 +171,7 @@ def _others(arm: str) -> list[str]:
     return [bases.get(plain, "real")] if plain not in ("real", "trts", BEST) else []
 
 
-def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str]) -> dict[str, Any]:
+def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str], first: int | None) -> dict[str, Any]:
     rows = arms[arm]
     scores = {metric: [v for row in rows.values() if (v := value_of(row, metric)) is not None] for metric in metrics}
     return {
@@ -175,19 +186,19 @@ def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str]) -> d
             for metric, values in scores.items()
         },
         "to": {
-            other: {metric: _difference(rows, arms[other], metric) for metric in metrics}
+            other: {metric: _difference(rows, arms[other], metric, first) for metric in metrics}
             for other in _others(arm)
             if other in arms
         },
     }
 
 
-def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str) -> dict[str, Any]:
+def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str, first: int | None) -> dict[str, Any]:
     """How far rows are above others of the same seed."""
     each = paired(rows, others, metric)
     if not each:
         return {"n": 0, "mean": None, "interval": None, "p": None, "outcome": "missing"}
-    mean, half, p = map(float, student(each))
+    mean, half, p = map(float, student(each, first))
     interval = None if math.isnan(half) else [mean - half, mean + half]
     unused = all(rows[seed] is others[seed] for seed in rows if seed in others)
     return {
@@ -220,19 +231,20 @@ def outcome(n: int, interval: Sequence[float] | None, unused: bool = False) -> s
     return "gain" if interval[0] > 0 else "harm" if interval[1] < 0 else "none"
 
 
-def _headline(trainings: Trainings, arms: dict[str, dict[int, Row]], run: set[str]) -> dict[str, Any] | None:
+def _headline(
+    trainings: Trainings, arms: dict[str, dict[int, Row]], run: set[str], first: int | None
+) -> dict[str, Any] | None:
     """The comparison that was fixed in advance; None where the study ran no pair."""
-    first = ["classical_oversampled_gan"] if trainings.imbalance else []
-    samples = next((arm for arm in (*first, "classical_gan", "gan", *PAIRS) if {arm, PAIRS[arm]} <= run), None)
+    samples = headline_of(trainings.imbalance, run)
     if samples is None:
         return None
     pair = (f"{samples}, always", PAIRS[samples])
     rows, others = (arms.get(arm, {}) for arm in pair)
-    each = paired(rows, others, trainings.metric)
-    found = _difference(rows, others, trainings.metric)
+    staged = paired(rows, others, trainings.metric)[:first]
+    found = _difference(rows, others, trainings.metric, first)
     headline: dict[str, Any] = {"arm": pair[0], "other": pair[1], **found, "holm": None, "detectable": None}
-    headline["seeds_for_one_point"] = seeds_wanted(each, 0.01) if len(each) > 1 else None
-    return {**headline, **({"sd": float(np.std(each, ddof=1))} if found["p"] is not None else {})}
+    headline["seeds_for_one_point"] = seeds_wanted(staged, 0.01) if len(staged) > 1 else None
+    return {**headline, **({"sd": float(np.std(staged, ddof=1))} if found["p"] is not None else {})}
 
 
 def _untrained(trainings: Trainings) -> list[dict[str, Any]]:

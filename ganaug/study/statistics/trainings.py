@@ -9,7 +9,7 @@ the classifier's steps), ``per_class``, ``imbalance``, ``rarest``, and scores: :
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 Option = tuple[str, float]  # an arm and a ratio
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "rare_recall": "recall of the rarest class"}
 SHIFT = "shift:"
-# An arm with samples and the same without: what the question is about, the hardest to beat first.
+# An arm with samples and the same without: what the question is about, the hardest to beat under imbalance first.
 PAIRS = {
     "classical_oversampled_gan": "classical_oversampled",
     "classical_gan": "classical",
@@ -103,6 +103,15 @@ class Trainings:
             if tried:
                 found[seed] = max(tried, key=lambda one: one[:2])[2]
         return found
+
+
+def headline_of(imbalance: str, arms: Container[str]) -> str | None:
+    """The arm with samples that a setting is judged by: the first that was run, with the same without samples.
+
+    Under imbalance that is the first of :data:`PAIRS`; else classical_gan, then gan.
+    """
+    order = PAIRS if imbalance else ("classical_gan", "gan", *PAIRS)
+    return next((arm for arm in order if arm in arms and PAIRS[arm] in arms), None)
 
 
 def check(row: Row, number: int) -> None:
