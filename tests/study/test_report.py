@@ -22,25 +22,30 @@ from datamodules.series.schema import SeriesSchema
 from datamodules.text.schema import TextSchema, build_vocabulary
 from ganaug.study.report import write_report
 from ganaug.study.statistics import summarise, verdict
+from ganaug.study.statistics.summary import BEST
+from tests.study.made_rows import BASE, UP, compared, folds
+from tests.study.made_rows import rows as made
 
 torch.set_num_threads(1)
 NASTY = "<b>&\"步行'$x$"
 VOID = {"meta", "img", "br"}
 
 
-def study(settings=((10, ""), (50, "")), seeds: int = 3) -> list[dict]:
-    """Made-up rows of all arms; every accuracy is another number."""
+def study(settings=((10, ""), (50, "")), count: int = 3) -> list[dict]:
+    """Made-up rows of all arms and of a fold of each seed; every accuracy is another number."""
     rng = np.random.default_rng(0)
-    rows = []
+    table = []
     for n, imbalance in settings:
-        for seed in range(seeds):
-            for k, arm in enumerate(("real", "classical", "gan", "classical_gan", "gan_only", "trts")):
-                score = 0.5 + 0.03 * k + rng.uniform(0, 0.03)
-                row = {"cell": f"n={n},{imbalance},seed={seed}", "per_class": n, "imbalance": imbalance, "seed": seed}
-                row |= {"arm": arm, "ratio": 2.0 * ("gan" in arm), "accuracy": score, "rarest": NASTY}
-                rare = {"macro_f1": score - 0.01, "rare_recall": score - 0.2}
-                rows.append(row | (rare if arm != "trts" else dict.fromkeys(rare)))
-    return rows
+        for k, arm in enumerate(("real", "classical", "gan", "classical_gan", "gan_only", "trts")):
+            for ratio in (1.0, 3.0) if arm in ("gan", "classical_gan") else (0.0,):
+                score, held_out = 0.5 + 0.03 * k + rng.uniform(0, 0.03, (2, count))
+                rare = {"macro_f1": score - 0.01, "rare_recall": score - 0.2, "rarest": NASTY}
+                table += made(arm, score, ratio, n, imbalance, **(rare if arm != "trts" else dict.fromkeys(rare)))
+                if arm not in ("gan_only", "trts"):
+                    table += folds(
+                        arm, held_out, ratio, per_class=n, imbalance=imbalance, **rare | {"macro_f1": held_out}
+                    )
+    return table
 
 
 def facts(rows: list[dict]) -> dict:
@@ -53,10 +58,6 @@ def facts(rows: list[dict]) -> dict:
             },
             "memorisation": {"in_features": {"ratio": 1.25, "closer": 0.0375, "copies": 0.0}},
             "leakage": {"test": 0.0},
-            "sweep": [
-                {"arm": "gan", "ratio": r, "validation": 0.612 + r / 100, "validation_loss": 0.3, "accuracy": 0.6}
-                for r in (0, 1, 3)
-            ],
             "runs": {"gan@1": {"accuracy": 0.987654}},
         }
         for cell in dict.fromkeys(row["cell"] for row in rows)
@@ -171,46 +172,80 @@ def test_the_verdict_is_the_headline_and_every_row_is_there(tmp_path):
     assert text.index("<h1>") < text.index("<table>")
 
 
-def test_scores_and_differences(tmp_path):
+def test_never_always_and_chosen_stand_side_by_side(tmp_path):
     rows = study([(10, ""), (None, "8:0.05")])
     page, _ = written(tmp_path, rows)
     plain, rare = summarise(rows)["settings"]
     assert (plain["imbalance"], rare["imbalance"]) == ("", "8:0.05")
-    lines = [cells for cells in page.cells if cells[0].startswith("classical_gan with both")]
-    for setting, cells, metric in ((plain, lines[0], "accuracy"), (rare, lines[1], "macro_f1")):
-        arm = setting["arms"]["classical_gan"]
-        score = (
-            f"{100 * arm['accuracy']['mean']:.1f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{100 * arm['accuracy']['sd']:.1f}"
-        )
-        assert cells[1] == score
-        beside = arm["to"]["real"][metric]
+    heads = [cells for cells in page.cells if cells[1:2] == ["classicalwith classical augmentation"]]
+    assert [cells[2].removeprefix(BEST) for cells in heads] == ["classical"] * 2  # the hardest opponents come first
+    for number, (setting, metric) in enumerate(((plain, "accuracy"), (rare, "macro_f1"))):
+
+        def line(title: str, number: int = number) -> str:
+            return [cells for cells in page.cells if cells[0] == title][number][1]
+
+        arms = setting["arms"]
+        names = {"never": "classical", "always": "classical_gan, always", "chosen": "classical_gan, chosen"}
+        for title, arm in names.items():
+            score = arms[arm][metric]
+            assert line(title).startswith(f"{100 * score['mean']:.1f} ± {100 * score['sd']:.1f}")
+        beside = arms["classical_gan, always"]["to"]["classical"][metric]
         low, high = beside["interval"]
-        assert cells[-2].startswith(f"+{100 * beside['mean']:.1f} ({100 * low:.1f} to {100 * high:.1f}) ▲ gain")
-        assert ("rarest: +" in cells[-2]) == (setting is rare)
-    assert len(lines) == 2
-    assert "not used" not in page.text
+        assert line("always − never").startswith(f"+{100 * beside['mean']:.1f} ({100 * low:.1f} to {100 * high:.1f}) ▲")
+        assert ("rarest: +" in line("always − never")) == (setting is rare)
+    assert "always with 1 sample to a real row" in page.text
+    assert "best on the held-out folds of all other seeds" in page.text
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [([-0.05, -0.051, -0.052], "▼ harm"), ([0.01, -0.01, 0.0], "no difference seen"), ([0.1], "one seed")],
 )
-def test_outcomes_are_words(tmp_path, change, words):
-    rows = [
-        {"cell": f"{s}", "seed": s, "arm": arm, "accuracy": 0.6 + extra * (arm == "gan"), "ratio": 1.0}
-        for s, extra in enumerate(change)
-        for arm in ("real", "gan")
-    ]
+def test_the_headline_in_numbers(tmp_path, change, words):
+    rows = compared(change)
     page, _ = written(tmp_path, rows)
-    (line,) = (cells for cells in page.cells if cells[0].startswith("gan with"))
-    assert line[-1].endswith(words)
+    (line,) = (cells for cells in page.cells if cells[0].endswith("classical_gan − classical"))
+    assert line[0].startswith("20 a class")
+    assert line[0].endswith(f"{words}classical_gan − classical")
+    headline = summarise(rows)["settings"][0]["headline"]
+    if len(change) > 1:
+        assert line[1:] == [
+            f"{headline['holm']:.2g}",
+            f"{100 * headline['detectable']:.1f}",
+            str(headline["seeds_for_one_point"]),
+        ]
+    else:
+        assert line[1:] == ["–"] * 3
+
+
+def test_placebo_and_shifts(tmp_path):
+    score = np.add(BASE, 0.005)
+    rows = compared(UP, **{"shift:turned": 0.4}) + made("classical_placebo", score, 1.0, **{"shift:turned": 0.3})
+    page, _ = written(tmp_path, rows)
+    (placebo,) = (cells for cells in page.cells if cells[0] == "placebo")
+    assert placebo[1] == "81.5 ± 1.0shift turned: 30.0 ± 0.0"
+    (beside,) = (cells for cells in page.cells if cells[0] == "always − placebo")
+    assert beside[1].startswith("+1.6 (1.4 to 1.8) ▲shift turned: +10.0 no interval")
+    assert "placebo real rows drawn again" in page.text
+
+
+def test_what_speaks_against_it(tmp_path):
+    longer = folds("classical", np.add(BASE, [0.05, 0.04, 0.06]), steps=2)
+    page, _ = written(
+        tmp_path, compared(UP, None) + [r | {"per_class": None} for r in folds("classical", BASE) + longer]
+    )
+    assert "classical in “all rows” (+5.0, standard error 0.6)" in page.text
+    assert "seeds share most of their training rows" in page.text
+    page, _ = written(tmp_path / "b", compared(UP, validation=0.5))
+    assert "by chance alone looks like a gain" in page.text
+    assert "seeds share" not in page.text
 
 
 def test_names_are_text(tmp_path, caplog):
     rows = study([(None, "8:0.05," + NASTY)])
     page, text = written(tmp_path, rows, [series()], facts(rows))
     assert "<b>&" not in text
-    assert f"imbalance 8:0.05,{NASTY} (rarest class: {NASTY})" in page.text
+    assert f"imbalance 8:0.05,{NASTY}, macro-F1 in % (rarest class: {NASTY})" in page.text
     assert page.of("svg")[0]["aria-label"].startswith(f"sample 1 of class {NASTY} over")
     assert '"note": "<b>&\\"步行' in page.text
     by_setting = [html.escape(NASTY, quote=False) in plot for plot in plots(page)]
@@ -221,10 +256,13 @@ def test_names_are_text(tmp_path, caplog):
 def test_ratios_filters_and_copies(tmp_path):
     rows = study()
     page, _ = written(tmp_path, rows, known=facts(rows))
-    assert ["10 a class", "gan", "2, 2, 2", "0 %"] in page.cells
-    assert ["n=10,,seed=0", "gan", "3", "0.642", "0.3", "0.6"] in page.cells
+    setting = summarise(rows)["settings"][0]
+    chosen = setting["arms"]["gan, chosen"]["ratios"]
+    tested = setting["arms"]["gan, always"]["to"]["real"]["accuracy"]["mean"]
+    (line,) = (cells for cells in page.cells if cells[:3] == ["10 a class", "gan", "1"])
+    assert line[4:] == [f"+{100 * tested:.1f}", f"{chosen.count(1.0)} of 3"]
     (dropped,) = (cells for cells in page.cells if cells[:2] == ["10 a class", "discriminator"])
-    assert dropped[-3:] == ["600", "93", "15.5 %"]
+    assert dropped[-3:] == ["1200", "186", "15.5 %"]
     assert ["n=50,,seed=2", "discriminator", "in 200, dropped 31, gamma 0.25"] in page.cells
     assert ["memorisation, in_features, closer", "1 %"] + ["3.8 % (3.8 %)"] * 2 in page.cells
     assert ["leakage, test", "0"] + ["0.0 % (0.0 %)"] * 2 in page.cells

@@ -1,4 +1,4 @@
-"""Statistics against scipy's own test, and every sentence that a study can end in."""
+"""Statistics against scipy's own tests, and that no seed has a part in its own choice."""
 
 import json
 import math
@@ -9,84 +9,65 @@ import pytest
 from scipy import stats
 
 from datamodules.errors import InputError
-from ganaug.study.statistics import METRICS, difference, points, summarise, verdict
+from ganaug.study.plan import BASE as BASE_OF
+from ganaug.study.statistics import summarise
+from ganaug.study.statistics.intervals import detectable, holm, student
+from ganaug.study.statistics.stein import seeds_wanted, stein_interval
+from ganaug.study.statistics.summary import BEST, difference
+from ganaug.study.statistics.trainings import METRICS, PAIRS
+from ganaug.study.statistics.words import points
+from tests.study.made_rows import BASE, DOWN, SAME, UP, compared, folds, rows
+
+ALWAYS, CHOSEN = "classical_gan, always", "classical_gan, chosen"
 
 
-def rows(arm: str, accuracy, per_class: int | None = 20, imbalance: str = "", ratio=None, **fields) -> list[dict]:
-    """A row a seed; ``ratio`` and further fields are one for all seeds or a list."""
-
-    def of(value, seed: int):
-        return value[seed] if isinstance(value, list | tuple | np.ndarray) else value
-
-    return [
-        {"per_class": per_class, "imbalance": imbalance, "seed": s, "arm": arm, "accuracy": a, "ratio": of(ratio, s)}
-        | {name: of(value, s) for name, value in fields.items()}
-        for s, a in enumerate(accuracy)
-    ]
+def only(table: list[dict], **options) -> dict:
+    (setting,) = summarise(table, **options)["settings"]
+    return setting
 
 
-BASE = [0.80, 0.82, 0.81]
-UP, DOWN, SAME = [0.02, 0.021, 0.022], [-0.03, -0.031, -0.032], [0.01, -0.012, 0.001]
-
-
-def pair(change, per_class: int | None = 20, ratio=3.0, imbalance: str = "", **fields) -> list[dict]:
-    """Classical augmentation, and the same with GAN samples, which changes the score by so much a seed."""
-    both = []
-    for arm, extra, r in (("classical", [0.0] * len(change), 0.0), ("classical_gan", change, ratio)):
-        score = [b + e for b, e in zip(BASE, extra, strict=False)]
-        both += rows(arm, score, per_class, imbalance, r, **({"macro_f1": score} if imbalance else {}), **fields)
-    return both
-
-
-def said(*parts: list[dict]) -> str:
-    sentence = verdict(summarise([row for part in parts for row in part]))
-    assert sentence.endswith(".")
-    assert sentence.count(". ") == 0, "one sentence"
-    return sentence
-
-
-# ---- numbers ---------------------------------------------------------------------------------------------------------
+# ---- differences -----------------------------------------------------------------------------------------------------
 
 
 def test_as_scipy():
     rng = np.random.default_rng(0)
-    scores = {arm: {m: rng.uniform(0.3, 0.9, 6) for m in METRICS} for arm in ("real", "classical", "classical_gan")}
-    table = [r for arm, s in scores.items() for r in rows(arm, **{m: s[m] for m in METRICS})]
+    metrics = [*METRICS, "shift:turned"]
+    scores = {arm: {m: rng.uniform(0.3, 0.9, 6) for m in metrics} for arm in ("real", "classical", "classical_gan")}
+    table = [r for arm, s in scores.items() for r in rows(arm, ratio=float("gan" in arm), **s)]
     rng.shuffle(table)  # pairs are by seed, not by order
-    (setting,) = summarise(table)["settings"]
-    for metric in METRICS:
-        for arm in scores:
-            found = setting["arms"][arm][metric]
-            assert found["n"] == setting["arms"][arm]["seeds"] == 6
+    setting = only(table)
+    for metric in metrics:
+        for arm, name in (("real", "real"), ("classical", "classical"), ("classical_gan", ALWAYS)):
+            found = setting["arms"][name][metric]
+            assert found["n"] == setting["arms"][name]["seeds"] == 6
             assert found["mean"] == pytest.approx(scores[arm][metric].mean())
             assert found["sd"] == pytest.approx(scores[arm][metric].std(ddof=1))
-        for arm, other in (("classical", "real"), ("classical_gan", "real"), ("classical_gan", "classical")):
-            a, b = scores[arm][metric], scores[other][metric]
-            expected = stats.ttest_rel(a, b).confidence_interval(0.95)
-            found = setting["arms"][arm]["to"][other][metric]
-            assert found["mean"] == pytest.approx((a - b).mean())
+        for arm, name, other in (("classical", "classical", "real"), ("classical_gan", ALWAYS, "classical")):
+            test = stats.ttest_rel(scores[arm][metric], scores[other][metric])
+            expected = test.confidence_interval(0.95)
+            found = difference(setting, name, other, metric)
+            assert found["mean"] == pytest.approx((scores[arm][metric] - scores[other][metric]).mean())
             assert found["interval"] == pytest.approx([expected.low, expected.high])
+            assert found["p"] == pytest.approx(test.pvalue)
             assert (found["outcome"] == "gain") == (expected.low > 0)
     assert setting["arms"]["real"]["to"] == {}
+    assert CHOSEN not in setting["arms"], "nothing to choose by"
 
 
 def test_only_seeds_of_both_are_paired():
-    table = rows("real", [0.5, 0.6, 0.7, 0.8]) + rows("gan", [0.6, 0.65, math.nan, 0.9], ratio=[1, 0, 2, 0])[:3]
-    (setting,) = summarise(table)["settings"]
-    found = difference(setting, "gan", "real")
+    table = rows("real", [0.5, 0.6, 0.7, 0.8]) + rows("gan", [0.6, 0.65, math.nan], 1.0)
+    setting = only(table)
+    found = difference(setting, "gan, always", "real")
     expected = stats.ttest_rel([0.6, 0.65], [0.5, 0.6]).confidence_interval()
     assert (found["n"], found["mean"]) == (2, pytest.approx(0.075))
     assert found["interval"] == pytest.approx(list(expected))
-    assert setting["arms"]["gan"]["accuracy"]["n"] == 2
-    assert setting["arms"]["gan"]["ratios"] == [1.0, 0.0, 2.0]
-    assert setting["arms"]["gan"]["unused"] == pytest.approx(1 / 3)
-    assert setting["arms"]["real"]["ratios"] is setting["arms"]["real"]["unused"] is None
+    assert setting["arms"]["gan, always"]["accuracy"]["n"] == 2
     assert setting["seeds"] == [0, 1, 2, 3]
 
 
 def test_plain_values_and_order():
-    table = [row for n in (100, 5, None) for row in pair(UP, n)] + pair(UP, 20, imbalance="8:0.05")
-    table += rows("trts", BASE, 5)
+    table = [row for n in (100, 5, None) for row in compared(UP, n)] + compared(UP, 20, imbalance="8:0.05")
+    table += rows("trts", BASE, per_class=5)
     summary = summarise(table)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     names = ["5 a class", "100 a class", "all rows", "20 a class, imbalance 8:0.05"]
@@ -98,37 +79,34 @@ def test_plain_values_and_order():
 
 
 def test_too_few_seeds():
-    (one,) = summarise(pair(UP[:1]))["settings"]
+    one = only(compared(UP[:1]))
     assert one["arms"]["classical"]["accuracy"] == {"mean": 0.8, "sd": None, "n": 1}
-    found = difference(one, "classical_gan", "classical")
-    assert found == {"n": 1, "mean": pytest.approx(0.02), "interval": None, "outcome": "one seed"}
-    apart = rows("real", [0.5]) + [{**row, "seed": 7} for row in rows("gan", [0.6])]
-    assert difference(summarise(apart)["settings"][0], "gan", "real") == {
-        "n": 0,
-        "mean": None,
-        "interval": None,
-        "outcome": "missing",
-    }
+    assert difference(one, ALWAYS, "classical") == {
+        "n": 1, "mean": pytest.approx(0.02), "interval": None, "p": None, "outcome": "one seed",
+    }  # fmt: skip
+    apart = rows("real", [0.5]) + [{**row, "seed": 7} for row in rows("gan", [0.6], 1.0)]
+    assert only(apart)["headline"]["outcome"] == "missing"
 
 
 def test_equal_differences_have_no_interval_but_nothing_changed_has():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (equal,) = summarise(pair([0.01, 0.01, 0.01]))["settings"]
-        (still,) = summarise(pair([0.0, 0.0, 0.0]))["settings"]
-    assert difference(equal, "classical_gan", "classical")["interval"] is None
-    assert difference(still, "classical_gan", "classical")["interval"] == [0, 0]
-    assert difference(still, "classical_gan", "classical")["outcome"] == "none"
+        equal, still = (only(compared([x] * 3)) for x in (0.01, 0.0))
+    assert (equal["headline"]["interval"], equal["headline"]["outcome"]) == (None, "equal")
+    assert (still["headline"]["interval"], still["headline"]["outcome"]) == ([0, 0], "none")
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         ([], "no rows to summarise"),
-        (rows("gan", [0.5]) * 2, "row 2: a second row of 20 a class, seed 0, arm gan"),
+        (rows("gan", [0.5], 1.0) * 2, "two rows of 20 a class, seed 0, arm gan, ratio 1$"),
+        (folds("gan", [0.5], 1.0) * 2, "two rows of 20 a class, seed 0, fold 0, arm gan, ratio 1$"),
         (rows("gan", [0.5, 93.0]), "row 2: accuracy is 93, where a share from 0 to 1 is wanted"),
         (rows("gan", [0.5], macro_f1=-0.1), "row 1: macro_f1 is -0.1, where a share"),
+        (rows("gan", [0.5], **{"shift:dark": 2.0}), "row 1: shift:dark is 2, where a share"),
         ([{"arm": "gan", "accuracy": 0.5}], "row 1 has no seed"),
+        (rows("gan", [0.5], 3.0) + rows("gan", [0.5], 0.5), "ratio 1 was not run: choose from 0.5, 3"),
     ],
 )
 def test_bad_rows(table, message):
@@ -142,112 +120,167 @@ def test_points():
     assert [points(x, sign=False) for x in (0.019, -0.019)] == ["1.9", "−1.9"]
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
+# ---- the headline ----------------------------------------------------------------------------------------------------
 
 
-def test_helped_and_not_seen():
-    low, high = (100 * x for x in stats.ttest_rel(np.add(BASE, UP), BASE).confidence_interval())
-    wide = [100 * x for x in stats.ttest_rel(np.add(BASE, SAME), BASE).confidence_interval()]
-    assert said(pair(UP), pair(SAME, 10), pair(SAME, 50, ratio=[0.0, 1.0, 4.0])) == (
-        f"Beside classical augmentation, GAN samples helped with 20 a class (+2.1 points accuracy, 95 % interval"
-        f" {low:.1f} to {high:.1f}; 3 samples to a real row); they made no difference that could be seen"
-        f" with 10 and 50 a class (95 % intervals within −{-wide[0]:.1f} to {wide[1]:.1f} points accuracy; 1 to 4"
-        f" samples to a real row, none in 1 of 6 cells)."
-    )
+def test_the_headline_is_fixed_in_advance():
+    arms = ["real", "gan", "oversampled", "oversampled_gan", "classical", "classical_gan"]
+    arms += ["classical_oversampled", "classical_oversampled_gan"]
+    table = [r for n in ("", "8:0.05") for arm in arms for r in rows(arm, BASE, float("gan" in arm), imbalance=n)]
+
+    def headlines(*left_out: str) -> list[str]:
+        left = [row for row in table if row["arm"] not in left_out]
+        return [s["headline"]["arm"].partition(",")[0] for s in summarise(left)["settings"]]
+
+    assert headlines() == ["classical_gan", "classical_oversampled_gan"]
+    assert headlines("classical_oversampled") == ["classical_gan"] * 2
+    assert headlines("classical_oversampled", "classical") == ["gan", "oversampled_gan"]
+    assert headlines("classical_oversampled", "classical", "real") == ["oversampled_gan"] * 2
+    assert only(rows("real", BASE))["headline"] is None
 
 
-def test_hurt():
-    sentence = said(pair(DOWN, ratio=1.0), pair(UP, 50))
-    assert "GAN samples helped with 50 a class (+2.1" in sentence
-    assert "; they hurt with 20 a class (−3.1 points accuracy, 95 % interval −3.3 to −2.9; 1 sample to" in sentence
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
+    assert holm([]).shape == (0,)
+    assert holm([[0.01, 0.02], [0.02, 0.01]]) == pytest.approx(np.array([[0.02, 0.02], [0.02, 0.02]]))
 
 
-def test_one_setting_not_seen_shows_its_interval():
-    assert said(pair(SAME)).startswith(
-        "Beside classical augmentation, GAN samples made no difference that could be seen with 20 a class (−0.03 points"
-        " accuracy, 95 % interval −2.8 to 2.7; 3 samples"
-    )
+def test_outcomes_of_many_settings_are_corrected():
+    change = [0.02, 0.026, 0.012]
+    p = float(student(change)[2])
+    assert 0.025 < p < 0.05
+    assert only(compared(change))["headline"]["outcome"] == "gain"
+    two = summarise(compared(change) + compared(SAME, 50))["settings"]
+    assert two[0]["headline"]["holm"] == pytest.approx(2 * p)
+    assert two[0]["headline"]["outcome"] == "before holm"
+    assert difference(two[0], ALWAYS, "classical")["outcome"] == "gain", "the interval itself is as it was"
+    strong = summarise(compared(UP) + compared(SAME, 50))["settings"]
+    assert strong[0]["headline"]["outcome"] == "gain"
 
 
-def test_an_interval_that_touches_zero_is_no_gain():
-    still = said(pair([0.0, 0.0, 0.0], ratio=1.0))
-    assert "made no difference that could be seen with 20 a class (0.0 points accuracy, 95 % interval 0.0 to" in still
+def test_a_second_stage_leaves_the_spread_to_the_first():
+    change = [0.01, 0.02, 0.03, 0.5, -0.4, 0.02]
+    scores = np.linspace(0.4, 0.45, 6)
+    table = rows("real", scores) + rows("gan", scores + change, 1.0)
+    found = only(table, first=3)["headline"]
+    assert found["interval"] == pytest.approx(stein_interval(change, 3))
+    assert found["p"] == pytest.approx(2 * stats.t.sf(0.03 / (0.01 / math.sqrt(6)), 2))
+    assert found["detectable"] == pytest.approx(detectable(0.01, 6, first=3))
+    assert found["seeds_for_one_point"] == seeds_wanted(change[:3], 0.01)
+    assert only(table)["headline"]["interval"][0] < found["interval"][0]
 
 
-def test_not_used():
-    assert said(pair([0.0] * 3, ratio=0.0), pair([0.0] * 3, None, ratio=0.0)) == (
-        "Beside classical augmentation, GAN samples were not used with 20 a class and on all rows, where validation"
-        " chose none of them in any seed."
-    )
+def test_the_detectable_gain_has_the_power_it_promises():
+    sizes = {n: detectable(1.0, n) for n in (2, 3, 5, 10, 30)}
+    assert sizes[30] == pytest.approx(2.8016 / math.sqrt(30), rel=0.04)  # of the normal distribution, a little less
+    for n, size in sizes.items():
+        centre, limit = size * math.sqrt(n), stats.t.ppf(0.975, n - 1)
+        assert stats.nct.sf(limit, n - 1, centre) == pytest.approx(0.8, abs=1e-6)
+    assert detectable(2.0, 5) == pytest.approx(2 * sizes[5])
+    assert detectable(1.0, 2, comparisons=20) > detectable(1.0, 2, comparisons=5) > sizes[2]
+    headline = only(compared(SAME))["headline"]
+    assert headline["detectable"] == pytest.approx(detectable(float(np.std(SAME, ddof=1)), 3))
 
 
-def test_not_used_is_said_of_the_samples_alone():
-    table = rows("real", BASE) + [
-        {**r, "accuracy": r["accuracy"] + 0.05 + r["seed"] / 99} for r in pair([0] * 3, ratio=0.0)
-    ]
-    (setting,) = summarise(table)["settings"]
-    assert difference(setting, "classical_gan", "classical")["outcome"] == "unused"
-    assert difference(setting, "classical_gan", "real")["outcome"] == "gain"  # by classical augmentation
+def test_pairs_are_those_of_the_plan():
+    assert BASE_OF.items() <= PAIRS.items()
 
 
-def test_one_seed():
-    assert said(pair(UP[:1]), pair(DOWN[:1], 50)) == (
-        "Beside classical augmentation, GAN samples gave +2.0 points accuracy with 20 a class and −3.0 points accuracy"
-        " with 50 a class (one seed: no interval, nothing can be concluded)."
-    )
+# ---- never, always, chosen -------------------------------------------------------------------------------------------
 
 
-def test_the_same_in_every_seed():
-    assert "gave +1.0 points accuracy with 20 a class (the same in every seed: no interval, nothing can" in said(
-        pair([0.01] * 3)
-    )
+def study(fold_gains: dict[float, list[float]]) -> list[dict]:
+    """Three seeds; the test gain of ratio r in seed s is r + s tenths of a point, the folds' as given."""
+    table = rows("classical", [0.5] * 3) + folds("classical", [0.4, 0.5, 0.6])
+    for ratio, gains in fold_gains.items():
+        table += rows("classical_gan", [0.5 + (ratio + s) / 1000 for s in range(3)], ratio)
+        table += folds("classical_gan", np.add([0.4, 0.5, 0.6], gains), ratio)
+    return table
 
 
-def test_no_seed_in_common():
-    apart = [{**row, "seed": row["seed"] + (9 if row["arm"] == "classical" else 0)} for row in pair(UP, 10)]
-    assert said(pair(UP), apart).endswith("; they cannot be judged with 10 a class, where no seed ran both arms.")
-    assert said(pair(UP), rows("real", BASE, 5)).endswith(
-        "cannot be judged with 5 a class, where no seed ran both arms."
-    )
+def test_each_seed_goes_by_the_folds_of_the_others():
+    setting = only(study({1.0: [0.0, 0.0, 0.09], 3.0: [0.0, 0.06, 0.0]}))
+    # Seed 0 sees 1: 0.045, 3: 0.03; seed 1 sees 1: 0.045, 3: 0; seed 2 sees 1: 0, 3: 0.03.
+    assert setting["arms"][CHOSEN]["ratios"] == [1.0, 1.0, 3.0]
+    assert setting["arms"][CHOSEN]["accuracy"]["mean"] == pytest.approx(0.5 + (1 + 2 + 5) / 3000)
+    assert setting["arms"][ALWAYS]["ratios"] == [1.0] * 3
 
 
-def test_imbalance_is_macro_f1_and_the_rarest_class():
-    rare = [{**row, "rare_recall": 0.5 + (0.1 + row["seed"] / 50) * (row["arm"] != "classical"), "rarest": "猫"}
-            for row in pair(UP, None, imbalance="8:0.05")]  # fmt: skip
-    sentence = said(rare)
-    assert "helped under imbalance 8:0.05 (+2.1 points macro-F1, 95 % interval" in sentence
-    assert "; recall of the rarest class +12.0, 95 % interval 7.0 to 17.0; 3 samples" in sentence
-    assert summarise(rare)["settings"][0]["rarest"] == ["猫"]
-    none = [{**row, "rare_recall": 0.5} for n in (10, None) for row in pair(SAME, n, imbalance="8:0.05")]
-    assert (
-        "seen with 10 a class under imbalance 8:0.05 and under imbalance 8:0.05 (95 % intervals within −2.8 to 2.7"
-        " points macro-F1; 95 % intervals within 0.0 to 0.0 points recall of the rarest class; 3 samples"
-    ) in said(none)
+def test_no_seed_has_a_part_in_its_own_choice():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        table = study({r: rng.normal(0, 0.02, 3).tolist() for r in (1.0, 3.0)})
+        before = only(table)["arms"][CHOSEN]["ratios"]
+        own = [r | {"accuracy": float(rng.uniform())} if r["seed"] == 1 else r for r in table]
+        assert only(own)["arms"][CHOSEN]["ratios"][1] == before[1]
+        tested = [r | {"accuracy": float(rng.uniform())} if r["fold"] is None else r for r in table]
+        assert only(tested)["arms"][CHOSEN]["ratios"] == before
 
 
-def test_rare_classes_repeated_are_an_opponent_too():
-    rare = {"per_class": None, "imbalance": "8:0.05"}
-    repeated = rows("classical_oversampled", np.add(BASE, 0.05), **rare, macro_f1=np.add(BASE, [0.05, 0.052, 0.051]))
-    sentence = said(pair(UP, None, imbalance="8:0.05"), repeated)
-    assert sentence.startswith("Beside classical augmentation, GAN samples helped under imbalance 8:0.05 (+2.1")
-    assert "; and beside the same with rare classes repeated, they hurt under imbalance 8:0.05 (−3.0 points" in sentence
-    unused = said(pair([0.0] * 3, None, ratio=0.0, imbalance="8:0.05"), repeated)
-    assert "with rare classes repeated, they were not used" in unused, "without samples there is nothing to compare"
+def test_none_is_a_choice_and_equals_are_few_samples():
+    setting = only(study({1.0: [-0.01] * 3, 3.0: [-0.02] * 3}))
+    assert setting["arms"][CHOSEN]["ratios"] == [0.0] * 3
+    assert difference(setting, CHOSEN, "classical")["outcome"] == "unused"
+    assert only(study({1.0: [0.0] * 3, 3.0: [0.0] * 3}))["arms"][CHOSEN]["ratios"] == [0.0] * 3
+    assert only(study({1.0: [0.1] * 3, 3.0: [0.1] * 3}))["arms"][CHOSEN]["ratios"] == [1.0] * 3
 
 
-def test_without_classical_augmentation_it_says_so():
-    assert said(rows("real", BASE) + rows("gan", np.add(BASE, UP), ratio=2.0)).startswith(
-        "Beside the real rows alone (no comparison with classical augmentation was run), GAN samples helped with 20"
-    )
+def test_a_single_seed_goes_by_its_own_folds():
+    table = [row for row in study({1.0: [0.01, 0, 0], 3.0: [0.02, 0, 0]}) if row["seed"] == 0]
+    assert only(table)["arms"][CHOSEN]["ratios"] == [3.0]
 
 
-def test_nothing_to_compare():
-    assert said(rows("real", BASE)) == "GAN samples were not compared with anything, so nothing can be said of them."
+def test_folds_of_a_seed_are_averaged_and_gains_are_within_a_fold():
+    table = rows("real", [0.5] * 2) + rows("gan", [0.6] * 2, 1.0)
+    table += [{**row, "fold": 1} for row in folds("real", [0.9, 0.9])] + folds("real", [0.5, 0.5])
+    table += folds("gan", [0.52, 0.48], 1.0)  # has no fold 1: the easier fold of real must not count
+    assert only(table)["arms"]["gan, chosen"]["ratios"] == [0.0, 1.0]
 
 
-def test_many_comparisons():
-    six = [pair(UP, n) for n in (1, 2, 3, 4, 5, 6)]
-    warning = "; 6 comparisons were made, and by chance alone one 95 % interval in 20 leaves out zero."
-    assert said(*six).endswith(warning)
-    assert "by chance" not in said(*six[:5])
-    assert "by chance" not in said(*six[:5], pair([0.0] * 3, 6, ratio=0.0))  # nothing was compared there
+def test_the_best_arm_without_samples_is_chosen_by_others_too():
+    table = compared([0.03, 0.031, 0.032])
+    for arm, test, fold in (("real", [0.7] * 3, [0.7] * 3), ("classical", None, [0.6, 0.6, 0.9])):
+        table += (rows(arm, test) if test else []) + folds(arm, fold)
+    setting = only(table)
+    assert setting["best"] == {"0": "classical", "1": "classical", "2": "real"}
+    assert difference(setting, ALWAYS, BEST)["n"] == 3
+    assert difference(setting, ALWAYS, BEST)["mean"] == pytest.approx((0.03 + 0.031 + (BASE[2] + 0.032 - 0.7)) / 3)
+
+
+def test_validation_chooses_for_each_seed_alone():
+    table = rows("real", [0.5] * 3, validation=[0.7, 0.6, 0.5], validation_loss=0.5)
+    table += rows("gan", [0.6] * 3, 1.0, validation=[0.6, 0.6, 0.6], validation_loss=[0.1, 0.4, 0.9])
+    table += rows("gan", [0.7] * 3, 3.0, validation=[0.5, 0.6, 0.6], validation_loss=[0.1, 0.4, 0.8])
+    table += rows("real", [None] * 3, steps=2, validation=[0.8, 0.71, 0.61])
+    summary = summarise(table)
+    assert summary["selection"] == "validation"
+    assert summary["settings"][0]["arms"]["gan, chosen"]["ratios"] == [0.0, 1.0, 3.0]
+    (rise,) = summary["settings"][0]["untrained"]
+    assert (rise["arm"], rise["mean"]) == ("real", pytest.approx((0.1 + 0.11 + 0.11) / 3))
+
+
+# ---- what speaks against a study -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rise", "warned"), [([0.05, 0.03, 0.04], True), ([0.05, -0.06, 0.02], False), ([0] * 3, False)]
+)
+def test_opponents_that_were_not_trained_to_the_end(rise, warned):
+    table = compared(UP) + folds("classical", BASE) + folds("classical", np.add(BASE, rise), steps=2)
+    setting = only(table)
+    assert [found["arm"] for found in setting["untrained"]] == ["classical"] * warned
+    assert setting["arms"]["classical"]["accuracy"]["mean"] == pytest.approx(np.mean(BASE))
+    if warned:
+        (found,) = setting["untrained"]
+        assert (found["mean"], found["n"]) == (pytest.approx(0.04), 3)
+        assert found["error"] == pytest.approx(0.01 / math.sqrt(3))
+
+
+def test_the_placebo_stands_beside_samples():
+    table = compared(UP) + rows("classical_placebo", np.add(BASE, 0.03), 1.0)
+    table += rows("classical_placebo", np.add(BASE, 0.1), 3.0)
+    setting = only(table)
+    assert difference(setting, ALWAYS, "classical_placebo")["outcome"] == "harm"
+    assert difference(setting, "classical_placebo", "classical")["mean"] == pytest.approx(0.03)
+    assert difference(only(compared(DOWN)), ALWAYS, "classical_placebo") is None

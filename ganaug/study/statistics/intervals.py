@@ -1,0 +1,86 @@
+"""Means over seeds with their intervals, corrected for many settings; and what a study could have seen.
+
+All are functions of arrays whose last axis is that of the seeds or of the settings.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+Floats = NDArray[np.float64]
+ALPHA = 0.05  # two-sided: a gain is claimed by chance in 1 study of 40, harm in 1 of 40
+POWER = 0.8
+
+
+def student(differences: Any, first: int | None = None) -> tuple[Floats, Floats, Floats]:
+    """Student's t over seeds: Student 1908, "The Probable Error of a Mean", section VIII.
+
+    Args:
+        differences: (..., n) paired differences, one a seed.
+        first: how many seeds were a first stage that said how many are wanted, by default all: their spread alone
+            counts, as :mod:`~ganaug.study.statistics.stein` asks for.
+
+    Returns:
+        Mean, half the width of the 95 % interval, two-sided p, each (...). Half width and p are NaN for one seed, and
+        for equal differences other than 0, which leave nothing to estimate chance from.
+    """
+    x = np.asarray(differences, dtype=float)
+    n, mean = x.shape[-1], x.mean(-1)
+    staged = min(first or n, n)
+    if staged < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    sd, largest = x[..., :staged].std(-1, ddof=1), np.abs(x).max(-1)
+    known, still = sd > 1e-12, largest <= 1e-12
+    error = np.where(known, sd, 1.0) / math.sqrt(n)
+    half = np.where(known, stats.t.ppf(1 - ALPHA / 2, staged - 1) * error, np.where(still, 0.0, np.nan))
+    p = np.where(known, 2 * stats.t.sf(np.abs(mean) / error, staged - 1), np.where(still, 1.0, np.nan))
+    return mean, half, p
+
+
+def holm(p: Any) -> Floats:
+    """Adjusted p of several comparisons: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
+
+    Args:
+        p: (..., m), without NaN.
+
+    Returns:
+        (..., m) in [0, 1]. To claim what is below alpha claims anything false with a chance of at most alpha.
+    """
+    values = np.asarray(p, dtype=float)
+    order = values.argsort(-1)
+    steps = np.take_along_axis(values, order, -1) * np.arange(values.shape[-1], 0, -1)
+    adjusted = np.minimum(np.maximum.accumulate(steps, -1), 1.0)
+    return np.take_along_axis(adjusted, order.argsort(-1), -1)
+
+
+def detectable(sd: float, n: int, comparisons: int = 1, first: int | None = None) -> float:
+    """The true gain that a study finds in 4 of 5 cases, at the level that Holm asks of the first of its comparisons.
+
+    By the noncentral t distribution: Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
+
+    Args:
+        sd: of the paired differences over seeds, in whatever unit the gain is wanted in.
+        n: seeds, at least 2.
+        comparisons: settings that are corrected for.
+        first: seeds of the first stage, whose spread ``sd`` is; by default all.
+    """
+    return _noncentrality(min(first or n, n) - 1, ALPHA / comparisons) * sd / math.sqrt(n)
+
+
+@cache
+def _noncentrality(freedom: int, alpha: float) -> float:
+    limit = float(stats.t.ppf(1 - alpha / 2, freedom))
+
+    def lacking(centre: float) -> float:
+        return float(stats.nct.sf(limit, freedom, centre)) - POWER
+
+    high = limit + 1
+    while lacking(high) < 0:
+        high *= 2
+    return float(optimize.brentq(lacking, 0, high))
