@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
-from datamodules.options import Remembering, in_range
+from datamodules.options import Remembering, hints, in_range
 from datamodules.schema import Batch, Schema
 from datamodules.splits import Fold, levelled, stratified_fold, stratified_split
 
@@ -191,11 +191,12 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         whatever is learnt from the training rows (scalers, vocabularies) learnt again.
 
         Args:
-            fold: (i, k) takes the i-th of k parts away from the training rows, after ``per_class`` and ``imbalance``:
-                see :meth:`hold_out_fold`. These rows are its validation split, in the place of any other; the test rows
-                stay the same.
+            fold: (i, k) takes the i-th of k parts from the training rows, as :meth:`hold_out_fold` says, after
+                ``per_class`` and ``imbalance``. It is the validation split, in the place of any other.
             changes: options by name.
         """
+        if fold and "_fold" not in hints(type(self)):
+            raise InputError(f"{type(self).__name__} holds out no fold: hand on its **kwargs to GANDataModule")
         return type(self)(**{**self._arguments, **changes, **({"_fold": fold} if fold else {})})
 
     def load(self) -> tuple[Table, Table | None] | tuple[Table, Table | None, Table | None]:

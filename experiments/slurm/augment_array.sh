@@ -2,8 +2,9 @@
 # A study on a cluster, one cell a task. Told to stop (90 s before the time limit, or preempted), a task keeps what it
 # has, is queued again and goes on from there.
 #   ganaug augment --config experiments/augment_digits.yaml --out study --list_cells
-#   sbatch --array=0-14 experiments/slurm/augment_array.sh experiments/augment_digits.yaml study
-# When all are done, the first line without --list_cells writes the results.
+#   sbatch --array=0-29 experiments/slurm/augment_array.sh experiments/augment_digits.yaml study
+# When all are done, the first line without --list_cells writes the results. With --until, --list_cells then shows the
+# cells of a second stage too, and another array runs them.
 #SBATCH --job-name=ganaug
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1

@@ -117,7 +117,7 @@ def augment(
             (trained on real rows, tested on samples): by default all that the data and the classifier allow. Besides
             there are placebo and classical_placebo, where real rows drawn again take the place of samples.
         filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
-            Unless validation rows choose, filters compare samples with the training rows alone.
+            Unless validation rows choose, they compare samples with training rows alone, which density cannot.
         classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
             a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
@@ -153,6 +153,9 @@ def augment(
         raise InputError(f"ratios must be numbers above 0, each once, not {list(ratios)}; 0 is always tried")
     in_range("folds", folds, 2)
     in_range("repeats", repeats, 1, folds)
+    if selection == "folds" and "density" in filters:
+        # Training rows lie so close together in the features of what was trained on them that nothing would pass.
+        raise InputError("filters: density needs validation rows: leave it out, or choose by selection validation")
     _check_stages(until, max_seeds, seeds)
     fixed = fixed_ratio(ratio, ratios)
     out = Path(out)

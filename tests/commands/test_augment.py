@@ -733,6 +733,7 @@ def test_sentences(tmp_path: Path) -> None:
         ({"arms": ["smote"]}, "the arm smote needs classes of different sizes"),
         ({"arms": ["classical"], "classifier": Linear}, "the arm classical needs the classifier of the data's kind"),
         ({"arms": ["classical_oversampled"]}, "the arm classical_oversampled needs classes of different sizes"),
+        ({"filters": ["density"]}, "filters: density needs validation rows"),
         ({"filters": ["magic"]}, "there is no 'magic'; known are discriminator"),
         ({"gan_steps": 0}, "gan_steps must be at least 1"),
         ({"workers": 0}, "workers must be at least 1"),

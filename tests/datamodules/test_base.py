@@ -207,8 +207,17 @@ def test_there_is_no_such_fold(fold):
         numbers([0, 1] * 10).again(fold=fold)
 
 
+def test_a_module_that_cannot_be_told_of_folds():
+    class Fixed(Numbers):
+        def __init__(self, labels, seed=0):
+            super().__init__(labels, seed=seed)
+
+    with pytest.raises(InputError, match=r"^Fixed holds out no fold: hand on its \*\*kwargs to GANDataModule$"):
+        Fixed([0, 1] * 10).again(seed=1, fold=(0, 3))
+
+
 def test_single_rows_cannot_be_held_out():
-    with pytest.raises(InputError, match="of 2 training rows of 2 classes none can be held out"):
+    with pytest.raises(InputError, match=r"fold \[0, 3\]: of 2 training rows of 2 classes none can be held out"):
         numbers([0, 1] * 10, per_class=1).again(fold=(0, 3)).setup()
 
 
