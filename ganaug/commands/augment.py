@@ -23,7 +23,6 @@ from datamodules.files.manifest import replacing
 from datamodules.options import checked, in_range
 from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision
-from ganaug.commands.bridge import seeds_wanted, summarise
 from ganaug.gans.base import GAN
 from ganaug.gans.recipe import Recipe
 from ganaug.runtime.devices import Accelerator
@@ -47,7 +46,7 @@ from ganaug.study.plan import (
 )
 from ganaug.study.report import write_report
 from ganaug.study.stages import second_stage
-from ganaug.study.statistics import verdict
+from ganaug.study.statistics import summarise, verdict
 from ganaug.study.workers import run
 
 
@@ -184,12 +183,13 @@ def augment(
         learner=as_learner(classifier, data.schema, label_smoothing, classical, curriculum, accelerator),
         classifier_steps=classifier_steps,
         until=until,
+        first_stage=len(seeds) if until else None,
         max_seeds=max_seeds,
         gallery_seed=cells[0].seed,
         accelerator=accelerator,
         precision=precision,
     )
-    every = cells + second_stage(study, cells, seeds_wanted)  # of the second stage those that are known by now
+    every = cells + second_stage(study, cells)  # of the second stage those that are known by now
     if list_cells:
         print("\n".join(f"{number:4} {one.name}" for number, one in enumerate(every)))
         return {"cells": [one.name for one in every]}
@@ -209,7 +209,7 @@ def augment(
     )
     with told.listen():
         failed = run(study, asked, workers, threads, progress)
-        if cell is None and (more := second_stage(study, cells, seeds_wanted)):
+        if cell is None and (more := second_stage(study, cells)):
             rank_zero_info(f"second stage, for {until:g} points: {costs(study, more)}")
             failed |= run(study, more, workers, threads, progress)
             asked = [*asked, *more]
@@ -263,7 +263,7 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     writer = csv.DictWriter(text, columns(study.selection), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = summarise(rows, ratio=study.ratio, failed=failed)
+    summary = summarise(rows, ratio=study.ratio, failed=failed, first=study.first_stage)
     result = {"verdict": verdict(summary), "summary": summary}
     for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:

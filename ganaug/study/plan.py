@@ -104,6 +104,7 @@ class Study:
         learner: what is trained on rows.
         classifier_steps: batches it is trained for, in every arm.
         until: half width in points that the interval of the headline's difference is to have; None for any.
+        first_stage: how many seeds, the lowest, say how many that takes.
         max_seeds: that are run for it, at most.
         gallery_seed: of the cells whose samples are kept to look at.
         accelerator, precision: for the GAN.
@@ -123,6 +124,7 @@ class Study:
     learner: Learner
     classifier_steps: int
     until: float | None
+    first_stage: int | None
     max_seeds: int
     gallery_seed: int
     accelerator: str

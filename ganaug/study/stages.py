@@ -7,16 +7,12 @@ that nobody goes on until they like what they see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ganaug.study.plan import BASE, Cell, Row, Study
-
-# The pair that decides: the first of which a study has both arms.
-HEADLINES = {
-    "macro_f1": ("classical_oversampled_gan", "classical_gan", "oversampled_gan", "gan"),
-    "accuracy": ("classical_gan", "gan", "classical_oversampled_gan", "oversampled_gan"),
-}
+from ganaug.study.statistics import seeds_wanted
+from ganaug.study.statistics.trainings import headline_of
 
 
 def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
@@ -26,22 +22,22 @@ def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
         rows: of one setting; those of whole cells are read.
         ratio: of samples to training rows, fixed in advance.
     """
-    metric = "macro_f1" if any(row["imbalance"] for row in rows) else "accuracy"
+    imbalance = rows[0]["imbalance"]
+    metric = "macro_f1" if imbalance else "accuracy"
     scores = {(r["arm"], r["ratio"], r["seed"]): r[metric] for r in rows if r["fold"] is None and r["steps"] == 1}
-    arm = next((arm for arm in HEADLINES[metric] if any(one == arm for one, _, _ in scores)), None)
+    arm = headline_of(imbalance, {arm for arm, _, _ in scores})
     if arm is None:
         return None
     seeds = dict.fromkeys(seed for _, _, seed in scores)
     return [scores[arm, ratio, seed] - scores[BASE[arm], 0.0, seed] for seed in seeds]
 
 
-def second_stage(study: Study, cells: Sequence[Cell], wanted: Callable[[Sequence[float], float], int]) -> list[Cell]:
+def second_stage(study: Study, cells: Sequence[Cell]) -> list[Cell]:
     """Cells of further seeds, setting by setting; none of a setting whose first stage is not finished.
 
     Args:
         study: with the half width that is wanted, ``until``.
         cells: of the first stage.
-        wanted: how many seeds, from the differences of the first stage and the half width, both as shares.
     """
     if study.until is None:
         return []
@@ -54,7 +50,7 @@ def second_stage(study: Study, cells: Sequence[Cell], wanted: Callable[[Sequence
         differences = headline([row for one in facts for row in one["rows"]], study.ratio)
         if differences is None:
             continue
-        count = min(wanted(differences, study.until / 100), study.max_seeds) - len(differences)
+        count = min(seeds_wanted(differences, study.until / 100), study.max_seeds) - len(differences)
         last = max(cell.seed for cell in alike)
         folds = [cell for cell in alike if cell.seed == alike[0].seed]
         found += [replace(cell, seed=last + k) for k in range(1, count + 1) for cell in folds]

@@ -29,6 +29,7 @@ from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.image import ImageClassifier
 from ganaug.commands.augment import augment
 from ganaug.study import cell as cell_module
+from ganaug.study import stages
 from ganaug.study.arms import ArmTrainer
 from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
@@ -507,9 +508,7 @@ def test_a_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog)
     """It comes to the rows that its seeds would have come to, and goes on by cells like the first."""
     options = {**SHORT, "seeds": [0, 4], "until": 3.0}
     asked = []
-    monkeypatch.setattr(
-        sys.modules["ganaug.commands.augment"], "seeds_wanted", lambda given, half: asked.append((given, half)) or 3
-    )
+    monkeypatch.setattr(stages, "seeds_wanted", lambda given, half: asked.append((given, half)) or 3)
     names = ["n=4,seed=0", "n=4,seed=0,fold=0", "n=4,seed=4", "n=4,seed=4,fold=0"]
     assert study(tmp_path, list_cells=True, **options)["cells"] == names
     with pytest.raises(InputError, match="cell must be from 0 to 3, not 4"):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ganaug.study import stages
 from ganaug.study.plan import Cell
 from ganaug.study.stages import headline, second_stage
 
@@ -44,7 +45,7 @@ def test_the_headline_is_of_whole_cells_at_the_ratio_fixed_in_advance() -> None:
     assert headline([row("real", 0, 0.5)], 1.0) is None
 
 
-def test_each_setting_gets_the_seeds_that_it_wants() -> None:
+def test_each_setting_gets_the_seeds_that_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = [Cell(n, "", seed, fold) for n in (5, 20) for seed in (0, 7) for fold in (None, 0)]
     rows = {cell: pair(cell.seed, 0.01 * cell.seed) if cell.fold is None else [] for cell in cells}
     asked = []
@@ -54,18 +55,21 @@ def test_each_setting_gets_the_seeds_that_it_wants() -> None:
         return 4 if len(asked) == 1 else 2
 
     study = Finished(rows, until=2.0)
-    assert [cell.name for cell in second_stage(study, cells, wanted)] == [
+    monkeypatch.setattr(stages, "seeds_wanted", wanted)
+    assert [cell.name for cell in second_stage(study, cells)] == [
         "n=5,seed=8", "n=5,seed=8,fold=0", "n=5,seed=9", "n=5,seed=9,fold=0"
     ]  # fmt: skip
     assert asked == [(pytest.approx([0.0, 0.07]), 0.02)] * 2
     study.max_seeds = 3
-    assert [cell.seed for cell in second_stage(study, cells, lambda *_: 1000)] == [8, 8, 8, 8]
+    monkeypatch.setattr(stages, "seeds_wanted", lambda *_: 1000)
+    assert [cell.seed for cell in second_stage(study, cells)] == [8, 8, 8, 8]
 
 
-def test_there_is_no_second_stage_before_the_first_is_finished() -> None:
+def test_there_is_no_second_stage_before_the_first_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "seeds_wanted", lambda *_: 9)
     cells = [Cell(5, "", seed, fold) for seed in (0, 1) for fold in (None, 0)]
     rows = {cell: pair(cell.seed, 0.1) for cell in cells[:3]}
-    assert second_stage(Finished(rows), cells, lambda *_: 9) == []
+    assert second_stage(Finished(rows), cells) == []
     rows[cells[3]] = []
-    assert len(second_stage(Finished(rows), cells, lambda *_: 9)) == 14
-    assert second_stage(Finished(rows, until=None), cells, lambda *_: 9) == []
+    assert len(second_stage(Finished(rows), cells)) == 14
+    assert second_stage(Finished(rows, until=None), cells) == []
