@@ -13,7 +13,7 @@ from ganaug.study.plots import bars, curves, difference_figure, in_order, ratio_
 from ganaug.study.statistics import verdict
 from ganaug.study.statistics.summary import BEST, difference
 from ganaug.study.statistics.trainings import METRICS, PAIRS, PLACEBO, SHIFT, WITHOUT, Row, Trainings
-from ganaug.study.statistics.words import amount, points
+from ganaug.study.statistics.words import amount, points, size_of
 
 Setting = Mapping[str, Any]
 WORDS = {
@@ -80,7 +80,7 @@ def differences(summary: Mapping[str, Any]) -> Html:
             tag("small", f"{plain} − {found['other']}"),
         ]
         holm, size = found["holm"], found["detectable"]
-        seen = [None if holm is None else f"{holm:.2g}", None if size is None else points(size, sign=False)]
+        seen = [None if holm is None else f"{holm:.2g}", None if size is None else size_of(size)]
         body.append([Html("<br>".join(told)), *seen, found["seeds_for_one_point"]])
         for mode in ("always", "chosen"):
             arm = f"{plain}, {mode}"

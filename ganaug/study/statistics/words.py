@@ -93,8 +93,14 @@ def _ends(compared: Mapping[str, Any]) -> str:
 
 
 def _detectable(settings: Sequence[Setting]) -> str:
-    sizes = sorted({points(s["headline"]["detectable"], sign=False) for s in settings}, key=float)
-    return f"a true gain of {' to '.join(sizes[:: max(1, len(sizes) - 1)])} would be found in 4 of 5 such studies"
+    sizes = sorted({s["headline"]["detectable"] for s in settings})
+    ends = dict.fromkeys(size_of(size) for size in (sizes[0], sizes[-1]))
+    return f"a true gain of {' to '.join(ends)} would be found in 4 of 5 such studies"
+
+
+def size_of(gain: float) -> str:
+    """A detectable gain in points; what no score can gain is ``over 100``."""
+    return "over 100" if gain > 1 else points(gain, sign=False)
 
 
 def _unseen(settings: list[Setting], summary: Mapping[str, Any]) -> str:
