@@ -96,7 +96,7 @@ def test_no_more_of_a_class_than_there_are_of_either() -> None:
 
 def test_a_class_that_is_rare_in_training_alone_is_no_leak() -> None:
     """Samples of the imbalanced classes, drawn from held-out rows, are denser where training rows are."""
-    data = Digits(imbalance={c: 0.1 for c in range(5)})
+    data = Digits(imbalance=dict.fromkeys(range(5), 0.1))
     rows = splits(data)
     rows["test"], fresh = halves(rows["test"])
     kept = (fresh["y"] >= 5) | (torch.arange(len(fresh["y"])) % 10 == 0)
@@ -149,7 +149,6 @@ def test_who_has_the_checkpoint_asks_d(labelled: bool) -> None:
     found = membership(data.schema, **rows, synthetic=fresh, model=model)
     assert found["attacks"]["discriminator"]["auc"] == 1
     assert "who has the checkpoint can guess which rows were trained on, AUC 1.00" in found["sentence"]
-    del KnowsByHeart.judged
     assert logits(model, some(0, rows["val"])).shape == (0,)
 
 

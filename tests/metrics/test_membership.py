@@ -48,7 +48,7 @@ def test_true_positives_need_a_hundred_others() -> None:
 
 
 def test_interval_is_the_exact_deviation_of_guessing_at_a_half() -> None:
-    """Its variance there is that of the Mann-Whitney statistic, (m + n + 1) / 12mn; so 0.5 is inside as the test says."""
+    """The variance there is that of the Mann-Whitney statistic, (m + n + 1) / 12mn."""
     n, z = 80, norm.ppf(0.975)
     edge = 0.5 + z * math.sqrt((2 * n + 1) / (12 * n * n))
     assert auc_interval(edge + 1e-6, n, n)[0] > 0.5 > auc_interval(edge - 1e-6, n, n)[0]
