@@ -60,7 +60,8 @@ def evaluate(
 
     Every score stands beside its floor: what unseen real data score in place of the samples, at the same sample
     counts. The feature network and the classifiers learn from the training split (or the samples) alone, for a fixed
-    number of steps; the test split is only measured against.
+    number of steps; the test split is only measured against. Whether the samples, or D, give away which rows were
+    trained on is asked by guessing among training and test rows; see :func:`~ganaug.evaluation.membership.membership`.
 
     Args:
         data: the real data; its training split is what the GAN was trained on.
