@@ -24,6 +24,7 @@ from datamodules.schema import Batch
 from datamodules.store import read_samples
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.evaluation.figures import save_figure
+from ganaug.evaluation.membership import membership, membership_lines
 from ganaug.evaluation.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
 from ganaug.evaluation.text import LanguageScores
 from ganaug.gans.base import GAN
@@ -59,7 +60,8 @@ def evaluate(
 
     Every score stands beside its floor: what unseen real data score in place of the samples, at the same sample
     counts. The feature network and the classifiers learn from the training split (or the samples) alone, for a fixed
-    number of steps; the test split is only measured against.
+    number of steps; the test split is only measured against. Whether the samples, or D, give away which rows were
+    trained on is asked by guessing among training and test rows; see :func:`~ganaug.evaluation.membership.membership`.
 
     Args:
         data: the real data; its training split is what the GAN was trained on.
@@ -153,6 +155,9 @@ def evaluate(
         "in_features": memorisation(*(_some(part, seed) for part in in_features)),
         **own.pop("memorisation", {}),
     }
+    scores["membership"] = membership(
+        schema, train=train, val=stored_rows(schema, data.val), test=test, synthetic=synthetic, model=model, seed=seed
+    )
     scores |= own
     if labelled:
         scores |= usefulness(judge, test, synthetic, training if cas else None)
@@ -320,4 +325,4 @@ def table(result: dict[str, Any]) -> str:
     ]
     copied = scores["memorisation"]["in_features"]
     lines.append(f"{'nearer than real (1 %)':24}{copied['closer']:>10.4f}{0.01:>10.4f}")
-    return "\n".join(lines)
+    return "\n".join(lines + membership_lines(scores["membership"]))

@@ -135,6 +135,21 @@ def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return distance, index
 
 
+def neighbour_distance(a: Tensor, b: Tensor, k: int) -> Tensor:
+    """Euclidean distance (N,) float64 of each row of ``a`` to the k-th nearest row of ``b``.
+
+    Args:
+        a: features (N, d), N ≥ 1.
+        b: features (M, d), M ≥ k.
+        k: which neighbour, at least 1.
+    """
+    a, b = _checked(least=1, a=a, b=b)
+    found = [
+        squared_distances(a[rows], b).topk(k, dim=1, largest=False).values[:, -1] for rows in blocks_of(len(a), len(b))
+    ]
+    return torch.cat(found).sqrt()
+
+
 def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, float]:
     """Whether synthetic rows lie closer to the training rows than unseen real rows do.
 
