@@ -142,13 +142,13 @@ def _measure(plain: PlainR3GAN, steps: int, times: list[tuple[float, float]], ou
 
 
 def section_r3gan(pairs: int, batch_size: int) -> Rows:
-    """A step of preset ``scarce`` against the public arrangement: of the same networks, and of the paper's blocks."""
+    """A step of ``scarce``, but of a basis and at full size, against the public arrangement, with its blocks too."""
     each: dict[str, Any] = {"dtypes": ("float64",) * 6, "offset": (0.0,) * 6, "scale": (1.0,) * 6}
     series = SeriesSchema(columns=tuple(f"m{k}" for k in range(6)), length=24, **each)
     found: Rows = []
     for name, schema, table in (("series of 24 steps", series, waves()), ("pictures of 32×32", *pictures(32))):
         for blocks, expansion, group_width in (("the same", 1, 0), ("the paper's", 2, 16)):
-            model = R3GAN(schema)
+            model = R3GAN(schema, dense=False, stride=1, widths=[96, 96, 64, 32] if schema.kind == "image" else None)
             batches = on_device(table, batch_size)
             rows = [b["x"].transpose(1, 2).contiguous() if b["x"].ndim == 3 else b["x"] for b in batches]
             plain = PlainR3GAN(model, rows, expansion, group_width)

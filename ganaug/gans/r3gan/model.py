@@ -16,7 +16,7 @@ from datamodules.schema import Batch, Schema
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
 from ganaug.gans.r3gan.images import ImageView
-from ganaug.gans.r3gan.networks import Discriminator, Generator, Places
+from ganaug.gans.r3gan.networks import Discriminator, Generator, Places, Shape
 from ganaug.gans.r3gan.presets import PRESETS, SCHEDULES, Preset, Schedule, by_columns
 from ganaug.gans.r3gan.series import SeriesView
 from ganaug.gans.r3gan.training import Progress, R3GANTraining
@@ -48,6 +48,11 @@ class R3GAN(R3GANTraining):
         expansion: how many times as many channels a block has inside (paper: 2; scarce: 1).
         group_width: channels in a group of a block's 3×3 convolution; 0 for a dense one (paper: 16; scarce: 0, since
             on a CPU groups take longer than what they save).
+        dense: whether z reaches the innermost resolution by a number for each channel at each place, and weighs the
+            channels of every resolution, and D's last layer sees all places; else, as in the paper, by a basis of
+            places, which takes many channels to be enough (scarce: of pictures true).
+        stride: of G's last and D's first layer: 2 leaves out the blocks at full size, where they cost most (scarce: of
+            pictures 2).
         conditional: whether networks are told the class. Without classes it has no effect.
         static: of series: what to do with static attributes: ``condition``: the networks are told them, and samples get
             those of real series of their class; ``generate``: they are generated along.
@@ -85,6 +90,8 @@ class R3GAN(R3GANTraining):
         blocks: int | None = None,
         expansion: int | None = None,
         group_width: int | None = None,
+        dense: bool | None = None,
+        stride: Literal[1, 2] | None = None,
         conditional: bool = True,
         static: Literal["condition", "generate"] | None = None,
         changes: float | None = None,
@@ -126,10 +133,10 @@ class R3GAN(R3GANTraining):
                 if isinstance(schema, ImageSchema)
                 else SeriesView(cast(SeriesSchema, schema), classes, hp.augment, hp.static, hp.changes)
             )
-            view, shape = self.view, (hp.widths, hp.blocks, hp.expansion, hp.group_width)
-            inputs = hp.noise + view.inputs
-            self.generator = Generator(view.places, view.channels, hp.latent_dim, inputs, view.width, *shape)
-            self.discriminator = Discriminator(view.places, view.seen_channels, view.width, *shape)
+            view, inputs = self.view, hp.noise + self.view.inputs
+            shape = Shape(**{name: hp[name] for name in Shape._fields})
+            self.generator = Generator(view.places, view.channels, hp.latent_dim, inputs, view.width, shape)
+            self.discriminator = Discriminator(view.places, view.seen_channels, view.width, shape)
         self.after_classes = view.width - (classes if classes > 1 else 0)
         self.ema = EMA(self.generator, hp.ema_decay)
         self.progress = Progress()

@@ -10,18 +10,40 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Places = tuple[int, int]
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, "Pointwise")
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d, nn.Linear, "Pointwise")
 
 SLOPE = 0.2
 INNERMOST = 4  # places along the longest side where a network begins or ends
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # He et al. 2015, eq. 15: keeps the variance through the leaky ReLU
+
+
+class Shape(NamedTuple):
+    """What both networks have in common.
+
+    Args:
+        widths: channels at each resolution from the innermost on; the last number is that of all further ones.
+        blocks: residual blocks a resolution.
+        expansion: how many times as many channels a block has inside.
+        group_width: channels a group of a block's 3×3 convolution; 0 for a dense one.
+        dense: whether the innermost resolution is bound to z and to the logit by a number for each channel at each
+            place, and z and the condition weigh the channels of every resolution; else by a learnt basis of places
+            alone, as in the paper, which takes many channels to be enough.
+        stride: of G's last and D's first layer; 2 saves the resolution at which convolutions cost most.
+    """
+
+    widths: Sequence[int]
+    blocks: int
+    expansion: int
+    group_width: int
+    dense: bool = False
+    stride: int = 1
 
 
 def pyramid(places: Places, count: int | None = None) -> list[Places]:
@@ -33,10 +55,16 @@ def pyramid(places: Places, count: int | None = None) -> list[Places]:
     return levels
 
 
-def normal(layer: Layer, gain: float = 1.0) -> Layer:
+def strided(places: Places, stride: int) -> Places:
+    """Places inside of a layer of this stride, rounded up."""
+    height, width = places
+    return -(-height // stride), -(-width // stride)
+
+
+def normal(layer: Layer, gain: float = 1.0, fan_in: int | None = None) -> Layer:
     """The layer with its weights N(0, gain² / fan in), its biases 0."""
     weight: Tensor = layer.weight
-    nn.init.normal_(weight, 0.0, gain / math.sqrt(weight[0].numel()))
+    nn.init.normal_(weight, 0.0, gain / math.sqrt(fan_in or weight[0].numel()))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
@@ -81,15 +109,16 @@ class Block(nn.Module):
     Args:
         places: of a whole row.
         channels: of x.
-        expansion: how many times as many there are inside.
-        group_width: channels a group of the 3×3 convolution; 0 for a dense one.
-        blocks: of the whole network, by which the weights are scaled (Zhang et al. 2019, "Fixup", section 3).
+        shape: of the network.
+        levels: resolutions of the network, by whose blocks the weights are scaled (Zhang et al. 2019, "Fixup",
+            section 3).
     """
 
-    def __init__(self, places: Places, channels: int, expansion: int, group_width: int, blocks: int) -> None:
+    def __init__(self, places: Places, channels: int, shape: Shape, levels: int) -> None:
         super().__init__()
-        inner, gain = channels * expansion, GAIN * blocks ** (-1 / 4)  # L^(−1/(2m−2)) of m = 3 layers
-        groups = inner // group_width if group_width else 1
+        inner = channels * shape.expansion
+        gain = GAIN * (shape.blocks * levels) ** (-1 / 4)  # L^(−1/(2m−2)) of m = 3 layers
+        groups = inner // shape.group_width if shape.group_width else 1
         kernel = (min(3, places[0]), min(3, places[1]))
         self.layers = nn.Sequential(
             Pointwise(channels, inner, gain, active=True),
@@ -104,9 +133,25 @@ class Block(nn.Module):
         return changed
 
 
-def stage(places: Places, channels: int, blocks: int, levels: int, expansion: int, group_width: int) -> nn.Sequential:
-    """The blocks of one resolution out of ``levels``."""
-    return nn.Sequential(*(Block(places, channels, expansion, group_width, blocks * levels) for _ in range(blocks)))
+def stages(places: Places, widths: Sequence[int], shape: Shape) -> nn.ModuleList:
+    """The blocks of each resolution."""
+    return nn.ModuleList(
+        nn.Sequential(*(Block(places, channels, shape, len(widths)) for _ in range(shape.blocks)))
+        for channels in widths
+    )
+
+
+class Gain(nn.Linear):
+    """How much of each channel z and the condition want; at first all of each alike."""
+
+    def __init__(self, known: int, channels: int) -> None:
+        super().__init__(known, channels)
+        nn.init.zeros_(self.weight)
+        nn.init.ones_(self.bias)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:  # type: ignore[override]
+        """x (B, channels, H, W) and z with the condition (B, known) to the same as x."""
+        return x * super().forward(z)[:, :, None, None]
 
 
 class Input(nn.Module):
@@ -117,18 +162,16 @@ class Input(nn.Module):
 
     def __init__(self, inputs: int, channels: int, known: int) -> None:
         super().__init__()
-        self.layer, self.gain = Pointwise(inputs, channels, 0.0), nn.Linear(known, channels)
-        nn.init.zeros_(self.gain.weight)
-        nn.init.ones_(self.gain.bias)
+        self.layer, self.gain = Pointwise(inputs, channels, 0.0), Gain(known, channels)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """x (B, inputs, H, W) and z with the condition (B, known) to (B, channels, H, W)."""
-        made: Tensor = self.layer(x) * self.gain(z)[:, :, None, None]
+        made: Tensor = self.gain(self.layer(x), z)
         return made
 
 
 class Generator(nn.Module):
-    """From a learnt basis of the innermost resolution, times a linear map of z and the condition, outwards.
+    """From the innermost resolution, made of z and the condition, outwards.
 
     Args:
         places: of the outermost resolution.
@@ -136,41 +179,38 @@ class Generator(nn.Module):
         latent_dim: length of z.
         inputs: channels of what is given beside z at every place, noise and masks; 0 for nothing.
         condition: length of the condition; 0 for none.
-        widths: channels at each resolution from the innermost on; the last number is that of all further ones.
-        blocks: residual blocks a resolution.
-        expansion, group_width: see :class:`Block`.
+        shape: of both networks.
     """
 
     def __init__(
-        self,
-        places: Places,
-        channels: int,
-        latent_dim: int,
-        inputs: int,
-        condition: int,
-        widths: Sequence[int],
-        blocks: int,
-        expansion: int,
-        group_width: int,
+        self, places: Places, channels: int, latent_dim: int, inputs: int, condition: int, shape: Shape
     ) -> None:
         super().__init__()
-        self.pyramid = pyramid(places)
-        width = each_width(widths, len(self.pyramid))
-        self.basis = nn.Parameter(torch.randn(width[0], *self.pyramid[0]))
+        self.places, self.stride = places, shape.stride
+        self.pyramid = pyramid(strided(places, self.stride))
+        width = each_width(shape.widths, len(self.pyramid))
+        inmost = (width[0], *self.pyramid[0])
+        self.basis = None if shape.dense else nn.Parameter(torch.randn(inmost))
+        # A thing apart for each class would be reached sooner than variety within one: small at first.
         self.embedding = normal(nn.Linear(condition, latent_dim, bias=False)) if condition else None
         known = latent_dim * (2 if condition else 1)
-        self.project = normal(nn.Linear(known, width[0], bias=False))
+        self.project = normal(nn.Linear(known, math.prod(inmost) if shape.dense else width[0], bias=False))
         self.transitions = nn.ModuleList(transition(*pair) for pair in pairwise(width))
         self.inputs = nn.ModuleList(Input(inputs, c, known) for c in width) if inputs else None
-        self.stages = nn.ModuleList(stage(places, c, blocks, len(width), expansion, group_width) for c in width)
-        self.out = Pointwise(width[-1], channels)
+        self.gains = nn.ModuleList(Gain(known, c) for c in width) if shape.dense else None
+        self.stages = stages(self.pyramid[-1], width, shape)
+        self.out = outwards(places, width[-1], channels, self.stride)
+
+    def levels(self, places: Places) -> list[Places]:
+        """Places at each resolution, for rows of so many."""
+        return pyramid(strided(places, self.stride), len(self.pyramid))
 
     def forward(
         self,
         z: Tensor,
         condition: Tensor | None = None,
         inputs: Sequence[Tensor] = (),
-        places: Sequence[Places] = (),
+        places: Places | None = None,
     ) -> Tensor:
         """To (B, channels, …).
 
@@ -178,70 +218,99 @@ class Generator(nn.Module):
             z: (B, latent_dim) standard normal.
             condition: (B, condition).
             inputs: (B, inputs, H, W) for each resolution, from the innermost on.
-            places: of each resolution; by default those that the network was made for. More than these continue its
-                basis by reflection.
+            places: of the output; by default those that the network was made for. More than these continue the
+                innermost resolution by reflection.
         """
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(condition)], dim=1)
-        places = places or self.pyramid
-        scale = self.project(z)
-        x = reflected(self.basis, places[0]) * scale[:, :, None, None]
+        height, width = places or self.places
+        levels = self.levels((height, width))
+        x = self.project(z)
+        if self.basis is None:
+            x = reflected(x.view(len(z), -1, *self.pyramid[0]), levels[0])
+        else:
+            x = reflected(self.basis, levels[0]) * x[:, :, None, None]
         x = x.contiguous(memory_format=torch.channels_last)
         for level, blocks in enumerate(self.stages):
             if level:
-                x = upsampled(self.transitions[level - 1](x), places[level])
+                x = upsampled(self.transitions[level - 1](x), levels[level])
+            if self.gains is not None:
+                x = self.gains[level](x, z)
             if self.inputs is not None:
                 x = x + self.inputs[level](inputs[level], z)
             x = blocks(x)
         made: Tensor = self.out(x)
-        return made
+        return made[..., :height, :width]
 
 
 class Discriminator(nn.Module):
-    """The generator's mirror image: inwards to a weighted sum over the places of each channel, and a linear layer.
+    """The generator's mirror image: inwards to features, and a linear layer.
 
-    The condition comes in as a product of its embedding with these sums (Miyato and Koyama 2018, eq. 3), beside a layer
-    that all classes share.
+    Features are weighted sums over the places of each channel, or, if ``dense``, all channels at all places: in a
+    narrow network it is the places that tell a 6 from a 9. The condition comes in as a product of its embedding with
+    them (Miyato and Koyama 2018, eq. 3), beside a layer that all classes share.
 
     Args:
+        places: of what it sees.
         channels: of what it sees.
-        places, condition, widths, blocks, expansion, group_width: see :class:`Generator`.
+        condition: length of the condition; 0 for none.
+        shape: of both networks.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        channels: int,
-        condition: int,
-        widths: Sequence[int],
-        blocks: int,
-        expansion: int,
-        group_width: int,
-    ) -> None:
+    def __init__(self, places: Places, channels: int, condition: int, shape: Shape) -> None:
         super().__init__()
-        levels = pyramid(places)
-        width = each_width(widths, len(levels))[::-1]
-        self.into = Pointwise(channels, width[0])
-        self.stages = nn.ModuleList(stage(places, c, blocks, len(width), expansion, group_width) for c in width)
+        levels = pyramid(strided(places, shape.stride))
+        width = each_width(shape.widths, len(levels))[::-1]
+        self.stride = shape.stride
+        self.into = inwards(places, channels, width[0], self.stride)
+        self.stages = stages(levels[-1], width, shape)
         self.transitions = nn.ModuleList(transition(*pair) for pair in pairwise(width))
-        self.basis = nn.Parameter(torch.randn(width[-1], *levels[0]) / math.sqrt(math.prod(levels[0])))
-        self.out = normal(nn.Linear(width[-1], 1, bias=False))
-        self.embedding = nn.Linear(condition, width[-1], bias=False) if condition else None
+        inmost = (width[-1], *levels[0])
+        self.basis = None if shape.dense else nn.Parameter(torch.randn(inmost) / math.sqrt(math.prod(levels[0])))
+        features = math.prod(inmost) if shape.dense else width[-1]
+        self.out = normal(nn.Linear(features, 1, bias=False))
+        self.embedding = nn.Linear(condition, features, bias=False) if condition else None
         if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(width[-1]))
+            nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(features))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """x (B, channels, …) and the condition (B, condition) to logits (B,)."""
+        if self.stride > 1:  # sides that it does not divide
+            height, width = x.shape[2:]
+            x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride if height > 1 else 0))
         x = self.into(x.contiguous(memory_format=torch.channels_last))
         for level, blocks in enumerate(self.stages):
             if level:
                 x = self.transitions[level - 1](downsampled(x))
             x = blocks(x)
-        features = (x * self.basis).flatten(2).sum(2)  # (B, width)
+        features = x.flatten(1) if self.basis is None else (x * self.basis).flatten(2).sum(2)
         logit: Tensor = self.out(features)[:, 0]
         if self.embedding is not None:
             logit = logit + (features * self.embedding(condition)).sum(1)
         return logit
+
+
+def inwards(places: Places, before: int, after: int, stride: int) -> nn.Module:
+    """D's first layer: a 1×1 convolution, or one of twice the stride's size."""
+    if stride == 1:
+        return Pointwise(before, after)
+    return normal(nn.Conv2d(before, after, **window(places, stride)))
+
+
+def outwards(places: Places, before: int, after: int, stride: int) -> nn.Module:
+    """G's last layer, the mirror image of :func:`inwards`."""
+    if stride == 1:
+        return Pointwise(before, after)
+    seen = before * (2 if places[0] == 1 else 4)  # by a place of the output, of all that the kernel covers
+    return normal(nn.ConvTranspose2d(before, after, **window(places, stride)), fan_in=seen)
+
+
+def window(places: Places, stride: int) -> dict[str, Any]:
+    """Kernel, stride and padding of a convolution that leaves every stride-th place; of a row in one direction."""
+    flat = places[0] == 1
+    sizes = {"kernel_size": 2 * stride, "stride": stride, "padding": stride // 2}
+    alone = {"kernel_size": 1, "stride": 1, "padding": 0}
+    return {name: (alone[name] if flat else size, size) for name, size in sizes.items()}
 
 
 def each_width(widths: Sequence[int], levels: int) -> list[int]:
@@ -254,10 +323,10 @@ def transition(before: int, after: int) -> nn.Module:
     return Pointwise(before, after) if before != after else nn.Identity()
 
 
-def reflected(basis: Tensor, places: Places) -> Tensor:
-    """A basis (C, …) at so many places: its first ones, and beyond its own those that its mirror images give."""
-    for dim, (own, wanted) in enumerate(zip(basis.shape[1:], places, strict=True), start=1):
+def reflected(x: Tensor, places: Places) -> Tensor:
+    """x (…, H, W) at so many places: its first ones, and beyond its own those that its mirror images give."""
+    for dim, (own, wanted) in enumerate(zip(x.shape[-2:], places, strict=True), start=-2):
         if own != wanted:
-            k = torch.arange(wanted, device=basis.device) % (2 * own)
-            basis = basis.index_select(dim, torch.minimum(k, 2 * own - 1 - k))
-    return basis
+            k = torch.arange(wanted, device=x.device) % (2 * own)
+            x = x.index_select(dim, torch.minimum(k, 2 * own - 1 - k))
+    return x

@@ -15,7 +15,7 @@ from ganaug.gans.base import GAN
 from ganaug.gans.diffaug.adaptive import adapt
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES, squared_slope
-from ganaug.gans.r3gan.networks import Discriminator, Generator, Places, downsampled, pyramid
+from ganaug.gans.r3gan.networks import Discriminator, Generator, Places, downsampled
 from ganaug.gans.r3gan.view import View
 
 LOSS = LOSSES["relativistic"]
@@ -101,7 +101,7 @@ class R3GANTraining(GAN):
 
     def levels(self, places: Places) -> list[Places]:
         """Places at each of the generator's resolutions, for rows of so many."""
-        return pyramid(places, len(self.generator.pyramid))
+        return self.generator.levels(places)
 
     def noise_numbers(self, places: Places) -> int:
         """How many numbers of noise a row of so many places takes, beside z."""
@@ -113,8 +113,9 @@ class R3GANTraining(GAN):
         inputs = [share.view(len(noise), self.hp.noise, *level) for share, level in zip(shares, levels, strict=True)]
         if given is not None:
             for level in reversed(range(len(levels))):
+                if given.shape[2:] != levels[level]:
+                    given = downsampled(given)
                 inputs[level] = torch.cat([inputs[level], given], dim=1)
-                given = downsampled(given)
         return inputs
 
     def generate(self, network: Generator, latent: Tensor, batch: Batch, places: Places) -> Tensor:
@@ -122,7 +123,7 @@ class R3GANTraining(GAN):
         z, noise = latent[:, : self.hp.latent_dim], latent[:, self.hp.latent_dim :]
         levels = self.levels(places)
         inputs = self._inputs(noise, self.view.given(batch, places), levels)
-        return self.view.made(network(z, self.view.condition(batch), inputs, levels).float(), batch)
+        return self.view.made(network(z, self.view.condition(batch), inputs, places).float(), batch)
 
     # ---- training ----
 

@@ -25,12 +25,14 @@ class TestPictures(GANContract):
 
 
 class TestAdaptive(TestPictures):
-    """Adaptive augmentation, groups, and noise at every place."""
+    """Adaptive augmentation, groups, noise at every place, and the paper's basis of places at full size."""
 
     def make(self, data: GANDataModule, **options) -> R3GAN:
         return make(
             data,
-            **{"augment_probability": "ada", "ada_speed": 0.1, "expansion": 2, "group_width": 4, "noise": 1} | options,
+            **{"augment_probability": "ada", "ada_speed": 0.1, "expansion": 2, "group_width": 4, "noise": 1}
+            | {"dense": False, "stride": 1}
+            | options,
         )
 
 
@@ -45,10 +47,10 @@ class TestSeries(GANContract):
 
 
 class TestGenerated(TestSeries):
-    """Attributes generated along."""
+    """Attributes generated along, by networks that begin and end at half the length."""
 
     def make(self, data: GANDataModule, **options) -> R3GAN:
-        return make(data, **{"static": "generate"} | options)
+        return make(data, **{"static": "generate", "dense": True, "stride": 2} | options)
 
 
 class TestWholeSeries(TestSeries):
