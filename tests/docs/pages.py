@@ -35,14 +35,15 @@ ADDED = {  # what a page leaves to its default, which would take long
 }  # fmt: skip
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """Contents of the fenced blocks of this language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def blocks(page: Path, *languages: str) -> list[str]:
+    """Contents of the fenced blocks of these languages, in order."""
+    fenced = re.findall(r"^```(\S*)[^\n]*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [text for language, text in fenced if language in languages]
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The words of every ``ganaug`` command in a block of bash, in a Makefile's or an unnamed one, without the first."""
-    text = "\n".join(blocks(page, "(?:bash)?")).replace("\\\n", " ")
+    """The words of every ``ganaug`` command in a block of bash or of no language, without the first."""
+    text = "\n".join(blocks(page, "bash", "")).replace("\\\n", " ")
     found = (re.match(r"\s*ganaug (.*)", line) for line in text.splitlines())
     return [shlex.split(one[1], comments=True) for one in found if one]
 
