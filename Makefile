@@ -36,7 +36,7 @@ lint: install
 	$(BIN)/mypy
 
 docs: .venv/documented  ## the site, into site/; a dead link or an undocumented public name is an error
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs . site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --write-all -b html -c docs . site
 	@echo "documentation  site/index.html"
 
 .venv/documented: .venv/installed

@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from options import complete, documented, options_table  # noqa: E402
+from options import complete, documented, no_signature, options_table  # noqa: E402
 
 project = "ganaug"
 author = "the authors of ganaug"
@@ -27,8 +27,7 @@ myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the tables of options say them in words
-autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": False}
-autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True, "undoc-members": True}
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 90
 
@@ -39,10 +38,12 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 
 
 def setup(app: Any) -> None:
     """Tables of options, and what makes an undocumented public name an error."""
     app.connect("autodoc-process-docstring", documented, priority=300)
     app.connect("autodoc-process-docstring", options_table, priority=400)
+    app.connect("autodoc-process-signature", no_signature)
     app.connect("env-check-consistency", complete)

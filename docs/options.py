@@ -55,6 +55,8 @@ def documented(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 
 def options_table(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """In the place of ``Args:``, each option with its type and default."""
+    if "Returns:" in lines:  # napoleon would take what stands before a colon for a type
+        lines[lines.index("Returns:")] = "*Returns*"
     if what not in ("class", "function") or "Args:" not in lines:
         return
     made = obj.__init__ if what == "class" else obj
@@ -78,10 +80,15 @@ def options_table(app: Any, what: str, name: str, obj: Any, options: Any, lines:
                 said.append("required")
             elif default is not None:
                 said.append(f"default ``{str(default) if str(default) else chr(34) * 2}``")
-            table += ["", " : ".join([f"``{option}``", *said]), f"    {text}"]
+            table += ["", " : ".join([f"``{option}``", *([", ".join(said)] if said else [])]), f"    {text}"]
         else:
-            table.append(line)
+            table.append(line.removeprefix("    "))
     lines[start:end] = [*table, ""]
+
+
+def no_signature(app: Any, what: str, *_: Any) -> tuple[str, None] | None:
+    """Of a class whose metaclass remembers its arguments, (*args, **kwargs) would be shown; its options stand below."""
+    return ("", None) if what == "class" else None
 
 
 def complete(app: Any, env: Any) -> None:
