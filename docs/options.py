@@ -86,9 +86,9 @@ def options_table(app: Any, what: str, name: str, obj: Any, options: Any, lines:
     lines[start:end] = [*table, ""]
 
 
-def no_signature(app: Any, what: str, *_: Any) -> tuple[str, None] | None:
+def no_signature(app: Any, what: str, name: str, obj: Any, options: Any, signature: str, *_: Any) -> Any:
     """Of a class whose metaclass remembers its arguments, (*args, **kwargs) would be shown; its options stand below."""
-    return ("", None) if what == "class" else None
+    return ("", None) if what == "class" and signature else None
 
 
 def complete(app: Any, env: Any) -> None:
