@@ -18,7 +18,10 @@ version = release = installed("ganaug")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md", "experiments/README.md"]
+include_patterns = [
+    "README.md", "README.zh.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/README.md",
+    "docs/**.md",
+]  # fmt: skip
 exclude_patterns = [".*", "**/.*", "build", "dist", "lightning_logs", "data", "out", "demo", "site"]
 suppress_warnings = ["myst.header"]  # pages that are read on GitHub too begin where they like
 

@@ -53,7 +53,7 @@ def shortened(command: list[str]) -> list[str]:
     verb, *rest = command
     small = dict(SHORT)
     if verb == "augment":
-        small["--per_class"] = "[4]"
+        small["--per_class"] = "[12]"
     for option, value in small.items():
         if option in rest:
             rest[rest.index(option) + 1] = value
