@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: demo test lint install
+.PHONY: demo test lint docs install
 install: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -34,3 +34,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/documented  ## the site, into site/; a dead link or an undocumented public name is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --write-all -b html -c docs . site
+	@echo "documentation  site/index.html"
+
+.venv/documented: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@

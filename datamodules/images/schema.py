@@ -60,7 +60,7 @@ class ImageSchema(Schema):
         return (self.size[1] - self.width) // 2, (self.size[0] - self.height) // 2
 
     def encode(self, pictures: np.ndarray) -> Tensor:
-        """uint8 (N, height, width, channels) to uint8 (N, channels, *size)."""
+        """uint8 (N, height, width, channels) to uint8 (N, channels, H, W), of ``size``."""
         x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)  # (N, C, h, w)
         if (self.height, self.width) == self.size:
             return x.contiguous()
@@ -84,7 +84,7 @@ class ImageSchema(Schema):
         return x.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """float (N, channels, *size) in [-1, 1] to uint8 (N, height, width, channels)."""
+        """float (N, channels, H, W), of ``size``, in [-1, 1] to uint8 (N, height, width, channels)."""
         x = self.pixels(x)
         if (self.height, self.width) != self.size:
             if self.fit == "pad":

@@ -15,6 +15,9 @@ from ganaug.gans.recipe import Recipe
 def load(path: str | Path) -> GAN:
     """The model of a checkpoint, on the CPU, ready to ``sample``.
 
+    Args:
+        path: of a checkpoint that ``ganaug fit`` wrote.
+
     Raises:
         InputError: see :func:`read_checkpoint`; or its class, or that of one of its networks, has not been imported.
     """

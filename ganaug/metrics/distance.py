@@ -92,6 +92,8 @@ def manifold(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
         k: which neighbour, at least 1; at most one less than the rows of the smaller set.
 
     Returns:
+        Four scores by name.
+
         - ``precision``: share of fake rows inside some real ball, and ``recall``: share of real rows inside some fake
           ball, in [0, 1]. Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric", section 2, eq. 1 and 2.
         - ``density``: real balls that a fake row lies in, over k; near 1 for equal distributions, may exceed 1. And
@@ -163,6 +165,8 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
         synthetic: features (K, d), K ≥ 1.
 
     Returns:
+        Three scores by name.
+
         - ``ratio``: median distance of synthetic to nearest training row over that of test. About 1 where nothing is
           memorised, towards 0 with copying, above 1 for samples far from all data. 1 where both medians are 0 and
           infinity where only that of test is.

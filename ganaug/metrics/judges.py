@@ -47,7 +47,7 @@ def discriminative_score(
     seed: int = 0,
     device: str = "cpu",
 ) -> Tensor:
-    """|½ − accuracy| of networks that tell real from synthetic series, on series that they were not trained on.
+    """``|½ − accuracy|`` of networks that tell real from synthetic series, on series that they were not trained on.
 
     As many series of the larger set are drawn as the smaller has. 80 % of both train a network, the rest are judged;
     each repeat draws and splits anew. It is trained by cross-entropy and Adam.

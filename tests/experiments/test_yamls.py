@@ -1,15 +1,13 @@
-"""The YAML files, the README's commands and the package's metadata: what a stranger tries first."""
+"""The YAML files, and what the README names."""
 
 import html
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 import datamodules
 from datamodules import ImageSchema
@@ -17,10 +15,6 @@ from ganaug.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SMALL = [
-    "--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.max_steps", "3", "--data.batch_size", "8",
-    "--trainer.val_check_interval", "2", "--trainer.limit_val_batches", "2", "--scores.steps", "5",
-]  # fmt: skip
 
 
 def stand_in(path: Path, config: dict) -> list[str]:
@@ -98,58 +92,6 @@ def test_yaml_holds_no_defaults(path: Path) -> None:
 
 def _signature(inspect, kind: type) -> dict:
     return dict(inspect.signature(kind.__init__).parameters) if "__init__" in vars(kind) else {}
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its commands one after the other, cut short, in a folder that has what they name; then its Python."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    rng = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for i in range(12):
-            Image.fromarray(rng.integers(0, 255, (20, 16, 3), dtype=np.uint8)).save(f"photos/{name}/{i}.png")
-    np.savez("arrays.npz", x=rng.integers(0, 255, (400, 8, 8), dtype=np.uint8), y=np.arange(400) % 5)
-    rows = [{"text": f"how many legs has animal {i} ?", "label": "ab"[i % 2]} for i in range(200)]
-    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    rows = "".join(f"{hour},{hour % 7},{hour % 5 / 2}\n" for hour in range(600))
-    (tmp_path / "sensors.csv").write_text("time,heat,load\n" + rows)
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("ganaug ")]
-    assert {shlex.split(c)[1] for c in commands} == {"fit", "generate", "evaluate", "augment"}
-    ran = 0
-    for command in commands:
-        _, verb, *rest = shlex.split(command)
-        if "MNIST" in rest:  # would download
-            continue
-        if verb == "fit":
-            rest += SMALL
-            if "last" in rest:
-                rest[rest.index("--trainer.max_steps") + 1] = "5"
-        if verb == "generate":
-            rest[rest.index("--per_class") + 1] = "2"
-        if verb == "evaluate":
-            rest += ["--classifier_steps", "5", "--repeats", "0"]
-        if verb == "augment":
-            rest += ["--per_class", "[2]", "--seeds", "[0,1]", "--gan_steps", "2", "--classifier_steps", "2",
-                     "--filters", "[]", "--arms", "[real,gan]", "--accelerator", "cpu", "--threads", "1"]  # fmt: skip
-        main([verb, *rest])
-        ran += 1
-    assert ran == len(commands) - 1
-    assert (tmp_path / "samples" / "grid.png").is_file()
-    assert (tmp_path / "scores.json").is_file()
-    assert (tmp_path / "sentences" / "samples.jsonl").is_file()
-    assert (tmp_path / "sentences.json").is_file()
-    assert (tmp_path / "series" / "samples.csv").is_file()
-    assert (tmp_path / "series_comparison.png").is_file()
-    assert (tmp_path / "study" / "report.html").is_file()
-    space: dict = {}
-    for block in blocks("python"):
-        exec(block, space)
-    assert space["pictures"].shape == (10, 8, 8, 1)
 
 
 def test_readme_names_files_that_are_there() -> None:
