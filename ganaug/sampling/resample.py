@@ -34,7 +34,7 @@ from ganaug.sampling.containers import as_array, decoded, extended, label_values
 from ganaug.sampling.dataset import packed, unpacked
 from ganaug.sampling.drawing import draw_samples
 
-MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": TimeGAN}
+MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": R3GAN}
 KNOWN = (DCGAN, R3GAN, SeqGAN, TimeGAN)
 STEPS = {"image": 5000, "text": 2000, "series": 2000}  # of a model's last phase
 
@@ -49,7 +49,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
     What X holds decides which model learns from it:
 
     - uint8 (N, H, W) or (N, H, W, C): pictures, by DCGAN;
-    - other numbers (N, T, F): series of T steps, by TimeGAN;
+    - other numbers (N, T, F): series of T steps, by R3GAN;
     - a list, array or pandas Series of N strings: sentences, by SeqGAN.
 
     Numbers (N, D), as scikit-learn likes them, do not say what they are. With ``shape`` they are taken apart, given to

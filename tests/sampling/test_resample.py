@@ -14,14 +14,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
 from datamodules import ImageSchema, InputError
-from ganaug import DCGAN, SeqGAN, TimeGAN
+from ganaug import DCGAN, R3GAN, SeqGAN, TimeGAN
 from ganaug.sampling.containers import extended
 from ganaug.sampling.resample import GANSampler
 from tests.gan_contract import trainer
 
 PICTURES = {"options": {"latent_dim": 8, "width": 4}, "steps": 2, "accelerator": "cpu", "random_state": 0}
 SERIES = {
-    "options": {"hidden": 6, "layers": 2, "autoencoder_steps": 1, "supervisor_steps": 1},
+    "options": {"latent_dim": 4, "widths": [8], "blocks": 1},
     "steps": 3,
     "accelerator": "cpu",
     "random_state": 0,
@@ -161,11 +161,16 @@ def test_data_frames() -> None:
 # ---- the outcome ----
 
 
-@pytest.mark.parametrize("make", [pictures, series])
-def test_r3gan_by_its_name(make) -> None:
+@pytest.mark.parametrize(
+    ("model", "make", "options"),
+    [
+        ("R3GAN", pictures, {"widths": [8], "latent_dim": 4, "blocks": 1}),
+        (TimeGAN, series, {"hidden": 6, "layers": 2, "autoencoder_steps": 1, "supervisor_steps": 1}),
+    ],
+)
+def test_another_model_by_class_or_name(model, make, options) -> None:
     X, y = make()
-    options = {"widths": [8], "latent_dim": 4, "blocks": 1}
-    rows, labels = GANSampler("R3GAN", options=options, steps=2, accelerator="cpu", random_state=0).fit_resample(X, y)
+    rows, labels = GANSampler(model, options=options, steps=3, accelerator="cpu", random_state=0).fit_resample(X, y)
     assert rows.shape[1:] == X.shape[1:]
     assert rows.dtype == X.dtype
     assert len(set(np.unique(labels, return_counts=True)[1])) == 1
@@ -308,7 +313,7 @@ def test_uint8_in_a_row_of_one_dimension_is_a_series() -> None:
     X = np.random.default_rng(0).integers(0, 255, (13, 10), dtype=np.uint8)
     sampler = GANSampler(shape=10, **SERIES)  # a slip for (10,)
     made = sampler.fit_resample(X, series()[1])[0]
-    assert isinstance(sampler.model_, TimeGAN)
+    assert isinstance(sampler.model_, R3GAN)
     assert (made.shape, made.dtype) == ((16, 10), np.uint8)
 
 
@@ -348,4 +353,4 @@ def test_the_kinds_models() -> None:
     made = [GANSampler(**options) for options in (PICTURES, SERIES, TEXTS)]
     for sampler, data in zip(made, (pictures(), series(), (SENTENCES, [1, 1, 0, 1])), strict=True):
         sampler.fit_resample(*data)
-    assert [type(sampler.model_) for sampler in made] == [DCGAN, TimeGAN, SeqGAN]
+    assert [type(sampler.model_) for sampler in made] == [DCGAN, R3GAN, SeqGAN]
