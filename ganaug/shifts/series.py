@@ -43,7 +43,7 @@ def coarse(batch: Batch, schema: SeriesSchema, every: float) -> Batch:
     """Only every so manieth step and the last taken, and numbers read between them linearly, words as they were."""
     x, last = batch["x"], batch["length"][:, None] - 1
     place = torch.arange(x.shape[1])
-    left = torch.minimum(place // int(every) * int(every), last)  # (N, T)
+    left = torch.where(place < last, place // int(every) * int(every), last)  # (N, T)
     right = torch.minimum(left + int(every), last)
     share = ((place - left) / (right - left).clamp(min=1)).clamp(max=1)[:, :, None]
     before = _at(x, left)

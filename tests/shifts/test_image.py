@@ -8,10 +8,10 @@ from ganaug.shifts.image import SHIFTS
 
 
 def pictures(channels: int = 1, size: int = 16, count: int = 24) -> tuple[ImageSchema, dict[str, torch.Tensor]]:
-    """Smooth pictures of one half white, padded to ``size`` and 6 more."""
+    """Smooth pictures of one quarter white, padded to ``size`` and 6 more."""
     schema = ImageSchema(height=size, width=size + 2, channels=channels, image_size=size + 7, classes=("a", "b"))
     x = torch.full((count, channels, size, size + 2), 40, dtype=torch.uint8)
-    x[:, :, :, : size // 2] = 220
+    x[:, :, : size // 2, : size // 2] = 220
     return schema, {"x": schema.encode(x.permute(0, 2, 3, 1).numpy()), "y": torch.arange(count) % 2}
 
 
