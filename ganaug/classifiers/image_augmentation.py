@@ -52,7 +52,7 @@ def trivialaugmented(x: Tensor, alike: int = 8) -> Tensor:
     Drawn for every ``alike`` pictures of a batch together: picture by picture takes many times as long.
     """
     change = v2.TrivialAugmentWide(fill=0)
-    return torch.cat([change(part) for part in _pixels(x).split(alike)]).to(x.dtype) / 127.5 - 1
+    return torch.cat([change(part) for part in torch.split(_pixels(x), alike)]).to(x.dtype) / 127.5 - 1
 
 
 def randaugmented(x: Tensor) -> Tensor:

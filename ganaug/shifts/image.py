@@ -25,19 +25,23 @@ WAYS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or 
 
 def noisy(x: Tensor, sigma: float) -> Tensor:
     """Normal noise of deviation ``sigma``, where black is 0 and white is 1."""
-    return F.to_dtype(F.gaussian_noise(F.to_dtype(x, torch.float32, scale=True), sigma=sigma), torch.uint8, scale=True)
+    noise = F.gaussian_noise(F.to_dtype(x, torch.float32, scale=True), sigma=sigma)
+    made: Tensor = F.to_dtype(noise, torch.uint8, scale=True)
+    return made
 
 
 def blurred(x: Tensor, share: float) -> Tensor:
     """By a Gaussian whose deviation is a share of the shorter side."""
     sigma = share * min(x.shape[2:])
     height, width = (2 * min(math.ceil(3 * sigma), side - 1) + 1 for side in x.shape[2:])
-    return F.gaussian_blur(x, [width, height], [sigma, sigma])
+    made: Tensor = F.gaussian_blur(x, [width, height], [sigma, sigma])
+    return made
 
 
 def faded(x: Tensor, contrast: float) -> Tensor:
     """Only so much of the contrast left, in every channel by itself."""
-    return F.adjust_contrast(x.flatten(0, 1)[:, None], contrast).view_as(x)
+    made: Tensor = F.adjust_contrast(x.flatten(0, 1)[:, None], contrast)
+    return made.view_as(x)
 
 
 def moved(x: Tensor, share: float) -> Tensor:
@@ -68,7 +72,7 @@ def inside(change: Callable[[Tensor, float], Tensor]) -> Callable[[Batch, ImageS
         x = batch["x"].clone()
         height, width = (schema.height, schema.width) if schema.fit == "pad" else schema.size
         top, left = (schema.size[0] - height) // 2, (schema.size[1] - width) // 2
-        for part in x[:, :, top : top + height, left : left + width].split(PART):
+        for part in torch.split(x[:, :, top : top + height, left : left + width], PART):
             part.copy_(change(part.clone(), strength))
         return {**batch, "x": x}
 

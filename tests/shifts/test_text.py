@@ -14,7 +14,9 @@ TEXTS = ["who wrote the longest letter", "where is the river", "a", "don't ask h
 def sentences(tokenizer: str = "word") -> tuple[TextSchema, dict[str, torch.Tensor]]:
     vocabulary, bpe = build_vocabulary(TEXTS, tokenizer, 1, 300)
     longest = {"word": 8, "char": 38}[tokenizer]
-    schema = TextSchema(vocabulary=tuple(vocabulary), max_length=longest, tokenizer=tokenizer, bpe=bpe, classes=("a", "b"))
+    schema = TextSchema(
+        vocabulary=tuple(vocabulary), max_length=longest, tokenizer=tokenizer, bpe=bpe, classes=("a", "b")
+    )
     x, length = schema.encode(TEXTS)
     return schema, {"x": x, "length": length, "y": torch.arange(len(x)) % 2}
 
