@@ -121,7 +121,7 @@ def augment(
             Unless validation rows choose, they compare samples with training rows alone, which density cannot.
         shift: what befalls test rows, beside what they are, for scores of their own: of pictures noise, blur, contrast,
             translate, rotate; of sentences typos, drop, swap, unknown; of series noise, drift, loss, rate; [] for
-            nothing. By default all, each at three strengths.
+            nothing. By default all, on at most 2,000 rows, a third of them at each of three strengths.
         classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
             a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
@@ -237,7 +237,7 @@ def augment(
 def _shifts(schema: Schema, shift: Sequence[str] | None) -> tuple[str, ...]:
     """Those of the data's kind that are asked for."""
     known = kind_of(schema).shifts(schema)
-    return named_once("shift", known if shift is None else shift, known)
+    return named_once("shift", tuple(known) if shift is None else shift, known)
 
 
 def _check_stages(until: float | None, max_seeds: int, seeds: Sequence[int]) -> None:
