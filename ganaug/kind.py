@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +61,11 @@ class Kind:
                 samples' labels mean anything; ``model``, a GAN or None; ``seed``, ``repeats``, ``steps``, ``device``,
                 ``language`` as ``evaluate`` has them.
         """
+        return {}
+
+    @staticmethod
+    def shifts(schema: Any) -> Mapping[str, Any]:
+        """What may befall such rows in life, each a :class:`ganaug.shifts.Shift`, by name."""
         return {}
 
     @staticmethod

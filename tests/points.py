@@ -111,7 +111,6 @@ class PointClassifier(Classifier):
 
     title, pretext_title = "deep-sets", "deep-sets-turns"
     changes = {"mirror": lambda batch, schema: {**batch, "x": batch["x"] * torch.tensor([-1.0, 1.0])}}
-    usual = ("mirror",)
 
     def __init__(
         self,
@@ -127,6 +126,11 @@ class PointClassifier(Classifier):
         super().__init__(schema, steps, learning_rate, weight_decay, label_smoothing, augment)
         self.each = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.head = nn.Linear(width, num_classes or schema.num_classes)
+
+    @staticmethod
+    def usual(schema: PointSchema) -> tuple[str, ...]:
+        """See :class:`Classifier`."""
+        return ("mirror",)
 
     @staticmethod
     def fields(schema: PointSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

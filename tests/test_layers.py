@@ -19,7 +19,7 @@ LEVELS = (
     ("datamodules",),
     ("ganaug.kind", "ganaug.runtime", "ganaug.networks"),
     ("ganaug.metrics", "ganaug.gans", "ganaug.classifiers"),
-    ("ganaug.evaluation",),
+    ("ganaug.evaluation", "ganaug.shifts"),
     ("ganaug.kinds", "ganaug.loggers", "ganaug.sampling"),
     ("ganaug.callbacks",),
     ("ganaug.study",),

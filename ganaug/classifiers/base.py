@@ -36,7 +36,6 @@ class Classifier(LightningModule):
 
     bf16: ClassVar[bool] = True  # whether bf16 makes it faster where the hardware multiplies in it
     changes: ClassVar[dict[str, Change]]  # classical augmentation, by name
-    usual: ClassVar[tuple[str, ...]]
     head: nn.Module
 
     def __init__(
@@ -50,13 +49,18 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         self.schema, self.steps = schema, steps
-        self.chosen = self.usual if augment is True else named_once("classical", augment or (), self.changes)
+        self.chosen = self.usual(schema) if augment is True else named_once("classical", augment or (), self.changes)
         self.learning_rate, self.weight_decay, self.label_smoothing = learning_rate, weight_decay, label_smoothing
 
     # ---- what a subclass gives ----
 
     title: str  # what a results table calls it
     pretext_title: str  # and after the pretext task
+
+    @staticmethod
+    def usual(schema: Any) -> tuple[str, ...]:
+        """Those of ``changes`` that such rows are augmented by, unless others are named."""
+        raise NotImplementedError
 
     @staticmethod
     def fields(schema: Any) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

@@ -13,7 +13,8 @@ from torchvision.transforms.v2.functional import center_crop
 from datamodules.images.schema import ImageSchema
 from datamodules.schema import Batch
 from ganaug.classifiers.base import PRETEXTS, Classifier
-from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted
+from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted, trivialaugmented
+from ganaug.classifiers.mixing import cutmix, mixup
 
 
 class Block(nn.Module):
@@ -47,11 +48,12 @@ class ImageClassifier(Classifier):
     stage, so that training costs much the same at every size. Batches are ``x`` float32 (B, C, H, W) in [-1, 1] and
     ``y`` int64 (B,).
 
-    Classical augmentation shifts every training picture by up to 1/8 of its side, black moving in; on request it also
-    rotates, flips, or does what RandAugment does: see
-    :mod:`ganaug.classifiers.image_augmentation`. The pretext task is to tell by how many quarter turns a picture was
-    rotated: Gidaris et al. 2018, "Unsupervised Representation Learning by Predicting Image Rotations", arXiv
-    1803.07728, section 2.
+    Classical augmentation of pictures of three channels is TrivialAugment, and half of them are mirrored: name other
+    changes where left and right mean something. All other pictures are shifted by up to 1/8 of their sides and turned
+    by up to 15 degrees, black moving in; flips are made on request alone. See
+    :mod:`ganaug.classifiers.image_augmentation` and, for what mixes pictures, :mod:`ganaug.classifiers.mixing`. The
+    pretext task is to tell by how many quarter turns a picture was rotated: Gidaris et al. 2018, "Unsupervised
+    Representation Learning by Predicting Image Rotations", arXiv 1803.07728, section 2.
 
     Args:
         schema: of the pictures.
@@ -65,8 +67,10 @@ class ImageClassifier(Classifier):
         "rotate": lambda batch, _: {**batch, "x": rotated(batch["x"])},
         "flip": lambda batch, _: {**batch, "x": flipped(batch["x"])},
         "randaugment": lambda batch, _: {**batch, "x": randaugmented(batch["x"])},
+        "trivialaugment": lambda batch, _: {**batch, "x": trivialaugmented(batch["x"])},
+        "mixup": mixup,
+        "cutmix": cutmix,
     }
-    usual = ("shift",)
 
     def __init__(
         self,
@@ -99,6 +103,11 @@ class ImageClassifier(Classifier):
             nn.Flatten(),
         ).to(memory_format=torch.channels_last)
         self.head = nn.Linear(4 * width, num_classes or schema.num_classes)
+
+    @staticmethod
+    def usual(schema: ImageSchema) -> tuple[str, ...]:
+        """TrivialAugment and flips of pictures of three channels; else, where sides may mean the class, less."""
+        return ("trivialaugment", "flip") if schema.channels == 3 else ("shift", "rotate")
 
     @staticmethod
     def fields(schema: ImageSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

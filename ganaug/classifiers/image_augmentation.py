@@ -46,8 +46,20 @@ def flipped(x: Tensor) -> Tensor:
     return torch.where((torch.rand(len(x)) < 0.5).to(x.device)[:, None, None, None], x.flip(3), x)
 
 
+def trivialaugmented(x: Tensor, alike: int = 8) -> Tensor:
+    """One operation of torchvision's TrivialAugment: Müller and Hutter 2021, arXiv 2103.10158.
+
+    Drawn for every ``alike`` pictures of a batch together: picture by picture takes many times as long.
+    """
+    change = v2.TrivialAugmentWide(fill=0)
+    return torch.cat([change(part) for part in torch.split(_pixels(x), alike)]).to(x.dtype) / 127.5 - 1
+
+
 def randaugmented(x: Tensor) -> Tensor:
     """Two operations of torchvision's RandAugment: Cubuk et al. 2020, arXiv 1909.13719. Picture by picture: slow."""
     change = v2.RandAugment(fill=0)
-    pictures = ((x + 1) * 127.5).round().to(torch.uint8)
-    return torch.stack([change(picture) for picture in pictures]).to(x.dtype) / 127.5 - 1
+    return torch.stack([change(picture) for picture in _pixels(x)]).to(x.dtype) / 127.5 - 1
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return ((x + 1) * 127.5).round().to(torch.uint8)

@@ -12,6 +12,7 @@ from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.classifiers.base import PRETEXTS, Change, Classifier
 from ganaug.classifiers.inception_time import InceptionTime
+from ganaug.classifiers.mixing import mixup
 from ganaug.classifiers.series_augmentation import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
 
 
@@ -33,9 +34,9 @@ class SeriesClassifier(Classifier):
     is never looked at.
 
     Classical augmentation is of five sorts, each done to half of the series: see
-    :mod:`ganaug.classifiers.series_augmentation`. The pretext task is to tell what was done to a series: nothing,
-    turned backwards, turned upside down, pieces permuted: see
-    :func:`~ganaug.classifiers.series_augmentation.transformed`.
+    :mod:`ganaug.classifiers.series_augmentation`; on request it mixes them: see :mod:`ganaug.classifiers.mixing`. The
+    pretext task is to tell what was done to a series: nothing, turned backwards, turned upside down, pieces permuted:
+    see :func:`~ganaug.classifiers.series_augmentation.transformed`.
 
     Args:
         schema: of the series.
@@ -56,8 +57,8 @@ class SeriesClassifier(Classifier):
         "magnitude_warp": half(magnitude_warped),
         "scale": half(scaled),
         "jitter": half(jitter),
+        "mixup": mixup,
     }
-    usual = tuple(changes)
 
     def __init__(
         self,
@@ -78,6 +79,11 @@ class SeriesClassifier(Classifier):
         kernels = tuple(k for k in kernels if k <= schema.length) or (1,)
         self.body = InceptionTime(schema.features, width, depth, kernels)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.body.features, num_classes or schema.num_classes))
+
+    @staticmethod
+    def usual(schema: SeriesSchema) -> tuple[str, ...]:
+        """All but what mixes series."""
+        return tuple(name for name in SeriesClassifier.changes if name != "mixup")
 
     @staticmethod
     def fields(schema: SeriesSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

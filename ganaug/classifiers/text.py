@@ -28,8 +28,8 @@ class TextClassifier(Classifier):
     learnt from the rows. Batches are ``x`` int64 (B, T), ``length`` int64 (B,) and ``y`` int64 (B,); what stands beyond
     a sentence's length is never looked at.
 
-    Classical augmentation forgets one word in ten; on request it swaps, deletes and inserts words: see
-    :mod:`ganaug.classifiers.text_augmentation`, which says why not both. The pretext task is to tell what
+    Classical augmentation swaps, deletes and inserts words (EDA); on request it forgets one in ten: see
+    :mod:`ganaug.classifiers.text_augmentation`, which says what each gave. The pretext task is to tell what
     was done to a sentence: nothing, neighbours swapped, words replaced, halves exchanged: see
     :func:`~ganaug.classifiers.text_augmentation.corrupted`.
 
@@ -46,7 +46,6 @@ class TextClassifier(Classifier):
     title = "textcnn"
     pretext_title = "corruption-textcnn"
     changes = {"forget": forgetful, "eda": eda}
-    usual = ("forget",)
 
     def __init__(
         self,
@@ -69,6 +68,11 @@ class TextClassifier(Classifier):
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, channels, width) for width in widths)
         outputs = num_classes or schema.num_classes
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(len(widths) * channels, outputs))
+
+    @staticmethod
+    def usual(schema: TextSchema) -> tuple[str, ...]:
+        """EDA."""
+        return ("eda",)
 
     @staticmethod
     def fields(schema: TextSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

@@ -2,10 +2,7 @@
 
 Words are forgotten; or swapped, deleted, inserted. The latter three are of Wei and Zou 2019, "EDA: Easy Data
 Augmentation Techniques for Boosting Performance on Text Classification Tasks", arXiv 1901.11196, section 2, without
-synonyms, for which one would need a dictionary of the language. The classifier of sentences forgets words: of TREC's
-questions it got as many or more right than after EDA, or after both (validation, 20 / 77 / all rows a class, means of 3
-seeds: 55.5 / 66.5 / 87.1 % forgetting, 55.1 / 65.6 / 86.5 % EDA, 54.2 / 65.6 / 85.6 % both; 55.5 / 67.5 / 87.1 % with
-neither).
+synonyms, for which one would need a dictionary of the language.
 
 Tokens are ``x`` int64 (B, T), of which each row's first ``words`` int64 (B,), at least 1, are the sentence and the rest
 is :data:`~datamodules.text.schema.END`. Randomness comes from torch's global generator.

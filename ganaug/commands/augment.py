@@ -25,6 +25,7 @@ from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision
 from ganaug.gans.base import GAN
 from ganaug.gans.recipe import Recipe
+from ganaug.kind import kind_of
 from ganaug.runtime.devices import Accelerator
 from ganaug.runtime.outside import behind
 from ganaug.runtime.stopping import told
@@ -68,6 +69,7 @@ def augment(
     max_seeds: int = 50,
     arms: Sequence[str] | None = None,
     filters: Sequence[str] = ("duplicates", "agreement"),
+    shift: Sequence[str] | None = None,
     classifier: Callable[[Schema], LightningModule] | Classifies | None = None,
     classifier_steps: int = 500,
     label_smoothing: float = 0.0,
@@ -117,13 +119,17 @@ def augment(
             there are placebo and classical_placebo, where real rows drawn again take the place of samples.
         filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
             Unless validation rows choose, they compare samples with training rows alone, which density cannot.
+        shift: what befalls test rows, beside what they are, for scores of their own: of pictures noise, blur, contrast,
+            translate, rotate; of sentences typos, drop, swap, unknown; of series noise, drift, loss, rate; [] for
+            nothing. By default all, on at most 2,000 rows, a third of them at each of three strengths.
         classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
             a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
         label_smoothing: of the labels of samples, for the classifier of the data's kind.
-        classical: what classical augmentation does to a batch, in order; of pictures shift (the default), rotate, flip,
-            randaugment; of sentences forget (the default), eda; of series slice, time_warp, magnitude_warp, scale,
-            jitter (by default all, each to half of a batch).
+        classical: what classical augmentation does to a batch, in order; of pictures shift, rotate, flip,
+            trivialaugment, randaugment, mixup, cutmix (by default [trivialaugment,flip] of three channels, else
+            [shift,rotate]); of sentences eda (the default), forget; of series slice, time_warp, magnitude_warp, scale,
+            jitter (by default these five, each to half of a batch), mixup.
         curriculum: share of a classifier's steps, the last ones, that see real rows alone, in [0, 1).
         workers: processes that run cells side by side, on as many GPUs as there are, in turns.
         threads: of each process; by default the machine's cores are shared out.
@@ -180,6 +186,7 @@ def augment(
         ratio=fixed,
         arms=(),
         filters=named_once("filters", filters, FILTERS),
+        shift=_shifts(data.schema, shift),
         learner=as_learner(classifier, data.schema, label_smoothing, classical, curriculum, accelerator),
         classifier_steps=classifier_steps,
         until=until,
@@ -227,6 +234,12 @@ def augment(
     return result
 
 
+def _shifts(schema: Schema, shift: Sequence[str] | None) -> tuple[str, ...]:
+    """Those of the data's kind that are asked for."""
+    known = kind_of(schema).shifts(schema)
+    return named_once("shift", tuple(known) if shift is None else shift, known)
+
+
 def _check_stages(until: float | None, max_seeds: int, seeds: Sequence[int]) -> None:
     if until is None:
         return
@@ -260,7 +273,7 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     """``results.csv``, ``summary.json`` and ``report.html``, of all cells that are finished."""
     rows = [row for cell in cells for row in study.facts(cell).get("rows", [])]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns(study.selection), lineterminator="\n")
+    writer = csv.DictWriter(text, columns(study), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     summary = summarise(rows, ratio=study.ratio, failed=failed, first=study.first_stage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ganaug.evaluation.contact_sheet import contact_sheet
 from ganaug.evaluation.markup import Html, data_uri, tag
 from ganaug.kind import Kind
 from ganaug.metrics.distance import PAIRS, memorisation
+from ganaug.shifts import Shift
+from ganaug.shifts.image import SHIFTS
 
 SIDE = 64  # of a picture in a gallery, in pixels
 COLOURS = {1: "grey", 2: "grey and transparency", 3: "RGB", 4: "RGBA"}
@@ -53,6 +55,11 @@ class Pictures(Kind):
         parts = (part["x"] for part in (train, test, synthetic))
         pixels = (x[chosen(len(x), PAIRS, seed)].flatten(1).float() for x in parts)
         return {"memorisation": {"in_pixels": memorisation(*pixels)}}
+
+    @staticmethod
+    def shifts(schema: ImageSchema) -> Mapping[str, Shift]:
+        """See :mod:`ganaug.shifts.image`."""
+        return SHIFTS
 
     @staticmethod
     def facts(schema: ImageSchema, rows: Batch, splits: dict[str, Table]) -> Iterator[tuple[str, str]]:

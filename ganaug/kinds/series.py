@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from ganaug.evaluation.markup import Html, tag
 from ganaug.evaluation.series import series_scores
 from ganaug.evaluation.series_plots import compare_figure, sample_figure
 from ganaug.kind import Kind
+from ganaug.shifts import Shift
+from ganaug.shifts.series import SHIFTS
 
 STEPS = 120  # points of a curve in a gallery
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # columns of a series
@@ -56,6 +58,11 @@ class Series(Kind):
     def figures(schema: SeriesSchema, real: Batch, synthetic: Batch) -> dict[str, Figure]:
         """Samples by class; where they lie among real series, what values they take and how they go on."""
         return {"samples": sample_figure(schema, synthetic), "comparison": compare_figure(schema, real, synthetic)}
+
+    @staticmethod
+    def shifts(schema: SeriesSchema) -> Mapping[str, Shift]:
+        """See :mod:`ganaug.shifts.series`."""
+        return SHIFTS
 
     @staticmethod
     def facts(schema: SeriesSchema, rows: Batch, splits: dict[str, Table]) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from ganaug.classifiers import TextClassifier
 from ganaug.evaluation.markup import Html, table_of
 from ganaug.evaluation.text import text_scores
 from ganaug.kind import Kind
+from ganaug.shifts import Shift
+from ganaug.shifts.text import ORDER, SHIFTS
 
 
 class Sentences(Kind):
@@ -34,6 +36,11 @@ class Sentences(Kind):
     def inputs(schema: TextSchema, rows: Batch) -> list[str]:
         """N sentences."""
         return schema.decode(rows["x"])
+
+    @staticmethod
+    def shifts(schema: TextSchema) -> Mapping[str, Shift]:
+        """See :mod:`ganaug.shifts.text`."""
+        return SHIFTS if schema.ends else ORDER
 
     @staticmethod
     def facts(schema: TextSchema, rows: Batch, splits: dict[str, Table]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,17 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torch import Tensor
 
-from datamodules.rows import joined
+from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from datamodules.splits import levelled
 from ganaug.gans.randomness import stream_seed
+from ganaug.kind import kind_of
 from ganaug.study.learners import Predict
 from ganaug.study.plan import BASE, PLACEBO, Cell, Row, Study, columns, key
 from ganaug.study.smote import smote
+from ganaug.study.statistics.trainings import SHIFT
+
+SHIFTED = 2000  # test rows, at most, that something befalls: they are examined once for each shift
 
 # ---- how many samples ----
 
@@ -98,6 +103,7 @@ class ArmTrainer:
         self.study, self.cell, self.schema, self.rows, self.samples = study, cell, schema, rows, samples
         held = rows["val"]["y"] if cell.fold is not None else rows["train"]["y"][:0]
         counts = torch.cat([rows["train"]["y"], held]).bincount(minlength=schema.num_classes)  # as in the whole cell
+        self.metric = "macro_f1" if cell.imbalance else "accuracy"
         self.rarest = int(counts.argmin()) if int(counts.min()) < int(counts.max()) else None  # of several the first
 
     def made(self, arm: str, ratio: float) -> Batch:
@@ -150,9 +156,11 @@ class ArmTrainer:
             found |= self.examined(predict, self.rows["val"])
         elif steps == 1:  # nothing is chosen by test rows
             found |= self.examined(predict, self.rows["test"])
+            for name, rows_in_life in self.shifted.items():
+                found[f"{SHIFT}{name}"] = self.examined(predict, rows_in_life)[self.metric]
         if self.study.selection == "validation":
             validation = self.examined(predict, self.rows["val"])
-            found |= {"validation": validation["macro_f1" if self.cell.imbalance else "accuracy"]}
+            found |= {"validation": validation[self.metric]}
             found |= {"validation_loss": validation["loss"]}
         runs = {key(arm, ratio, steps): found | {"seconds": round(time.perf_counter() - began, 2)}}
         if arm == "real" and steps == 1 and "trts" in self.study.arms_of(self.cell):
@@ -162,6 +170,16 @@ class ArmTrainer:
             tested |= {"train_rows": len(rows["y"]), "synthetic_rows": len(asked["y"])}
             runs[key("trts", 0.0, 1)] = tested
         return runs
+
+    @cached_property
+    def shifted(self) -> dict[str, Batch]:
+        """Test rows by what has befallen them, the same in every arm; at most so many, drawn for the cell."""
+        some = some_rows(self.rows["test"], SHIFTED, stream_seed("shifted", self.cell.seed))
+        known = kind_of(self.schema).shifts(self.schema)
+        return {
+            name: known[name](some, self.schema, stream_seed("shift", name, self.cell.seed))
+            for name in self.study.shift
+        }
 
     def examined(self, predict: Predict, rows: Batch) -> dict[str, Any]:
         """Accuracy, mean F1 of the classes that have rows, recall of the rarest, or None; and −log of p(y)."""
@@ -180,7 +198,7 @@ class ArmTrainer:
         own = {name: getattr(self.cell, name) for name in ("per_class", "imbalance", "seed", "fold")}
         rarest = "" if self.rarest is None else self.schema.class_name(self.rarest)
         known = {"cell": self.cell.name, **own, "rarest": rarest, **run}
-        return {name: known.get(name) for name in columns(self.study.selection)}
+        return {name: known.get(name) for name in columns(self.study)}
 
 
 def oversampled(rows: Batch) -> Batch:

@@ -152,6 +152,8 @@ def scores(summary: Mapping[str, Any]) -> Html:
         terms += [
             ("placebo", "real rows drawn again in the place of samples, as many: what more rows do by themselves")
         ]
+    if any(metric.startswith(SHIFT) for metric in summary["metrics"]):
+        terms += [("shift", "on test rows that something has befallen, a third at each of three strengths")]
     if BEST in names:
         terms += [(BEST, "the strongest opponent, for each seed the arm that is chosen as ratios are")]
     terms += [("±", "standard deviation over seeds"), ("▲ ▼", "the 95 % interval, in brackets, leaves out 0")]

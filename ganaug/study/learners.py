@@ -224,9 +224,10 @@ def as_learner(
     network = kind_of(schema).classifier
     made, options = (network, {}) if classifier is None else behind(classifier)
     if made is network:
-        changes = network.usual if classical is None else named_once("classical", classical, network.changes)
-        if "randaugment" in changes and isinstance(schema, ImageSchema) and schema.channels not in (1, 3):
-            raise InputError(f"classical: randaugment needs pictures of 1 or 3 channels, not {schema.channels}")
+        changes = network.usual(schema) if classical is None else named_once("classical", classical, network.changes)
+        policies = [name for name in changes if name in ("randaugment", "trivialaugment")]
+        if policies and isinstance(schema, ImageSchema) and schema.channels not in (1, 3):
+            raise InputError(f"classical: {policies[0]} needs pictures of 1 or 3 channels, not {schema.channels}")
         return Network(_own(network, options), label_smoothing, changes, curriculum, accelerator)
     own = {"label_smoothing": label_smoothing, "classical": classical, "curriculum": curriculum}
     for name, given in own.items():

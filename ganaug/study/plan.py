@@ -25,6 +25,7 @@ from ganaug.classifiers.training import Precision
 from ganaug.gans.recipe import Recipe
 from ganaug.kind import kind_of
 from ganaug.study.learners import Learner
+from ganaug.study.statistics.trainings import SHIFT
 
 # In the order in which they are trained and shown.
 ARMS = {
@@ -101,6 +102,7 @@ class Study:
         ratio: the one of them that is fixed in advance.
         arms: of :data:`ARMS`, in that order.
         filters: that samples pass through.
+        shift: what befalls test rows, beside what they are.
         learner: what is trained on rows.
         classifier_steps: batches it is trained for, in every arm.
         until: half width in points that the interval of the headline's difference is to have; None for any.
@@ -121,6 +123,7 @@ class Study:
     ratio: float
     arms: tuple[str, ...]
     filters: tuple[str, ...]
+    shift: tuple[str, ...]
     learner: Learner
     classifier_steps: int
     until: float | None
@@ -312,7 +315,7 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         "model": {"class": study.recipe.cls.__qualname__, **(study.recipe.arguments or {}), **study.recipe.options},
         "classifier": study.learner.describe(),
     }
-    names = ("gan_steps", "precision", "selection", "ratios", "ratio", "arms", "filters", "classifier_steps")
+    names = ("gan_steps", "precision", "selection", "ratios", "ratio", "arms", "filters", "shift", "classifier_steps")
     asked: dict[str, Any] = {
         "cells": [cell.name for cell in cells],
         **{name: getattr(study, name) for name in names},
@@ -355,10 +358,10 @@ def check_picklable(study: Study) -> None:
         ) from None
 
 
-def columns(selection: Selection) -> tuple[str, ...]:
+def columns(study: Study) -> tuple[str, ...]:
     """Names of what a row of the results says."""
-    scores = ("accuracy", "macro_f1", "rare_recall", "rarest", "loss")
-    chosen_by = ("validation", "validation_loss") if selection == "validation" else ()
+    scores = ("accuracy", "macro_f1", "rare_recall", "rarest", "loss", *(f"{SHIFT}{name}" for name in study.shift))
+    chosen_by = ("validation", "validation_loss") if study.selection == "validation" else ()
     trained = ("cell", "per_class", "imbalance", "seed", "fold", "arm", "ratio", "steps")
     return (*trained, *scores, *chosen_by, "train_rows", "synthetic_rows", "seconds")
 

@@ -1,7 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted
+from datamodules.images.schema import ImageSchema
+from ganaug.classifiers import ImageClassifier
+from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted, trivialaugmented
+from ganaug.classifiers.mixing import cutmix, mixup
 
 
 def dots(count: int = 64, channels: int = 1) -> torch.Tensor:
@@ -47,6 +52,48 @@ def test_flipped_mirrors_half() -> None:
     column = (flipped(x)[:, 0] == 1).nonzero()[:, 2]
     assert set(column.tolist()) == {12, 3}
     assert float((column == 3).float().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_trivialaugment_changes_a_few_pictures_alike(channels: int) -> None:
+    torch.manual_seed(0)
+    x = (torch.rand(1, channels, 16, 16) * 2 - 1).repeat(83, 1, 1, 1)
+    changed = trivialaugmented(x)
+    assert changed.shape == x.shape
+    assert -1 <= float(changed.min()) <= float(changed.max()) <= 1
+    assert 4 < len(torch.unique(changed.flatten(1), dim=0)) <= 11
+    assert len(trivialaugmented(x[:3])) == 3
+
+
+def test_mixed_pictures_have_mixed_labels() -> None:
+    schema = ImageSchema(height=16, width=16, channels=1, image_size=16, classes=("a", "b", "c"))
+    batch = {"x": torch.ones(6, 1, 16, 16) * torch.arange(6)[:, None, None, None] / 5, "y": torch.arange(6) % 3}
+    for change in (mixup, cutmix):
+        torch.manual_seed(0)
+        mixed = change(batch, schema)
+        assert mixed["x"].shape == batch["x"].shape
+        torch.testing.assert_close(mixed["y"].sum(1), torch.ones(6))
+        own = mixed["y"].gather(1, batch["y"][:, None])[:, 0]
+        means = own * batch["x"][:, 0, 0, 0] + (1 - own) * batch["x"][:, 0, 0, 0].roll(1)
+        torch.testing.assert_close(mixed["x"].mean((1, 2, 3)), means)
+        batch_of_both = {**batch, "synthetic": torch.arange(6) > 2}
+        assert ImageClassifier(schema, width=4, label_smoothing=0.1, augment=[change.__name__]).loss(batch_of_both) > 0
+
+
+def test_a_mixed_series_is_as_long_as_the_longer() -> None:
+    length = torch.tensor([2, 5, 3])
+    x = torch.ones(3, 5, 1) * (torch.arange(5) < length[:, None])[:, :, None]
+    mixed = mixup({"x": x, "length": length, "y": torch.tensor([0, 1, 1])}, SimpleNamespace(num_classes=2))
+    assert mixed["length"].tolist() == [3, 5, 5]
+    assert [int(row.count_nonzero()) for row in mixed["x"]] == [3, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("channels", "names"), [(1, ("shift", "rotate")), (3, ("trivialaugment", "flip")), (4, ("shift", "rotate"))]
+)
+def test_what_is_usual(channels: int, names: tuple[str, ...]) -> None:
+    schema = ImageSchema(height=8, width=8, channels=channels, image_size=8, classes=("a", "b"))
+    assert ImageClassifier(schema, width=4, augment=True).chosen == names
 
 
 @pytest.mark.parametrize("channels", [1, 3])

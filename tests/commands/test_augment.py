@@ -44,6 +44,7 @@ QUICK = {
     "classifier_steps": 3,
     "ratios": [1.0, 0.5],
     "filters": [],
+    "shift": [],
     "accelerator": "cpu",
     "threads": 1,
     "progress": False,
@@ -168,6 +169,23 @@ def test_what_a_fold_is_examined_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {row["fold"]: row["train_rows"] for row in rows if row["arm"] == "real"} == {None: 40, 0: 26, 1: 27, 2: 27}
 
 
+def test_whole_cells_are_tested_under_shift_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["ganaug.study.arms"], "SHIFTED", 200)
+    options = {"arms": ["gan", "trts"], "ratios": [1.0], "shift": None}
+    rows = study(tmp_path / "a", **options | {"seeds": [0]})["rows"]
+    names = [f"shift:{name}" for name in ("noise", "blur", "contrast", "translate", "rotate")]
+    assert [name for name in rows[0] if name.startswith("shift:")] == names
+    for row in rows:
+        tested = row["fold"] is None and row["arm"] != "trts"
+        for name in names:
+            share = row[name]
+            assert (share * 200 == pytest.approx(round(share * 200))) if tested else share is None
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())["summary"]
+    assert list(summary["settings"][0]["headline"]["shifts"]) == sorted(name[6:] for name in names)
+    few = study(tmp_path / "b", **options | {"seeds": [0], "shift": ["blur"]})["rows"]
+    assert [row["shift:blur"] for row in few] == [row["shift:blur"] for row in rows], "each by itself"
+
+
 def test_what_the_cells_keep(done: tuple[Path, dict]) -> None:
     out, _ = done
     cell, fold = facts(out, "n=4,seed=1"), facts(out, "n=4,seed=1,fold=0")
@@ -286,7 +304,7 @@ def test_the_kinds_own_classifier_with_options(tmp_path: Path, monkeypatch: pyte
     narrow = partial(ImageClassifier, width=3, steps=1000)  # the default of steps, as the command line hands it over
     rows = study(tmp_path, classifier=narrow, seeds=[0], arms=["real", "classical"])["rows"]
     assert {row["arm"] for row in rows} == {"real", "classical"}
-    assert {(3, ()), (3, ("shift",))} <= set(trained)
+    assert {(3, ()), (3, ("shift", "rotate"))} <= set(trained)
     asked = json.loads((tmp_path / "study.json").read_text())
     assert asked["classifier.width"] == 3
     assert "classifier.steps" not in asked
@@ -432,10 +450,11 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
         ({"folds": 4}, "folds 3 there, 4 here"),
         ({"selection": "validation"}, "selection folds there, validation here"),
         ({"until": 2.0}, "until None there, 2.0 here"),
+        ({"shift": ["blur"]}, "shift [] there, ['blur'] here"),
         ({"data": digits(val_fraction=0.2)}, "data.val_fraction None there, 0.2 here"),
         ({"model": partial(DCGAN, width=16, latent_dim=8)}, "model.width 8 there, 16 here"),
         ({"label_smoothing": 0.1}, "classifier.label_smoothing 0.0 there, 0.1 here"),
-        ({"classical": ["rotate"]}, "classifier.classical ['shift'] there, ['rotate'] here"),
+        ({"classical": ["rotate"]}, "classifier.classical ['shift', 'rotate'] there, ['rotate'] here"),
         ({"arms": ["gan"]}, "arms"),
     ):
         with pytest.raises(InputError, match="another study") as error:
@@ -747,6 +766,7 @@ def test_sentences(tmp_path: Path) -> None:
         ({"classifier": Linear, "classical": ["shift"]}, "classical is an option of the classifier"),
         ({"curriculum": 1.0}, "curriculum must be at least 0 and below 1, not 1.0"),
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
+        ({"shift": ["typos"]}, "shift: there is no 'typos'; known are noise, blur, contrast"),
         ({"classical": ["eda"]}, "classical: there is no 'eda'; known are shift, rotate, flip, randaugment"),
         ({"data": digits(val_fraction=0.0), "selection": "validation"}, "no val rows are left"),
         ({"data": Grammar(sentences=60)}, "model learns from image data, data gives text data"),

@@ -30,7 +30,11 @@ def test_public_names(package, name: str) -> None:
 
 def options(function) -> set[str]:
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return {n for n, p in inspect.signature(function).parameters.items() if n != "self" and p.kind not in kinds}
+    return {
+        n
+        for n, p in inspect.signature(function).parameters.items()
+        if n != "self" and not n.startswith("_") and p.kind not in kinds
+    }
 
 
 def said(thing) -> set[str]:

@@ -122,6 +122,29 @@ def test_an_opponent_that_was_not_trained_to_the_end():
     assert "trained to the end" not in said(compared(UP), other), "that is no part of the headline"
 
 
+def shifted(**changes) -> list[dict]:
+    """A study whose accuracy gains nothing, with scores under shifts of which each gains something else."""
+    table = compared(SAME)
+    for name, change in changes.items():
+        for row in table:
+            extra = change[row["seed"]] if row["arm"] == "classical_gan" else 0.0
+            row[f"shift:{name}"] = BASE[row["seed"]] - 0.1 + extra
+    return table
+
+
+def test_what_is_another_thing_under_shift():
+    sentence = said(shifted(blur=UP, noise=SAME, rotate=DOWN))
+    assert "made no difference that could be seen" in sentence
+    assert sentence.endswith(
+        "; under shift, corrected for 3 comparisons, +2.1 points (blur) and −3.1 points (rotate) with 20 a class."
+    )
+    assert "shift" not in said(shifted(noise=SAME, blur=[0.02, 0.026, 0.012])), "not after Holm's correction"
+    table = shifted(blur=UP, noise=SAME)
+    for row in table:
+        row["accuracy"] = row["shift:blur"]
+    assert said(table).endswith("; under shift, corrected for 2 comparisons, no gain shown (noise) with 20 a class.")
+
+
 def test_without_classical_augmentation_it_says_so():
     assert said(rows("real", BASE) + rows("gan", np.add(BASE, UP), 1.0)).startswith(
         "Beside the real rows alone (no comparison with classical augmentation was run), GAN samples, 1 to a real row,"

@@ -63,9 +63,9 @@ def summarise(
 
     Returns:
         Plain values, fit for JSON. ``ratio``, ``failed`` and ``first`` as given; ``selection``: ``folds``,
-        ``validation`` or None; ``metrics``, names by metric; ``comparisons``, how many headlines Holm's correction is
-        for; and ``settings``, a list of ``name``, ``per_class``, ``imbalance``, ``seeds``, ``rarest``, ``metric``
-        (accuracy or, under imbalance, macro-F1) and:
+        ``validation`` or None; ``metrics``, names by metric; ``comparisons`` and ``shifts``, how many headlines, and
+        how many differences under shift, Holm's correction is for; and ``settings``, a list of ``name``, ``per_class``,
+        ``imbalance``, ``seeds``, ``rarest``, ``metric`` (accuracy or, under imbalance, macro-F1) and:
 
         - ``arms``, by name: ``seeds``, how many rows; ``ratios``, by seed; of each metric ``mean``, ``sd`` (n - 1) and
           ``n``; and ``to``, by the other arm, by metric: ``n`` seeds of both, ``mean`` difference, its 95 %
@@ -74,6 +74,8 @@ def summarise(
         - ``headline``, or None: ``arm``, ``other``, the difference of these; ``holm``, its adjusted p; ``outcome`` by
           that, where ``before holm`` is a gain or harm by its own interval alone; ``detectable``, the true gain that is
           found in 4 of 5 such studies; ``seeds_for_one_point``, by Stein, for an interval of a point each way;
+          ``shifts``, by name, the same difference on test rows that something has befallen, with ``holm`` and
+          ``outcome`` corrected for ``shifts``, all those of all settings;
         - ``untrained``: arms without samples whose score on held-out rows rises by more than its standard error over
           seeds with twice the steps: ``arm``, ``mean`` rise, ``error``, ``n``.
 
@@ -94,22 +96,31 @@ def summarise(
     metrics = METRICS | {shift: f"shift {shift.removeprefix(SHIFT)}" for shift in shifts}
     arms = {row["arm"] for row in rows}
     settings = [_setting(Trainings(rows, key), ratio, selection, list(metrics), arms, first) for key in order]
-    family = [s["headline"] for s in settings if s["headline"] and s["headline"]["p"] is not None]
-    for headline, adjusted in zip(family, holm([h["p"] for h in family]).tolist(), strict=True):
-        sd = headline.pop("sd")
-        headline["holm"] = adjusted
-        headline["detectable"] = detectable(sd, headline["n"], len(family), first)
-        if headline["outcome"] in ("gain", "harm") and adjusted >= ALPHA:
-            headline["outcome"] = "before holm"
+    headlines = [s["headline"] for s in settings if s["headline"]]
+    family = _corrected(headlines)
+    for headline in family:
+        headline["detectable"] = detectable(headline.pop("sd"), headline["n"], len(family), first)
+    shifted = _corrected([found for headline in headlines for found in headline["shifts"].values()])
     return {
         "ratio": ratio,
         "selection": selection,
         "metrics": metrics,
         "comparisons": len(family),
+        "shifts": len(shifted),
         "first": first,
         "settings": settings,
         "failed": dict(failed or {}),
     }
+
+
+def _corrected(differences: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the differences that have a p, corrected for each other by Holm."""
+    family = [found for found in differences if found["p"] is not None]
+    for found, adjusted in zip(family, holm([found["p"] for found in family]).tolist(), strict=True):
+        found["holm"] = adjusted
+        if found["outcome"] in ("gain", "harm") and adjusted >= ALPHA:
+            found["outcome"] = "before holm"
+    return family
 
 
 def _setting(
@@ -133,7 +144,7 @@ def _setting(
         "arms": {arm: _arm(arm, arms, metrics, first) for arm in arms},
         "untrained": _untrained(trainings),
     }
-    return {**setting, "headline": _headline(trainings, arms, run, first)}
+    return {**setting, "headline": _headline(trainings, arms, metrics, run, first)}
 
 
 def _arms(
@@ -232,7 +243,11 @@ def outcome(n: int, interval: Sequence[float] | None, unused: bool = False) -> s
 
 
 def _headline(
-    trainings: Trainings, arms: dict[str, dict[int, Row]], run: set[str], first: int | None
+    trainings: Trainings,
+    arms: dict[str, dict[int, Row]],
+    metrics: Sequence[str],
+    run: set[str],
+    first: int | None,
 ) -> dict[str, Any] | None:
     """The comparison that was fixed in advance; None where the study ran no pair."""
     samples = headline_of(trainings.imbalance, run)
@@ -243,6 +258,8 @@ def _headline(
     staged = paired(rows, others, trainings.metric)[:first]
     found = _difference(rows, others, trainings.metric, first)
     headline: dict[str, Any] = {"arm": pair[0], "other": pair[1], **found, "holm": None, "detectable": None}
+    shifted = {m.removeprefix(SHIFT): _difference(rows, others, m, first) for m in metrics if m.startswith(SHIFT)}
+    headline["shifts"] = {name: {**found, "holm": None} for name, found in shifted.items()}
     headline["seeds_for_one_point"] = seeds_wanted(staged, 0.01) if len(staged) > 1 else None
     return {**headline, **({"sd": float(np.std(staged, ddof=1))} if found["p"] is not None else {})}
 

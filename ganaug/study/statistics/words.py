@@ -9,6 +9,7 @@ from ganaug.study.statistics.summary import BEST, difference
 from ganaug.study.statistics.trainings import METRICS, PLACEBO
 
 Setting = Mapping[str, Any]
+UNSEEN = ("none", "before holm", "unused")
 ALONE = "no comparison with classical augmentation was run"
 OPPONENTS = {
     "classical_oversampled": "classical augmentation with rare classes repeated",
@@ -23,7 +24,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
 
     It tells the headline of every setting, after Holm's correction for all of them; see
     :func:`~ganaug.study.statistics.summarise`. A gain is held against the best arm without samples and against the
-    placebo too. Opponents that seem not trained to the end, and cells that failed, are named.
+    placebo too. Where it is another under shift, that is said, and so are opponents that seem not trained to the end,
+    and cells that failed.
     """
     opponents: dict[str, list[Setting]] = {}
     for setting in summary["settings"]:
@@ -40,12 +42,27 @@ def verdict(summary: Mapping[str, Any]) -> str:
             rises = _listed([f"{points(rise_of(untrained[k], other) or 0)} points {where([untrained[k]])}"
                              for k in range(len(untrained))])  # fmt: skip
             parts.append(f"but that opponent seems not trained to the end: twice the steps give it {rises}")
+        if under := [said for s in settings if (said := under_shift(s))]:
+            count = summary["shifts"]
+            corrected = f", corrected for {count} comparisons" if count > 1 else ""
+            parts.append(f"under shift{corrected}, {_listed(under)}")
     return f"{'; '.join(parts)}{_missed(summary)}."
 
 
 def rise_of(setting: Setting, arm: str) -> float | None:
     """What twice the steps add to the arm's score on held-out rows, where that is more than chance; else None."""
     return next((found["mean"] for found in setting["untrained"] if found["arm"] == arm), None)
+
+
+def under_shift(setting: Setting) -> str:
+    """What samples add where something has befallen test rows, as far as it is not as on test rows as they are."""
+    headline = setting["headline"]
+    found = headline["shifts"].items()
+    parts = [f"{points(shift['mean'])} points ({name})" for name, shift in found
+             if shift["outcome"] in ("gain", "harm") and shift["outcome"] != headline["outcome"]]  # fmt: skip
+    unseen = [name for name, shift in found if headline["outcome"] == "gain" and shift["outcome"] in UNSEEN]
+    parts += [f"no gain shown ({', '.join(unseen)})"] if unseen else []
+    return f"{_listed(parts)} {where([setting])}" if parts else ""
 
 
 def _missed(summary: Mapping[str, Any]) -> str:
