@@ -304,7 +304,7 @@ def test_the_kinds_own_classifier_with_options(tmp_path: Path, monkeypatch: pyte
     narrow = partial(ImageClassifier, width=3, steps=1000)  # the default of steps, as the command line hands it over
     rows = study(tmp_path, classifier=narrow, seeds=[0], arms=["real", "classical"])["rows"]
     assert {row["arm"] for row in rows} == {"real", "classical"}
-    assert {(3, ()), (3, ("shift",))} <= set(trained)
+    assert {(3, ()), (3, ("shift", "rotate"))} <= set(trained)
     asked = json.loads((tmp_path / "study.json").read_text())
     assert asked["classifier.width"] == 3
     assert "classifier.steps" not in asked
