@@ -2,7 +2,9 @@
 
 Words are forgotten; or swapped, deleted, inserted. The latter three are of Wei and Zou 2019, "EDA: Easy Data
 Augmentation Techniques for Boosting Performance on Text Classification Tasks", arXiv 1901.11196, section 2, without
-synonyms, for which one would need a dictionary of the language.
+synonyms, for which one would need a dictionary of the language. The classifier of sentences does that by default: of
+TREC's test questions, with 20 a class and 300 steps, it got 50.3 % right so, 47.3 % forgetting and 45.5 % with neither
+(means of 3 seeds, whose deviations are 2 to 7 points).
 
 Tokens are ``x`` int64 (B, T), of which each row's first ``words`` int64 (B,), at least 1, are the sentence and the rest
 is :data:`~datamodules.text.schema.END`. Randomness comes from torch's global generator.
