@@ -191,7 +191,7 @@ class Generator(nn.Module):
         width = each_width(shape.widths, len(self.pyramid))
         inmost = (width[0], *self.pyramid[0])
         self.basis = None if shape.dense else nn.Parameter(torch.randn(inmost))
-        # A thing apart for each class would be reached sooner than variety within one: small at first.
+        # Small beside z: with more of the class at first, classes are right sooner and each has less variety.
         self.embedding = normal(nn.Linear(condition, latent_dim, bias=False)) if condition else None
         known = latent_dim * (2 if condition else 1)
         self.project = normal(nn.Linear(known, math.prod(inmost) if shape.dense else width[0], bias=False))

@@ -59,7 +59,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "penalty_every": 4,
             "gamma": (1.0, 0.2),
             "beta2": (0.99, 0.99),
-            "lr": (1e-3, 1e-4),
+            "lr": (2e-3, 1e-4),
             "ema_decay": 0.998,
             "augment": "color,translation,cutout",
             "augment_probability": (0.7, 0.7),
