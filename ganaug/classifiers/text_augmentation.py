@@ -33,7 +33,8 @@ def eda(batch: Batch, schema: TextSchema, alpha: float = 0.1) -> Batch:
         alpha: share of a sentence's words that are swapped, deleted or inserted, in [0, 1].
 
     Returns:
-        The batch with new ``x`` and ``length``: at least one token, the end after the last where the row has room.
+        The batch with new ``x`` and ``length``: at least one token, the end after the last where the row has room; of
+        an empty sentence the end alone, as before.
     """
     x, words = batch["x"], word_counts(batch["x"], batch["length"], schema.ends)
     if not schema.ends:
@@ -41,7 +42,8 @@ def eda(batch: Batch, schema: TextSchema, alpha: float = 0.1) -> Batch:
     made = swapped(x, words, alpha), deleted(x, words, alpha), inserted(x, words, alpha)
     choice = torch.randint(len(made), (len(x),)).to(x.device)
     row = torch.arange(len(x), device=x.device)
-    words = torch.stack([count for _, count in made])[choice, row]
+    # A sample may be empty, which nothing is done to.
+    words = torch.stack([count for _, count in made])[choice, row].masked_fill(words == 0, 0)
     return {**batch, "x": torch.stack([x for x, _ in made])[choice, row], "length": (words + 1).clamp(max=x.shape[1])}
 
 
@@ -51,7 +53,7 @@ def swapped(x: Tensor, words: Tensor, alpha: float = 0.1) -> tuple[Tensor, Tenso
     times = _times(words, alpha).masked_fill(words < 2, 0)
     for turn in range(int(times.max()) if len(x) else 0):
         left = _below(words)
-        right = (left + 1 + _below((words - 1).clamp(min=1))) % words  # another one, each as likely
+        right = (left + 1 + _below((words - 1).clamp(min=1))) % words.clamp(min=1)  # another one, each as likely
         right = torch.where(turn < times, right, left)
         x[row, left], x[row, right] = x[row, right], x[row, left]
     return x, words
@@ -92,8 +94,9 @@ def forgotten(x: Tensor, words: Tensor, share: float = 0.1) -> Tensor:
 
 
 def _below(limit: Tensor) -> Tensor:
-    """A number drawn from 0, …, limit - 1 for each limit, at least 1."""
-    return torch.minimum((torch.rand(limit.shape, dtype=torch.float64).to(limit.device) * limit).long(), limit - 1)
+    """A number drawn from 0, …, limit - 1 for each limit; 0 for none."""
+    drawn = (torch.rand(limit.shape, dtype=torch.float64).to(limit.device) * limit).long()
+    return torch.minimum(drawn, (limit - 1).clamp(min=0))
 
 
 def _times(words: Tensor, alpha: float) -> Tensor:

@@ -162,6 +162,17 @@ def test_eda_draws_one_operation_a_sentence() -> None:
     assert touched.double().mean().item() == pytest.approx(1 / 3, abs=0.03)
 
 
+def test_an_empty_sentence_stays_empty() -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(64, 12, dtype=torch.long)
+    x[::2, :5] = torch.arange(2, 7)
+    length = torch.tensor([6, 1] * 32)
+    made = eda({"x": x, "length": length, "y": torch.zeros(64)}, schema(), alpha=0.9)
+    assert (made["x"][1::2] == END).all()
+    assert (made["length"][1::2] == 1).all()
+    assert (made["length"][::2] > 1).all()
+
+
 def test_sentences_that_do_not_end_are_only_swapped() -> None:
     given = schema(10, ends=False)
     batch = sentences(200, given)

@@ -234,7 +234,7 @@ def none_of_ours(*_, **__) -> torch.device | None:
 @pytest.mark.parametrize("kind", ["image", "text", "series"])
 def test_on_a_cpu_no_other_device_is_used(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"image": Squares, "text": Letters, "series": Waves}[kind]()
-    options = {"image": {"width": 8}, "text": {"hidden": 8}, "series": {"hidden": 8}}[kind]
+    options = {"image": {"width": 8}, "text": {"hidden": 8}, "series": {"widths": [8]}}[kind]
     model, run = MODELS[kind](data.schema, **options), trainer(1)
     run.fit(model, data)
     run.save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
