@@ -32,7 +32,6 @@ from ganaug.runtime.stopping import told
 from ganaug.sampling.filters import FILTERS
 from ganaug.study.learners import Classifies, as_learner
 from ganaug.study.plan import (
-    BASE,
     Cell,
     Row,
     Selection,
@@ -48,6 +47,7 @@ from ganaug.study.plan import (
 from ganaug.study.report import write_report
 from ganaug.study.stages import second_stage
 from ganaug.study.statistics import summarise, verdict
+from ganaug.study.statistics.trainings import PAIRS
 from ganaug.study.workers import run
 
 
@@ -204,8 +204,8 @@ def augment(
         raise InputError(f"cell must be from 0 to {len(every) - 1}, not {cell}: --list_cells shows them")
     with without_messages():
         study = checked_arms(study, cells, arms)
-    if until is not None and set(study.arms).isdisjoint(BASE):
-        raise InputError(f"until needs an arm that is compared with the same without samples: {', '.join(BASE)}")
+    if until is not None and set(study.arms).isdisjoint(PAIRS):
+        raise InputError(f"until needs an arm that is compared with the same without samples: {', '.join(PAIRS)}")
     if workers > 1:
         check_picklable(study)
     open_folder(study, cells)

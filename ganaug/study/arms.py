@@ -17,9 +17,9 @@ from datamodules.splits import levelled
 from ganaug.gans.randomness import stream_seed
 from ganaug.kind import kind_of
 from ganaug.study.learners import Predict
-from ganaug.study.plan import BASE, PLACEBO, Cell, Row, Study, columns, key
+from ganaug.study.plan import REDRAWN, Cell, Row, Study, columns, key
 from ganaug.study.smote import smote
-from ganaug.study.statistics.trainings import SHIFT
+from ganaug.study.statistics.trainings import PAIRS, SHIFT
 
 SHIFTED = 2000  # test rows, at most, that something befalls: they are examined once for each shift
 
@@ -110,7 +110,7 @@ class ArmTrainer:
         """The samples of the arm, or of a placebo the rows in their place."""
         y, classes, level = self.rows["train"]["y"], self.schema.num_classes, bool(self.cell.imbalance)
         pool = self.samples
-        if arm in PLACEBO:
+        if arm in REDRAWN:
             most = samples_of(arm, y, classes, self.study.ratios[-1], level)
             pool = redrawn(self.rows["train"], most, stream_seed("placebo", self.cell.seed))
         assert pool is not None
@@ -126,7 +126,7 @@ class ArmTrainer:
             rows = smote(train, self.schema, stream_seed("smote", self.cell.seed))
             return rows, len(rows["y"]) - len(train["y"])
         real = oversampled(train) if "oversampled" in arm else train
-        if arm in BASE or arm in PLACEBO:
+        if arm in PAIRS or arm in REDRAWN:
             made = self.made(arm, ratio)
             return joined(_alike(real, made)), len(made["y"])
         return real, 0

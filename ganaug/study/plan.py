@@ -25,7 +25,7 @@ from ganaug.classifiers.training import Precision
 from ganaug.gans.recipe import Recipe
 from ganaug.kind import kind_of
 from ganaug.study.learners import Learner
-from ganaug.study.statistics.trainings import SHIFT
+from ganaug.study.statistics.trainings import PAIRS, PLACEBO, SHIFT, WITHOUT
 
 # In the order in which they are trained and shown.
 ARMS = {
@@ -43,15 +43,8 @@ ARMS = {
     "gan_only": "GAN samples alone",
     "trts": "trained on real rows, tested on samples",
 }
-BASE = {  # the same arm without samples: what a ratio of 0 stands for
-    "gan": "real",
-    "oversampled_gan": "oversampled",
-    "classical_gan": "classical",
-    "classical_oversampled_gan": "classical_oversampled",
-}
-PLACEBO = {"placebo": "real", "classical_placebo": "classical"}
-SAMPLED = (*BASE, "gan_only", "trts")  # need a GAN
-WITHOUT = tuple(arm for arm in ARMS if arm not in (*SAMPLED, *PLACEBO))
+REDRAWN = {placebo: PAIRS[arm] for arm, placebo in PLACEBO.items()}  # a placebo and the arm that it adds rows to
+SAMPLED = (*PAIRS, "gan_only", "trts")  # need a GAN
 
 Selection = Literal["folds", "validation"]
 Training = tuple[str, float, int]  # an arm, a ratio of samples to real rows, and a multiple of the classifier's steps
@@ -161,7 +154,7 @@ class Study:
         once_more = self.learner.stepped and (cell.fold is not None or self.selection == "validation")
         found: list[Training] = []
         for arm in self.arms_of(cell):
-            tried = self.ratios if arm in BASE or arm in PLACEBO else self.ratios[-1:] if arm == "gan_only" else (0.0,)
+            tried = self.ratios if arm in PAIRS or arm in REDRAWN else self.ratios[-1:] if arm == "gan_only" else (0.0,)
             found += [(arm, ratio, 1) for ratio in tried if arm != "trts"]
             found += [(arm, 0.0, 2)] if once_more and arm in WITHOUT else []
         return found
@@ -244,7 +237,7 @@ def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None
             vectors &= kind_of(data.schema).vectors and complete and one_length
             if not study.learner.augments:  # ours can learn from anything
                 _tried(study.learner, data.schema, {name: f[:: max(1, len(f) // 200)] for name, f in train.items()})
-    named = named_once("arms", [arm for arm in ARMS if arm not in PLACEBO] if arms is None else arms, ARMS)
+    named = named_once("arms", [arm for arm in ARMS if arm not in REDRAWN] if arms is None else arms, ARMS)
     if not named:
         raise InputError(f"arms: give at least one of {', '.join(ARMS)}")
     own = "the classifier of the data's kind, since yours is given the rows as they are"
@@ -262,7 +255,7 @@ def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None
         raise InputError(f"the arm {arm} needs {need}: leave it out")
     if cannot.get("smote", "").startswith("imbalanced-learn"):
         rank_zero_info(f"the arm smote is left out: it needs {cannot['smote']}")
-    bases = {**BASE, **PLACEBO, "trts": "real"}
+    bases = {**PAIRS, **REDRAWN, "trts": "real"}
     compared = {bases[arm] for arm in named if arm in bases}
     chosen = tuple(arm for arm in ARMS if arm in compared.union(named).difference(cannot))
     return replace(study, arms=chosen)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ganaug.study.plan import BASE, Cell, Row, Study
+from ganaug.study.plan import Cell, Row, Study
 from ganaug.study.statistics import seeds_wanted
-from ganaug.study.statistics.trainings import headline_of
+from ganaug.study.statistics.trainings import PAIRS, headline_of
 
 
 def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
@@ -29,7 +29,7 @@ def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
     if arm is None:
         return None
     seeds = dict.fromkeys(seed for _, _, seed in scores)
-    return [scores[arm, ratio, seed] - scores[BASE[arm], 0.0, seed] for seed in seeds]
+    return [scores[arm, ratio, seed] - scores[PAIRS[arm], 0.0, seed] for seed in seeds]
 
 
 def second_stage(study: Study, cells: Sequence[Cell]) -> list[Cell]:

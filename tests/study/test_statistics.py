@@ -9,12 +9,12 @@ import pytest
 from scipy import stats
 
 from datamodules.errors import InputError
-from ganaug.study.plan import BASE as BASE_OF
+from ganaug.study.plan import ARMS, SAMPLED
 from ganaug.study.statistics import summarise
 from ganaug.study.statistics.intervals import detectable, holm, student
 from ganaug.study.statistics.stein import seeds_wanted, stein_interval
 from ganaug.study.statistics.summary import BEST, difference
-from ganaug.study.statistics.trainings import METRICS, PAIRS
+from ganaug.study.statistics.trainings import METRICS, PAIRS, PLACEBO, WITHOUT
 from ganaug.study.statistics.words import points
 from tests.study.made_rows import BASE, DOWN, SAME, UP, compared, folds, rows
 
@@ -183,8 +183,9 @@ def test_the_detectable_gain_has_the_power_it_promises():
     assert headline["detectable"] == pytest.approx(detectable(float(np.std(SAME, ddof=1)), 3))
 
 
-def test_pairs_are_those_of_the_plan():
-    assert BASE_OF.items() <= PAIRS.items()
+def test_arms_of_the_plan_are_sorted_out():
+    assert set(ARMS) == {*WITHOUT, *SAMPLED, *PLACEBO.values()}
+    assert set(PAIRS.values()) <= set(WITHOUT)
 
 
 # ---- never, always, chosen -------------------------------------------------------------------------------------------
