@@ -23,6 +23,7 @@ from datamodules.schema import Batch
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
 from ganaug.evaluation.augmentation_leak import leak
+from ganaug.evaluation.membership import membership
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.gans.loading import load
@@ -123,8 +124,8 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
 def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -> dict[str, Any]:
     """Draw samples and filter them; ``samples.pt`` and facts about them.
 
-    In whole cells they are compared with the training rows too. Whether the GAN copies is asked of its samples as they
-    come: the filters take copies away.
+    In whole cells they are compared with the training rows too. Whether the GAN copies, and whether it gives away which
+    rows were trained on, is asked of its samples as they come: the filters take copies away.
     """
     folder, train = study.folder(cell), rows["train"]
     schema, most, level = model.schema, study.ratios[-1], bool(cell.imbalance)
@@ -141,6 +142,7 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
         some = [some_rows(part, PAIRS, seed) for part in (rows["train"], rows["test"], raw)]
         facts["memorisation"] = memorisation(*map(judge, some))
         facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
+        facts["membership"] = membership(schema, **rows, synthetic=raw, model=model, seed=cell.seed)
     if cell.fold is None and cell.seed == study.gallery_seed and len(samples["y"]):
         shown = _spread(samples, GALLERY)
         index = nearest(judge(shown), judge(train))[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ import matplotlib
 
 from datamodules.files.manifest import make_folder, replacing
 from ganaug.evaluation.markup import Html, escaped, folded, page, table_of, tag
+from ganaug.evaluation.membership import ATTACKS
 from ganaug.sampling.filters import NOTES
 from ganaug.study.findings import differences, headline, ratios, scores
 from ganaug.study.gallery import gallery_of
 from ganaug.study.plots import PLOTS
+from ganaug.study.statistics.intervals import student
 from ganaug.study.statistics.trainings import Row, name
 
 COPIES = ("memorisation", "leakage", "augmentation_leak")  # what a cell may say of samples and splits
@@ -38,8 +41,9 @@ def write_report(
             a sample and the training row that is nearest to it. The first 40 are shown.
         facts: how it was made; all of it is shown. Apart from the rest stand ``request``, what was asked for, and
             ``cells``, for each a dict of ``cell`` and, where there is such: ``filters`` (by filter ``in``, ``dropped``
-            and further figures), those of :data:`COPIES` (figures, as deep as they may be), other figures. Its
-            ``rows`` and ``runs`` are passed over, since they are those above.
+            and further figures), those of :data:`COPIES` (figures, as deep as they may be), ``membership`` (see
+            :func:`~ganaug.evaluation.membership.membership`), other figures. Its ``rows`` and ``runs`` are passed over,
+            since they are those above.
 
     Returns:
         The path of the file, which appears whole or not at all.
@@ -60,6 +64,7 @@ def write_report(
             ratios(rows, summary),
             _filters(cells, settings),
             _copies(cells, settings),
+            _members(cells, settings),
             *(gallery_of(**gallery) for gallery in galleries),
             _making(facts),
             _everything(rows, cells),
@@ -145,6 +150,43 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     )
 
 
+def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
+    """Whether samples, or the checkpoint, give away which rows were trained on: every attack, over seeds."""
+    given = [(settings.get(cell, cell), facts["membership"]) for cell, facts in cells.items() if "membership" in facts]
+    if not given:
+        return Html("")
+    lines, found = [], False
+    for setting in dict.fromkeys(setting for setting, _ in given):
+        of_setting = [told["attacks"] for name, told in given if name == setting and "attacks" in told]
+        for attack, (holder, by) in ATTACKS.items():
+            told = [attacks[attack] for attacks in of_setting if attack in attacks]
+            if told:
+                mean, half, _ = student([one["auc"] for one in told])
+                found |= bool(mean - half > 0.5)
+                controls = [one["control"]["auc"] for one in told if "control" in one]
+                control = f"{sum(controls) / len(controls):.2f}" if controls else None
+                inside = "" if math.isnan(half) else f" ({mean - half:.2f} to {mean + half:.2f})"
+                lines.append([setting, holder, by, f"{mean:.2f}{inside}", max(one["auc"] for one in told), control])
+    lacking = dict.fromkeys(told["sentence"] for _, told in given if "attacks" not in told)
+    seen = (
+        "Yes, in part: the interval of at least one attack lies above 0.5."
+        if found
+        else "Not that these attacks could show. That is no proof of privacy: others may do better."
+    )
+    terms = (
+        "Attackers guess among as many training as test rows of each class. The area under the curve (AUC) is the"
+        " chance that they rank a training row above another: 0.5 is guessing, 1 is certain; its mean over seeds,"
+        " Student's 95 % interval for each attack by itself, and the worst seed. “Control” is the same attack on"
+        " validation rows in the place of training rows, on which nobody was trained: where it is not about 0.5, the"
+        " splits differ by themselves."
+    )
+    head = ["setting", "who has the", "guesses by", "AUC (95 % interval)", "worst", "control"]
+    table = [tag("p", seen, " ", terms), table_of(head, lines)] if lines else []
+    return Html(
+        tag("h2", "Can anybody tell which rows were trained on?") + "".join([*table, *(tag("p", no) for no in lacking)])
+    )
+
+
 # ---- how it was made -------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +201,10 @@ def _everything(rows: Sequence[Row], cells: Mapping[str, Any]) -> Html:
     """Every row of the study and every figure of its cells, as they are."""
     head = list(dict.fromkeys(key for row in rows for key in row))
     parts = [folded(f"All {len(rows)} rows", table_of(head, ([row.get(key) for key in head] for row in rows)))]
-    flat = [_flat({k: v for k, v in cell.items() if k not in ("filters", "runs", "rows")}) for cell in cells.values()]
+    flat = [
+        _flat({k: v for k, v in cell.items() if k not in ("filters", "runs", "rows", "membership")})
+        for cell in cells.values()
+    ]
     if flat:
         keys = list(dict.fromkeys(key for cell in flat for key in cell))
         parts.append(

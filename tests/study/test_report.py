@@ -271,6 +271,34 @@ def test_ratios_filters_and_copies(tmp_path):
     assert "0.9877" not in page.text  # what cells keep of single trainings is in the rows already
 
 
+def members(known: dict, auc: list[float]) -> dict:
+    """Facts in which the attacks on cells reach so much, in turn."""
+    for cell, area in zip(known["cells"], auc, strict=False):
+        attack = {"auc": area, "interval": [area - 0.1, area + 0.1], "control": {"auc": 0.45, "interval": [0.3, 0.6]}}
+        cell["membership"] = {"sentence": "…", "attacks": {"nearest_sample": attack}}
+    return known
+
+
+def test_who_can_tell_members(tmp_path):
+    rows = study(settings=[(10, "")])
+    page, _ = written(tmp_path, rows, known=members(facts(rows), [0.6, 0.7, 0.65]))
+    (line,) = (cells for cells in page.cells if len(cells) > 1 and cells[1] == "samples")
+    assert line[0] == "10 a class"
+    assert line[3:] == ["0.65 (0.53 to 0.77)", "0.7", "0.45"]  # Student's t of 2 degrees of freedom: 4.30 × .05 / √3
+    assert "Yes, in part" in page.text
+
+
+def test_nobody_is_said_to_tell_members_by_chance(tmp_path):
+    rows = study(settings=[(10, "")])
+    known = members(facts(rows), [0.45, 0.55, 0.52])
+    known["cells"][-1]["membership"] = {"sentence": "Membership: too few."}  # of a fold, or of few rows
+    page, _ = written(tmp_path, rows, known=known)
+    assert "Not that these attacks could show" in page.text
+    assert "Membership: too few." in page.text
+    page, _ = written(tmp_path / "plain", rows, known=facts(rows))
+    assert "Can anybody tell" not in page.text
+
+
 def test_pictures_beside_their_neighbours(tmp_path):
     gallery = pictures()
     page, _ = written(tmp_path, galleries=[gallery])
