@@ -15,9 +15,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from datamodules.base import GANDataModule, Stream, StreamLoader, Table, as_is
+from datamodules.base import GANDataModule, Stream, StreamLoader, as_is
 from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
+from datamodules.rows import Table
 from datamodules.schema import Batch, Schema, step_mask
 from datamodules.store import read_samples
 

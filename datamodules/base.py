@@ -11,49 +11,16 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
 from datamodules.options import Remembering, hints, in_range
+from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
-from datamodules.splits import Fold, levelled, stratified_fold, stratified_split
+from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, whole_groups
 
 Split = Literal["train", "val", "test"]
-
-
-class Table(Dataset[Batch]):
-    """Rows held in memory as one tensor a field; a whole batch is one indexing operation a field.
-
-    Args:
-        fields: tensors of the same first dimension, at least ``x`` and ``y``.
-        transform: what turns the stored rows of a batch into the batch that the model sees.
-    """
-
-    def __init__(self, fields: Batch, transform: Callable[[Batch], Batch] | None = None) -> None:
-        self.fields = fields
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.fields["y"])
-
-    def __getitems__(self, rows: list[int]) -> Batch:
-        index = torch.as_tensor(rows, dtype=torch.long)
-        batch = {name: field[index] for name, field in self.fields.items()}
-        return self.transform(batch) if self.transform else batch
-
-    def __getitem__(self, row: int) -> Batch:
-        return {name: field[0] for name, field in self.__getitems__([row]).items()}
-
-    def batches(self, size: int = 512) -> Iterator[Batch]:
-        """Every row once, in order, as the model sees it."""
-        for first in range(0, len(self), size):
-            yield self.__getitems__(list(range(first, min(first + size, len(self)))))
-
-    def subset(self, rows: np.ndarray) -> Table:
-        """The given rows, in the given order."""
-        index = torch.from_numpy(rows)
-        return Table({name: field[index] for name, field in self.fields.items()}, self.transform)
 
 
 class Stream(DistributedSampler[Any]):
@@ -123,7 +90,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
     """What every data module here offers.
 
     - ``schema``: right after construction, without touching more of the source than it needs.
-    - ``train``, ``val``, ``test``: a :class:`Table` each, after ``setup()``.
+    - ``train``, ``val``, ``test``: a :class:`~datamodules.Table` each, after ``setup()``; with ``group`` also
+      ``elsewhere``.
     - batches: a dict of tensors, ``x`` and ``y``, and ``length`` where rows differ in length.
 
     A subclass implements :meth:`load` and passes these arguments on.
@@ -138,6 +106,9 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         imbalance: class to the share of its training rows that is kept, above 0 and at most 1; ``{3: 0.1}`` makes the
             class called 3 rare. Where no name is like a number, 3 is the fourth class. Validation and test are left
             whole.
+        group: the column, or the array, that says where a row is from, such as a site, a patient or a year, in a source
+            that has one. A share of ``test_fraction`` of these groups, drawn by the seed, is set aside whole, as
+            ``elsewhere``: no other split has a row of them, so that they show what is learnt of a group never seen.
         balance: show every class equally often in training: of rare ones each row comes more than once in a pass.
         steps_per_epoch: batches in what Lightning calls an epoch; by default one pass over the training rows.
         num_workers: processes that prepare batches. 0 is fastest for data in memory.
@@ -154,6 +125,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         test_fraction: float = 0.2,
         per_class: int | None = None,
         imbalance: Mapping[str | int, float] | None = None,
+        group: str | None = None,
         balance: bool = False,
         steps_per_epoch: int | None = None,
         num_workers: int = 0,
@@ -176,6 +148,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         self.test_fraction = test_fraction
         self.per_class = per_class
         self.imbalance = dict(imbalance or {})
+        self.group = group
         self.balance = balance
         self.steps_per_epoch = steps_per_epoch
         self.num_workers = num_workers
@@ -183,6 +156,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         self.train: Table
         self.val: Table
         self.test: Table
+        self.elsewhere: Table | None = None
+        self._apart = np.empty(0, dtype=np.int64)
         self._parts: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._ready = False
 
@@ -239,9 +214,9 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         rows among them where the source has a test split of its own, and no validation rows where it has one of those.
         """
         if self._parts is None:
-            rows, test = np.arange(len(y)), np.empty(0, dtype=np.int64)
+            rows, test = self._set_apart(y), np.empty(0, dtype=np.int64)
             if not own_test:
-                rows, test = self.hold_out(rows, y, self.test_fraction, self.seed)
+                rows, test = self.hold_out(rows, y[rows], self.test_fraction, self.seed)
             keep, val = rows, np.empty(0, dtype=np.int64)
             if not own_val:
                 keep, val = self.hold_out(rows, y[rows], self.val_fraction, self.seed + 1)
@@ -258,6 +233,29 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             self._parts = train, val, test
         return self._parts
 
+    def groups(self) -> np.ndarray | None:
+        """The name of the group of each row that :meth:`load` gives to split, str (N,); None where the source has none.
+
+        Asked only where ``group`` is set.
+        """
+        return None
+
+    def _set_apart(self, y: np.ndarray) -> np.ndarray:
+        """Numbers of the rows that are not ``elsewhere``."""
+        rows = np.arange(len(y))
+        if self.group is None:
+            return rows
+        groups = self.groups()
+        if groups is None:
+            raise InputError(f"group: {type(self).__name__} knows of no groups: leave it out")
+        away = whole_groups(groups, self.test_fraction, self.seed, self.group)
+        self._apart = rows[away]
+        names, of = np.unique(groups[away]).tolist(), len(np.unique(groups))
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        rank_zero_info(f"group {self.group}: {len(names)} of {of} are set aside whole, {away.sum()} rows: {shown}")
+        kept: np.ndarray = rows[~away]
+        return kept
+
     def setup(self, stage: str | None = None) -> None:
         """Load and split. The splits depend on ``seed`` alone, never on the stage, rank or batch size."""
         if self._ready:
@@ -268,6 +266,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         self.train = rows.subset(train)
         self.val = rows.subset(val) if own_val is None or self.fold else own_val
         self.test = rows.subset(test) if own_test is None else own_test
+        self.elsewhere = None if self.group is None else rows.subset(self._apart)
         self._ready = True
 
     def _chosen(self, y: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 """What ``from datamodules import …`` offers."""
 
 from datamodules.augmented import AugmentedDataModule
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.images.arrays import ImageArrays
 from datamodules.images.folder import ImageFolder
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sources import CIFAR10, MNIST, Digits, FashionMNIST
 from datamodules.images.store import ImageStore
+from datamodules.rows import Table
 from datamodules.schema import Schema
 from datamodules.series.arrays import SeriesArrays
 from datamodules.series.file import SeriesFile

@@ -1,14 +1,49 @@
-"""Rows as they are stored, in a dict: all of a table, several as one, some of many."""
+"""Tables of rows in memory; rows as they are stored, in a dict: all of a table, several as one, some of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from datamodules.base import Table
 from datamodules.schema import Batch, Schema
+
+
+class Table(Dataset[Batch]):
+    """Rows held in memory as one tensor a field; a whole batch is one indexing operation a field.
+
+    Args:
+        fields: tensors of the same first dimension, at least ``x`` and ``y``.
+        transform: what turns the stored rows of a batch into the batch that the model sees.
+    """
+
+    def __init__(self, fields: Batch, transform: Callable[[Batch], Batch] | None = None) -> None:
+        self.fields = fields
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.fields["y"])
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        index = torch.as_tensor(rows, dtype=torch.long)
+        batch = {name: field[index] for name, field in self.fields.items()}
+        return self.transform(batch) if self.transform else batch
+
+    def __getitem__(self, row: int) -> Batch:
+        return {name: field[0] for name, field in self.__getitems__([row]).items()}
+
+    def batches(self, size: int = 512) -> Iterator[Batch]:
+        """Every row once, in order, as the model sees it."""
+        for first in range(0, len(self), size):
+            yield self.__getitems__(list(range(first, min(first + size, len(self)))))
+
+    def subset(self, rows: np.ndarray) -> Table:
+        """The given rows, in the given order."""
+        index = torch.from_numpy(rows)
+        return Table({name: field[index] for name, field in self.fields.items()}, self.transform)
 
 
 def stored_rows(schema: Schema, table: Table) -> Batch:

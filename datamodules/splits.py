@@ -1,8 +1,11 @@
-"""Which rows to keep, to hold out or to repeat, by their classes."""
+"""Which rows to keep, to hold out or to repeat, by their classes; and which belong together."""
 
 from __future__ import annotations
 
 import numpy as np
+from sklearn.model_selection import GroupShuffleSplit
+
+from datamodules.errors import InputError
 
 Fold = tuple[int, int]  # the i-th of k parts, from 0
 
@@ -59,6 +62,31 @@ def consecutive_fold(y: np.ndarray, order: np.ndarray, fold: Fold, seed: int) ->
         members = members[np.argsort(order[members], kind="stable")]
         if len(members) > 1:
             held[np.array_split(members, parts)[part]] = True
+    return held
+
+
+def whole_groups(groups: np.ndarray, fraction: float, seed: int, name: str) -> np.ndarray:
+    """Which rows to set aside, bool (N,), all those of a share of the groups, rounded up, at least one.
+
+    Args:
+        groups: (N,) of each row.
+        fraction: of the groups.
+        seed: of the choice.
+        name: what they are called.
+
+    Raises:
+        InputError: there are fewer than two groups, or the share is none of them or leaves none.
+    """
+    count = len(np.unique(groups))
+    if not 0 < np.ceil(count * fraction) < count:
+        raise InputError(
+            f"group {name}: of {count} group{'' if count == 1 else 's'} test_fraction {fraction:g} must set some aside"
+            " and leave some"
+        )
+    splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed % 2**32)
+    ((_, away),) = splitter.split(groups, groups=groups)
+    held = np.zeros(len(groups), dtype=bool)
+    held[away] = True
     return held
 
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from benchmark_timegan import CUDA, DEVICE, Rows, Step, inside, on_device, turns, waves
 from torch import Tensor, nn
 
-from datamodules.base import Table
 from datamodules.images.schema import ImageSchema
+from datamodules.rows import Table
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.r3gan.networks import pyramid

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
-from datamodules.base import Table, as_is
+from datamodules.base import as_is
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.timegan.model import TimeGAN

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 
 

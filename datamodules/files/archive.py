@@ -133,6 +133,21 @@ class Archive:
         ids, classes = label_ids(np.concatenate(list(labels.values())))  # type: ignore[arg-type]
         return dict(zip(labels, np.split(ids, np.cumsum([len(y) for y in labels.values()])[:-1]), strict=True)), classes
 
+    def groups(self, name: str, rows: int) -> np.ndarray:
+        """The group of each row, str (N,), of an array of whole numbers or strings.
+
+        Raises:
+            InputError: it is none, or does not hold one a row.
+        """
+        shape, dtype = self.header(name)
+        if shape not in ((rows,), (rows, 1)) or dtype.kind not in "iubUS":
+            raise InputError(
+                f"{self.path}: {name} is {dtype} of shape {shape}: a group for each of {rows} rows is needed, whole"
+                " numbers or strings"
+            )
+        named: np.ndarray = self[name].reshape(-1).astype(str)
+        return named
+
     def _named(self, labels: dict[T, np.ndarray], names: dict[T, str]) -> tuple[dict[T, np.ndarray], tuple[str, ...]]:
         path = self.path
         classes = tuple(str(name) for name in self["classes"].reshape(-1).tolist())

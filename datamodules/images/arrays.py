@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.base import Table
 from datamodules.errors import InputError
 from datamodules.files.archive import Archive
 from datamodules.images.blank import Look
 from datamodules.images.ranges import Extent, Range, asked_range, beyond, found_range
 from datamodules.images.sources import ImageModule
 from datamodules.images.splits import own_splits
+from datamodules.rows import Table
 
 NAMES: tuple[dict[str, tuple[str, str]], ...] = (  # of the arrays of pictures and of labels
     {"train": ("x", "y"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
@@ -32,8 +32,11 @@ class ImageSource:
     What :class:`ImageArrays` documents. The labels are read at once, the pictures when :meth:`pictures` is called.
     """
 
-    def __init__(self, path: str | Path, value_range: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, value_range: tuple[float, float] | None = None, group: str | None = None
+    ) -> None:
         self.archive = archive = Archive(path)
+        self.group = group
         self._asked, self._found = asked_range(value_range), cast(Range | None, None)
         self.arrays = self._find()
         self.splits: tuple[str, ...] = tuple(self.arrays)
@@ -60,7 +63,7 @@ class ImageSource:
             both = " and ".join(names["train"][0] for names in found)
             raise InputError(f"{archive.path}: holds {both}: leave the pictures to train on in one of them")
         splits = {role: pair for role, pair in found[0].items() if pair[0] in archive}
-        known = {"layout", "classes", "index", *(name for pair in splits.values() for name in pair)}
+        known = {"layout", "classes", "index", self.group, *(name for pair in splits.values() for name in pair)}
         if others := [key for key in archive.keys if key not in known]:
             rank_zero_info(f"{archive.path}: arrays that are not read: {', '.join(others)}")
         return splits
@@ -177,10 +180,14 @@ class ImageArrays(ImageModule):
     def __init__(self, path: str | Path, value_range: tuple[float, float] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.path = Path(path)
-        self._source = source = ImageSource(path, value_range)
+        self._source = source = ImageSource(path, value_range, self.group)
         if len(source.counts) > 1:
             rank_zero_info(f"{self.path}: {own_splits(source.counts, self.test_fraction, self.val_fraction)}")
         self.schema = self._describe(source.height, source.width, source.channels, source.classes)
+
+    def groups(self) -> np.ndarray:
+        """Of the array ``group``, a group for each training row."""
+        return self._source.archive.groups(str(self.group), self._source.counts["train"])
 
     def load(self) -> tuple[Table, Table | None, Table | None]:
         """The training rows, and those of ``test`` and ``val``, where the file has them."""

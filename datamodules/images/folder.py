@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from datamodules.base import Split, Table
+from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.images.blank import Look
 from datamodules.images.files import Picture, Ranges, brightest, read_picture
@@ -25,6 +25,7 @@ from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import both, cropped_size
 from datamodules.images.sources import ImageModule
 from datamodules.images.splits import own_splits
+from datamodules.rows import Table
 from datamodules.schema import Batch
 
 

@@ -13,10 +13,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError, reason_of
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import SIZES, both, checked_size, usual_size
+from datamodules.rows import Table
 
 Fit = Literal["pad", "resize"]
 

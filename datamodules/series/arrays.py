@@ -180,6 +180,8 @@ class SeriesArrays(SeriesModule):
         check_missing(missing)
         source = SeriesSource(path, layout, missing)
         rows = [source.rows[split] for split in source.splits]
+        if self.group is not None:
+            rows[0].group = source.archive.groups(self.group, len(rows[0]))
         test = rows[1] if len(rows) > 1 else None
         present = np.unique(rows[0].y)
         if test is not None and len(only := np.setdiff1d(test.y, present)):

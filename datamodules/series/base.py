@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from datamodules.series.schema import Scaler, SeriesSchema, fit_scaler
 
@@ -26,6 +27,7 @@ class SeriesRows:
         y: class ids int64 (N,), 0 without classes.
         static: an array (N,) for each static attribute.
         observed: bool (N, T, F), False for what was filled in; None where nothing was.
+        group: str (N,), of each the name of its group; None where that is not asked.
     """
 
     values: np.ndarray
@@ -33,6 +35,7 @@ class SeriesRows:
     y: np.ndarray
     static: list[np.ndarray] = field(default_factory=list)
     observed: np.ndarray | None = None
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -152,6 +155,10 @@ class SeriesModule(GANDataModule):
                     f"{name}: {far:g} lies so far out that 99 % of the values share {100 * (high - low):.1g} % of the"
                     " range: if it is no value, name it by missing_values; else set scaler to robust"
                 )
+
+    def groups(self) -> np.ndarray | None:
+        """As the source has read them."""
+        return self._rows.group
 
     def load(self) -> tuple[Table, Table | None]:
         """The rows as the model sees them."""

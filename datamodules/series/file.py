@@ -103,6 +103,7 @@ class SeriesFile(SeriesModule):
             "values": None if value_columns is None else tuple(value_columns),
             "static": None if static_columns is None else tuple(static_columns),
             "irregular": irregular or None,
+            "group": self.group,
         }
         file, written = find(Path(path))
         roles = replace(
@@ -126,7 +127,7 @@ class SeriesFile(SeriesModule):
             label = source.label_column if source.classes else None
             columns = roles.values if roles.wide else source.columns[roles.irregular :]
             words = {n: own for n, own in zip(source.columns, source.categories, strict=False) if own}
-            other = replace(roles, values=columns, label=label, classes=source.classes, words=words)
+            other = replace(roles, group=None, values=columns, label=label, classes=source.classes, words=words)
             sources.append(SeriesTable(find(Path(test_path))[0], other, missing, marks))
             if source.classes and not sources[1].classes:
                 raise InputError(f"{test_path}: no labels, but {file} has them: label both or neither")

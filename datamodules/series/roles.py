@@ -17,7 +17,7 @@ class Roles:
     """Which column of a table is what: see :class:`SeriesFile`.
 
     Args:
-        id, time, label: a column each, or none.
+        id, time, label, group: a column each, or none; that of the groups may have another role too.
         values: the measurements; None for every column of numbers that has no other role.
         static: attributes.
         words: of columns of words among the measurements, what these may be; those that occur where it is not said.
@@ -30,6 +30,7 @@ class Roles:
     id: str | None = None
     time: str | None = None
     label: str | None = None
+    group: str | None = None
     values: tuple[str, ...] | None = None
     static: tuple[str, ...] = ()
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -41,6 +41,7 @@ class SeriesTable:
         names: of the N series.
         label: class ids (R,).
         classes: their names.
+        group: the name of its group (R,); None where that is not asked.
         static, static_dtypes, static_decimals: an array (R,) for each attribute, its type and its decimals.
         time, start, frequency, zone, time_format, written: as in the schema.
         breaks: steps, in order, before which others are missing.
@@ -56,7 +57,8 @@ class SeriesTable:
         missing: Missing = "raise",
         marks: Marks = Marks(),  # noqa: B008
     ) -> None:
-        words = {name for name in (roles.id, roles.time, roles.label or LABEL, *roles.static, *roles.words) if name}
+        texts = (roles.id, roles.time, roles.label or LABEL, roles.group, *roles.static, *roles.words)
+        words = {name for name in texts if name}
         self.path, self.roles = path, roles
         self.table = table = TableFile(path, words, marks)
         if roles.classes and roles.label not in table.names:
@@ -64,12 +66,15 @@ class SeriesTable:
         for role in ("id", "time", "label"):
             if (name := getattr(roles, role)) is not None:
                 table.require(name, f"{role}_column")
+        if roles.group is not None:
+            table.require(roles.group, "group")
         for role, names in (("value_columns", roles.values or ()), ("static_columns", roles.static)):
             for name in names:
                 table.require(name, role)
         label = roles.label or (LABEL if LABEL in table.names and LABEL not in (roles.values or ()) else None)
         named = [name for name in (roles.id, roles.time, label, *roles.static) if name is not None]
-        measured = self._measured(named) if roles.values is None else list(roles.values)
+        beside = [*named, *([roles.group] if roles.group is not None else [])]  # no measurement, unless it is named so
+        measured = self._measured(beside) if roles.values is None else list(roles.values)
         twice = [name for name in named + measured if (named + measured).count(name) > 1]
         if twice:
             raise InputError(f"{path}: the column {twice[0]} is to be two things: name it once")
@@ -78,6 +83,7 @@ class SeriesTable:
         times = self._times()
         self._measure(measured, times, missing)
         self.label, self.classes = self._labels(label)
+        self.group = None if roles.group is None else table.words(roles.group)[self.order].astype(str)
         self.static, self.static_dtypes, self.static_decimals = self._attributes()
         self.written = self._written(measured)
         self.label_column = label or LABEL

@@ -39,6 +39,7 @@ def cut(table: SeriesTable, window: int | None, stride: int) -> tuple[SeriesRows
         start, series = np.concatenate(starts), np.repeat(np.arange(len(starts)), [len(part) for part in starts])
         start, series = _whole(table, start, series, window)
         length = np.full(len(start), window)
+    start, length, series = _of_one_group(table, start, length, series)
     changes = np.concatenate([[0], np.cumsum(table.label[1:] != table.label[:-1])])
     steady = changes[start + length - 1] == changes[start]
     if not steady.all():
@@ -70,6 +71,7 @@ def cut(table: SeriesTable, window: int | None, stride: int) -> tuple[SeriesRows
         table.label[start],
         [column[start] for column in table.static],
         None if table.observed is None else table.observed[step] & inside[:, :, None],
+        None if table.group is None else table.group[start],
     )
     return rows, start, table.series_of[series]
 
@@ -91,3 +93,23 @@ def _whole(table: SeriesTable, start: np.ndarray, series: np.ndarray, window: in
         + f": {(~whole).sum()} of {len(whole)} windows would reach over such a gap: left out"
     )
     return start[whole], series[whole]
+
+
+def _of_one_group(
+    table: SeriesTable, start: np.ndarray, length: np.ndarray, series: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows that do not change their group."""
+    if table.group is None:
+        return start, length, series
+    changes = np.concatenate([[0], np.cumsum(table.group[1:] != table.group[:-1])])
+    one = changes[start + length - 1] == changes[start]
+    if not one.any():
+        row = table.change(table.group)
+        assert row is not None
+        raise InputError(
+            f"{table.place(row, table.roles.group)}: the group changes within the series {table.name_of(row)}, and in"
+            " every other row: set window, or a smaller one, to cut series into windows of one group"
+        )
+    if not one.all():
+        rank_zero_info(f"{table.path}: {(~one).sum()} of {len(one)} series or windows hold a change of group: left out")
+    return start[one], length[one], series[one]

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.labels import LABEL, unknown
 from datamodules.options import LARGEST, in_range
+from datamodules.rows import Table
 from datamodules.text.reading import TEXT, TextSource
 from datamodules.text.schema import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
 
@@ -79,8 +80,8 @@ class TextFile(GANDataModule):
         if tokenizer == "bpe":
             in_range("vocabulary_size", vocabulary_size, LEAST_BPE, 10**6)
         self._sources = [
-            TextSource(file, text_column, label_column, "skip" if skip_empty else "raise", encoding)
-            for file in (path, test_path)
+            TextSource(file, text_column, label_column, "skip" if skip_empty else "raise", encoding, group)
+            for file, group in ((path, self.group), (test_path, None))
             if file is not None
         ]
         if test_path is not None:
@@ -124,6 +125,10 @@ class TextFile(GANDataModule):
                 f"{source.path}: no token occurs {min_count} times in the training rows: choose a smaller min_count"
             )
         self.schema = replace(schema, vocabulary=tuple(vocabulary), bpe=bpe)
+
+    def groups(self) -> np.ndarray | None:
+        """Of the column ``group``, a group for each row of ``path``."""
+        return self._sources[0].groups
 
     def load(self) -> tuple[Table, Table | None]:
         """``x`` int64 (N, T), ``length`` and ``y`` int64 (N,): the rows of ``path``, and those of ``test_path``."""

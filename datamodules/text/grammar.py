@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
+from datamodules.rows import Table
 from datamodules.text.schema import SPECIAL, TextSchema, split
 
 Stack = tuple[str, ...]  # the symbols that are still to come

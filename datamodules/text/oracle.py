@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.archive import Archive
 from datamodules.options import LARGEST, in_range
+from datamodules.rows import Table
 from datamodules.text.schema import TextSchema
 
 START = 0  # the token before the first; as in SeqGAN it is a word too

@@ -25,11 +25,12 @@ TEXT = "text"
 
 
 class Row(NamedTuple):
-    """A sentence, its label or None where the file has none, and where it stands, ``file:line``."""
+    """A sentence, its label or None where the file has none, where it stands, ``file:line``, and its group, if any."""
 
     text: str
     label: str | int | None
     place: str
+    group: str | int | None = None
 
 
 class TextSource:
@@ -42,12 +43,14 @@ class TextSource:
         text_column, label_column: of a ``.jsonl``, ``.csv`` or ``.tsv``.
         empty: ``raise`` refuses a sentence without a letter, ``skip`` counts it and goes on, ``keep`` takes it.
         encoding: of the file, as Python calls it; None for UTF-8, or UTF-16 where it begins with that mark.
+        group: the column of the groups, of a ``.jsonl``, ``.csv`` or ``.tsv``.
 
     Attributes:
         texts: as they stand in the file.
         places: ``file:line`` of each.
         y: class ids (N,) int64, 0 without classes.
         classes: their names.
+        groups: of each the name of its group, str (N,); None where that is not asked.
 
     Raises:
         InputError: it cannot be read as this says.
@@ -60,8 +63,9 @@ class TextSource:
         label_column: str = LABEL,
         empty: Literal["raise", "skip", "keep"] = "raise",
         encoding: str | None = None,
+        group: str | None = None,
     ) -> None:
-        self.encoding = encoding
+        self.encoding, self.group = encoding, group
         self.path, self.text_column, self.label_column = Path(path), text_column, label_column
         self.classes: tuple[str, ...] = ()
         if self.path.is_dir():
@@ -80,11 +84,13 @@ class TextSource:
             raise InputError(f"{self.path}: no sentences in it")
         self.texts, self.places = [row.text for row in rows], [row.place for row in rows]
         self.y = self._ids(rows)
+        self.groups = None if group is None else self._grouped(rows)
 
     def keep(self, good: np.ndarray) -> None:
         """Forget the rows that are not among these."""
         self.texts, self.places = [self.texts[i] for i in good], [self.places[i] for i in good]
         self.y = self.y[good]
+        self.groups = None if self.groups is None else self.groups[good]
 
     def _folder(self) -> list[Row]:
         schema = (read_manifest(self.path) or {}).get("schema")
@@ -117,8 +123,8 @@ class TextSource:
         return read(file, text_of(file, self.encoding))
 
     def _txt(self, file: Path, content: str) -> Iterator[Row]:
-        if (self.text_column, self.label_column) != (TEXT, LABEL):
-            raise InputError(f"{file}: a .txt has no columns: leave text_column and label_column out")
+        if (self.text_column, self.label_column, self.group) != (TEXT, LABEL, None):
+            raise InputError(f"{file}: a .txt has no columns: leave text_column, label_column and group out")
         for line, text in enumerate(_lines(content), 1):
             yield Row(text, None, f"{file}:{line}")
 
@@ -152,7 +158,7 @@ class TextSource:
                 raise self._unlabelled(place)
             if self.label_column in values and self.label_column not in columns:
                 raise InputError(f"{place}: has {self.label_column}, and rows before it have none: label all or none")
-            yield Row(sentence, label, place)
+            yield Row(sentence, label, place, values.get(self.group) if self.group is not None else None)
 
     def _table(self, file: Path, content: str) -> Iterator[Row]:
         separator = self._separator(file, content)
@@ -182,7 +188,8 @@ class TextSource:
                     raise InputError(f"{place}: {len(fields)} fields, where the header names {len(columns)}: {why}")
                 else:
                     values = dict(zip(columns, fields, strict=True))
-                    yield Row(values[self.text_column], values.get(self.label_column), place)
+                    group = values[self.group] if self.group is not None else None
+                    yield Row(values[self.text_column], values.get(self.label_column), place, group)
         except csv.Error as error:
             raise InputError(f"{file}:{line}: no CSV ({reason_of(error)}): check the quotes from there on") from None
         if again:
@@ -209,12 +216,24 @@ class TextSource:
             raise InputError(f"{place}: no column {self.text_column}: {names}; name one by text_column")
         if self.label_column not in columns and self.label_column != LABEL:
             raise InputError(f"{place}: no column {self.label_column}: {names}; name one by label_column")
-        if others := [name for name in columns if name not in (self.text_column, self.label_column)]:
+        if self.group not in (None, *columns):
+            raise InputError(f"{place}: no column {self.group}: {names}; name one by group")
+        if others := [name for name in columns if name not in (self.text_column, self.label_column, self.group)]:
             hint = "" if self.label_column in columns else "; there are no labels, unless label_column names them"
             rank_zero_info(f"{place}: left out: {', '.join(others)}{hint}")
 
     def _unlabelled(self, place: str) -> InputError:
         return InputError(f"{place}: {self.label_column} is empty: label the row or remove it")
+
+    def _grouped(self, rows: list[Row]) -> np.ndarray:
+        """Names of the groups."""
+        for row in rows:
+            if isinstance(row.group, bool) or not isinstance(row.group, str | int) or row.group == "":
+                raise InputError(
+                    f"{row.place}: {self.group} is empty, or neither a string nor a whole number: fill it in"
+                )
+        names = stripped([str(row.group) for row in rows], self.path, lambda row: rows[row].place)
+        return np.array(names, dtype=str)
 
     def _ids(self, rows: list[Row]) -> np.ndarray:
         """Class ids; the classes are those of the manifest, else numbers in numeric order, else alphabetic."""

@@ -9,8 +9,9 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.base import Stream, Table
+from datamodules.base import Stream
 from datamodules.errors import InputError
+from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.base import PRETEXTS, Classifier
 from ganaug.kind import kind_of

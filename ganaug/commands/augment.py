@@ -30,6 +30,7 @@ from ganaug.runtime.devices import Accelerator
 from ganaug.runtime.outside import behind
 from ganaug.runtime.stopping import told
 from ganaug.sampling.filters import FILTERS
+from ganaug.study.arms import GROUP
 from ganaug.study.learners import Classifies, as_learner
 from ganaug.study.plan import (
     Cell,
@@ -121,7 +122,8 @@ def augment(
             Unless validation rows choose, they compare samples with training rows alone, which density cannot.
         shift: what befalls test rows, beside what they are, for scores of their own: of pictures noise, blur, contrast,
             translate, rotate; of sentences typos, drop, swap, unknown; of series noise, drift, loss, rate; [] for
-            nothing. By default all, on at most 2,000 rows, a third of them at each of three strengths.
+            nothing. By default all, on at most 2,000 rows, a third of them at each of three strengths. With the data's
+            group also group: rows of groups that no cell has rows of, as many.
         classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
             a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
@@ -186,7 +188,7 @@ def augment(
         ratio=fixed,
         arms=(),
         filters=named_once("filters", filters, FILTERS),
-        shift=_shifts(data.schema, shift),
+        shift=_shifts(data, shift),
         learner=as_learner(classifier, data.schema, label_smoothing, classical, curriculum, accelerator),
         classifier_steps=classifier_steps,
         until=until,
@@ -234,10 +236,12 @@ def augment(
     return result
 
 
-def _shifts(schema: Schema, shift: Sequence[str] | None) -> tuple[str, ...]:
-    """Those of the data's kind that are asked for."""
-    known = kind_of(schema).shifts(schema)
-    return named_once("shift", tuple(known) if shift is None else shift, known)
+def _shifts(data: GANDataModule, shift: Sequence[str] | None) -> tuple[str, ...]:
+    """Those of the data's kind that are asked for, and groups held out, where the data have such."""
+    known = [*kind_of(data.schema).shifts(data.schema), *([] if data.group is None else [GROUP])]
+    if data.group is None and GROUP in (shift or ()):
+        raise InputError("shift: group needs data that say which rows belong together: name the column by data.group")
+    return named_once("shift", known if shift is None else shift, known)
 
 
 def _check_stages(until: float | None, max_seeds: int, seeds: Sequence[int]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from datamodules.base import GANDataModule, Table
-from datamodules.rows import stored_rows
+from datamodules.base import GANDataModule
+from datamodules.rows import Table, stored_rows
 from datamodules.schema import Schema
 from ganaug.kind import kind_of
 

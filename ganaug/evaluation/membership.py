@@ -9,8 +9,7 @@ import torch
 from sklearn.feature_extraction.text import HashingVectorizer
 from torch import Tensor
 
-from datamodules.base import Table
-from datamodules.rows import chosen, some_rows
+from datamodules.rows import Table, chosen, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.gans.base import GAN
 from ganaug.kind import kind_of

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.base import GANDataModule, Stream, Table
-from datamodules.rows import some_rows
+from datamodules.base import GANDataModule, Stream
+from datamodules.rows import Table, some_rows
 from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datamodules.base import Table
 from datamodules.files.manifest import replacing
 from datamodules.images.files import as_image
 from datamodules.images.schema import ImageSchema
-from datamodules.rows import chosen
+from datamodules.rows import Table, chosen
 from datamodules.schema import Batch
 from ganaug.classifiers import ImageClassifier
 from ganaug.evaluation.contact_sheet import contact_sheet

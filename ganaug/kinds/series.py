@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from datamodules.base import Table
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.classifiers import SeriesClassifier

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from datamodules.base import Table
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from datamodules.text.schema import UNKNOWN, TextSchema
 from ganaug.classifiers import TextClassifier

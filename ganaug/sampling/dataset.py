@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load

@@ -13,8 +13,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from datamodules.base import Table
 from datamodules.errors import InputError
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from ganaug.classifiers.training import ClassifierFeatures
 from ganaug.gans.base import GAN

@@ -15,10 +15,11 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from datamodules.base import GANDataModule, Table
+from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sources import ImageModule
+from datamodules.rows import Table
 from datamodules.series.base import SeriesModule, SeriesRows
 from datamodules.series.schema import SeriesSchema
 from datamodules.text.schema import BLANK, TextSchema, build_vocabulary

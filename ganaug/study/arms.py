@@ -21,6 +21,7 @@ from ganaug.study.plan import REDRAWN, Cell, Row, Study, columns, key
 from ganaug.study.smote import smote
 from ganaug.study.statistics.trainings import PAIRS, SHIFT
 
+GROUP = "group"  # the shift to groups that are held out whole
 SHIFTED = 2000  # test rows, at most, that something befalls: they are examined once for each shift
 
 # ---- how many samples ----
@@ -173,13 +174,17 @@ class ArmTrainer:
 
     @cached_property
     def shifted(self) -> dict[str, Batch]:
-        """Test rows by what has befallen them, the same in every arm; at most so many, drawn for the cell."""
+        """Test rows by what has befallen them, and rows of groups held out; at most so many, the same in every arm."""
         some = some_rows(self.rows["test"], SHIFTED, stream_seed("shifted", self.cell.seed))
         known = kind_of(self.schema).shifts(self.schema)
-        return {
+        shifted = {
             name: known[name](some, self.schema, stream_seed("shift", name, self.cell.seed))
             for name in self.study.shift
+            if name in known
         }
+        if GROUP in self.study.shift:
+            shifted[GROUP] = some_rows(self.rows["elsewhere"], SHIFTED, stream_seed("shifted", self.cell.seed))
+        return shifted
 
     def examined(self, predict: Predict, rows: Batch) -> dict[str, Any]:
         """Accuracy, mean F1 of the classes that have rows, recall of the rarest, or None; and −log of p(y)."""

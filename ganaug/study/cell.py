@@ -142,7 +142,8 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
         some = [some_rows(part, PAIRS, seed) for part in (rows["train"], rows["test"], raw)]
         facts["memorisation"] = memorisation(*map(judge, some))
         facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
-        facts["membership"] = membership(schema, **rows, synthetic=raw, model=model, seed=cell.seed)
+        real = {part: rows[part] for part in ("train", "val", "test")}
+        facts["membership"] = membership(schema, **real, synthetic=raw, model=model, seed=cell.seed)
     if cell.fold is None and cell.seed == study.gallery_seed and len(samples["y"]):
         shown = _spread(samples, GALLERY)
         index = nearest(judge(shown), judge(train))[1]

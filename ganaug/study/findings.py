@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ganaug.evaluation.markup import Html, escaped, folded, plotted, table_of, tag
+from ganaug.study.arms import GROUP
 from ganaug.study.plan import ARMS
 from ganaug.study.plots import bars, curves, difference_figure, in_order, ratio_figure, score_figure
 from ganaug.study.statistics import verdict
@@ -154,6 +155,8 @@ def scores(summary: Mapping[str, Any]) -> Html:
         ]
     if any(metric.startswith(SHIFT) for metric in summary["metrics"]):
         terms += [("shift", "on test rows that something has befallen, a third at each of three strengths")]
+    if f"{SHIFT}{GROUP}" in summary["metrics"]:
+        terms += [("shift group", "on rows of groups that no arm was trained on, whole, drawn anew for each seed")]
     if BEST in names:
         terms += [(BEST, "the strongest opponent, for each seed the arm that is chosen as ratios are")]
     terms += [("±", "standard deviation over seeds"), ("▲ ▼", "the 95 % interval, in brackets, leaves out 0")]

@@ -17,9 +17,10 @@ from sklearn.base import BaseEstimator, clone, is_regressor
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.base import Stream, Table, as_is
+from datamodules.base import Stream, as_is
 from datamodules.errors import InputError, named_once, reason_of
 from datamodules.images.schema import ImageSchema
+from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers import Classifier
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier

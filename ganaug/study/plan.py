@@ -291,9 +291,9 @@ def _tried(learner: Learner, schema: Schema, rows: Batch) -> None:
 
 
 def stored_parts(data: GANDataModule) -> dict[str, Batch]:
-    """``train``, ``val`` and ``test`` rows of a data module that is set up, as they are stored."""
-    parts = {"train": data.train, "val": data.val, "test": data.test}
-    return {name: stored_rows(data.schema, table) for name, table in parts.items()}
+    """``train``, ``val``, ``test`` and, if any, ``elsewhere`` of a data module that is set up, as they are stored."""
+    parts = {"train": data.train, "val": data.val, "test": data.test, "elsewhere": data.elsewhere}
+    return {name: stored_rows(data.schema, table) for name, table in parts.items() if table is not None}
 
 
 def open_folder(study: Study, cells: Sequence[Cell]) -> None:

@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from datamodules import Digits, Grammar, InputError, Schema
+from datamodules import Digits, Grammar, ImageArrays, InputError, Schema
 from ganaug import DCGAN, GAN, SeqGAN
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.image import ImageClassifier
@@ -186,13 +186,44 @@ def test_whole_cells_are_tested_under_shift_too(tmp_path: Path, monkeypatch: pyt
     assert [row["shift:blur"] for row in few] == [row["shift:blur"] for row in rows], "each by itself"
 
 
+def test_whole_cells_are_tested_on_groups_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Digits(image_size=8)
+    data.setup()
+    x, y = data.train.fields["x"].numpy(), data.train.fields["y"].numpy()
+    np.savez(tmp_path / "sites.npz", x=np.moveaxis(x, 1, 3), y=y, site=np.arange(len(y)) % 12)
+    examined: list[int] = []
+    real = ArmTrainer.examined
+
+    def counted(self: ArmTrainer, predict: Callable, rows: dict) -> dict:
+        examined.append(len(rows["y"]))
+        return real(self, predict, rows)
+
+    monkeypatch.setattr(ArmTrainer, "examined", counted)
+    sites = ImageArrays(tmp_path / "sites.npz", group="site", batch_size=8)
+    found = study(tmp_path / "a", sites, **SHORT | {"shift": None})
+    assert {"shift:blur", "shift:group"} < set(found["rows"][0])
+    tested = [row["shift:group"] for row in found["rows"] if row["fold"] is None]
+    assert len(tested) == 2
+    assert all(0 <= share <= 1 for share in tested)
+    away = sites.again(seed=0)
+    away.setup()
+    assert examined.count(len(away.elsewhere)) == 2, "each arm of the whole cell, once"
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())["summary"]
+    assert "group" in summary["settings"][0]["headline"]["shifts"]
+    with pytest.raises(InputError, match="shift: group needs data that say which rows belong together"):
+        study(tmp_path / "b", shift=["group"])
+
+
 def test_what_the_cells_keep(done: tuple[Path, dict]) -> None:
     out, _ = done
     cell, fold = facts(out, "n=4,seed=1"), facts(out, "n=4,seed=1,fold=0")
     assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 4)
     assert cell["memorisation"].keys() == {"ratio", "closer", "copies"}
     assert cell["leakage"].keys() == {"val", "test"}
-    assert not {"memorisation", "leakage", "augmentation_leak"} & fold.keys(), "a fold is there to choose by"
+    assert "Membership: " in cell["membership"]["sentence"]
+    assert not {"memorisation", "leakage", "augmentation_leak", "membership"} & fold.keys(), (
+        "a fold is there to choose by"
+    )
     found = {path.parent.name for path in out.glob("cells/*/gallery.pt")}
     assert found == {"n=4,seed=0"}
     gallery = torch.load(out / "cells" / "n=4,seed=0" / "gallery.pt", weights_only=True)

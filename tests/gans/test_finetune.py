@@ -12,8 +12,7 @@ import torch
 from lightning.pytorch import Callback
 
 from datamodules import Digits, GANDataModule, InputError, Signals, TextFile
-from datamodules.base import Table
-from datamodules.rows import stored_rows
+from datamodules.rows import Table, stored_rows
 from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
 from ganaug.classifiers.training import fit_features
 from ganaug.commands.evaluate import evaluate

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from datamodules.base import Table
+from datamodules.rows import Table
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.diffaug.adaptive import adapt

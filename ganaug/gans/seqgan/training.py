@@ -10,7 +10,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from datamodules.base import StreamLoader, Table
+from datamodules.base import StreamLoader
+from datamodules.rows import Table
 from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN

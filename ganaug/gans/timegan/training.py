@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from datamodules.base import Table
+from datamodules.rows import Table
 from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.base import GAN
