@@ -324,5 +324,5 @@ def table(result: dict[str, Any]) -> str:
         f"{name.replace('_', ' '):24}{score:>10.4f}" for name, score in scores.items() if isinstance(score, float)
     ]
     copied = scores["memorisation"]["in_features"]
-    lines.append(f"{'nearer than real (1 %)':24}{copied['closer']:>10.4f}{0.01:>10.4f}")
+    lines.append(f"{'nearer than real (1 %)':24}{copied['closer']:>10.4f}{copied['closer_floor']:>10.4f}")
     return "\n".join(lines + membership_lines(scores["membership"]))

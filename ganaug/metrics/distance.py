@@ -156,7 +156,8 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
     """Whether synthetic rows lie closer to the training rows than unseen real rows do.
 
     In the spirit of Meehan et al. 2020, "A Non-Parametric Test to Detect Data-Copying in Generative Models": unseen
-    rows show how near is near. With fewer than 100 of them the 1 % quantile is little more than their minimum.
+    rows show how near is near. With fewer than 100 of them the 1 % quantile is little more than their minimum, and more
+    than 1 % of other unseen rows lie below it: (1 + 0.01 (M − 1)) / (M + 1) by the expectations of order statistics.
     :func:`nearest` ``(synthetic, train)`` names the training row that each sample is closest to.
 
     Args:
@@ -165,13 +166,13 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
         synthetic: features (K, d), K ≥ 1.
 
     Returns:
-        Three scores by name.
+        Scores by name.
 
         - ``ratio``: median distance of synthetic to nearest training row over that of test. About 1 where nothing is
           memorised, towards 0 with copying, above 1 for samples far from all data. 1 where both medians are 0 and
           infinity where only that of test is.
-        - ``closer``: share of synthetic rows closer to a training row than 99 % of the test rows are; about 0.01 where
-          nothing is memorised.
+        - ``closer``: share of synthetic rows closer to a training row than 99 % of the test rows are.
+        - ``closer_floor``: what it is expected to be where nothing is memorised, a little above 0.01.
         - ``copies``: share of synthetic rows that are training rows: no further away than 1e-5 of the median distance
           of test, since features from a network differ in their last bits with the batch they were computed in.
     """
@@ -181,6 +182,7 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
     return {
         "ratio": median / usual if usual > 0 else 1.0 if median == 0 else float("inf"),
         "closer": _share(made < unseen.quantile(0.01)),
+        "closer_floor": (1 + 0.01 * (len(unseen) - 1)) / (len(unseen) + 1),
         "copies": _share(made <= 1e-5 * usual),
     }
 

@@ -126,9 +126,13 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
         return Html("")
     names = list(dict.fromkeys(settings.get(cell, cell) for cell in cells))
     lines = []
+    floors = [share for figure in by if figure.endswith("closer_floor") for v in by[figure].values() for share in v]
     for figure, values in by.items():
         last = figure.split(", ")[-1]
-        worst, expected = (min, "about 1") if last == "ratio" else (max, "1 %" if last == "closer" else "0")
+        if last == "closer_floor":
+            continue
+        floor = f"{100 * sum(floors) / len(floors):.1f} %" if last == "closer" and floors else "0"
+        worst, expected = (min, "about 1") if last == "ratio" else (max, floor)
         if figure == "augmentation_leak, samples":
             expected = "as of unseen rows"
         form = "{:.3g}".format if last == "ratio" else lambda share: f"{100 * share:.1f} %"
@@ -139,9 +143,9 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
         + tag(
             "p",
             "Of samples before any filter: the mean over cells and, in brackets, the worst cell. “closer” is the share"
-            " of samples that lie nearer to a training row than 99 % of unseen real rows do, so that 1 % is to be"
-            " expected; “copies” are training rows themselves; “ratio” compares the usual distance to the nearest"
-            " training row with that of unseen rows; “leakage” is the share of rows of another split that are equal to"
+            " of samples that lie nearer to a training row than 99 % of unseen real rows do, so that a little more"
+            " than 1 % is to be expected; “copies” are training rows themselves; “ratio” compares the usual distance to"
+            " the nearest training row with that of unseen rows; “leakage” is the share of rows of another split that are equal to"
             " a training row;"
             " “augmentation_leak” is the share that a network takes for rows augmented as the discriminator saw them,"
             " of the samples and of unseen real rows, which should be alike.",

@@ -160,7 +160,11 @@ def test_the_table_shows_it(digits: Digits) -> None:
     found = membership(digits.schema, **rows, synthetic=rows["train"])
     pair = {"to_test": 1.0, "to_train": 1.0, "floor": 1.0}
     names = ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage")
-    scores = {**dict.fromkeys(names, pair), "memorisation": {"in_features": {"closer": 0.5}}, "membership": found}
+    scores = {
+        **dict.fromkeys(names, pair),
+        "memorisation": {"in_features": {"closer": 0.5, "closer_floor": 0.012}},
+        "membership": found,
+    }
     counts = dict.fromkeys(("synthetic", "train", "test"), 3)
     lines = table({"counts": counts, "extractor": "", "scores": scores}).splitlines()
     assert lines[-1] == found["sentence"]

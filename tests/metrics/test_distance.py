@@ -152,16 +152,26 @@ def test_memorisation_of_new_copied_and_nearly_copied_rows():
     assert new["ratio"] == pytest.approx(1, abs=0.1)
     assert new["closer"] == pytest.approx(0.01, abs=0.01)
     assert new["copies"] == 0
-    assert memorisation(train, test, train[:100]) == {"ratio": 0, "closer": 1, "copies": 1}
+    copied = {"ratio": 0, "closer": 1, "closer_floor": pytest.approx((1 + 9.99) / 1001), "copies": 1}
+    assert memorisation(train, test, train[:100]) == copied
     near = memorisation(train, test, torch.cat([train[:50] + 1e-3, normal(50, 4, 3)]))
     assert near["copies"] == 0
     assert near["closer"] == pytest.approx(0.5, abs=0.05)
     assert memorisation(train, test, normal(100, 4, 2) * 10)["ratio"] > 5
 
 
+@pytest.mark.parametrize("unseen", [20, 300])
+def test_what_is_expected_of_samples_that_copy_nothing(unseen):
+    """Over many drawings of training, test and as good as real rows."""
+    found = [memorisation(normal(200, 3, k), normal(unseen, 3, 1000 + k), normal(400, 3, 2000 + k)) for k in range(300)]
+    mean = sum(one["closer"] for one in found) / len(found)
+    assert mean == pytest.approx(found[0]["closer_floor"], rel=0.15)
+
+
 def test_memorisation_where_test_rows_are_training_rows():
     train = normal(10, 3)
-    assert memorisation(train, train, train) == {"ratio": 1, "closer": 0, "copies": 1}
+    floor = pytest.approx(1.09 / 11)
+    assert memorisation(train, train, train) == {"ratio": 1, "closer": 0, "closer_floor": floor, "copies": 1}
     assert memorisation(train, train, train + 1)["ratio"] == math.inf
 
 

@@ -56,7 +56,7 @@ def facts(rows: list[dict]) -> dict:
                 "discriminator": {"in": 200, "dropped": 31, "gamma": 0.25},
                 "density": {"in": 169, "dropped": 0},
             },
-            "memorisation": {"in_features": {"ratio": 1.25, "closer": 0.0375, "copies": 0.0}},
+            "memorisation": {"in_features": {"ratio": 1.25, "closer": 0.0375, "closer_floor": 0.0121, "copies": 0}},
             "leakage": {"test": 0.0},
             "runs": {"gan@1": {"accuracy": 0.987654}},
         }
@@ -264,7 +264,7 @@ def test_ratios_filters_and_copies(tmp_path):
     (dropped,) = (cells for cells in page.cells if cells[:2] == ["10 a class", "discriminator"])
     assert dropped[-3:] == ["1200", "186", "15.5 %"]
     assert ["n=50,,seed=2", "discriminator", "in 200, dropped 31, gamma 0.25"] in page.cells
-    assert ["memorisation, in_features, closer", "1 %"] + ["3.8 % (3.8 %)"] * 2 in page.cells
+    assert ["memorisation, in_features, closer", "1.2 %"] + ["3.8 % (3.8 %)"] * 2 in page.cells
     assert ["leakage, test", "0"] + ["0.0 % (0.0 %)"] * 2 in page.cells
     assert ["versions, torch", "2.99"] in page.cells
     assert ["seconds", "1234.5"] in page.cells
