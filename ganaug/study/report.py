@@ -146,8 +146,8 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
             " of samples that lie nearer to a training row than 99 % of unseen real rows do, so that a little more"
             " than 1 % is to be expected; “copies” are training rows themselves; “ratio” compares the usual distance to"
             " the nearest training row with that of unseen rows; “leakage” is the share of rows of another split that"
-            " are equal to a training row; “augmentation_leak” is the share that a network takes for rows augmented as the discriminator saw them,"
-            " of the samples and of unseen real rows, which should be alike.",
+            " are equal to a training row; “augmentation_leak” is the share that a network takes for rows augmented as"
+            " the discriminator saw them, of the samples and of unseen real rows, which should be alike.",
         )
         + table_of(["figure", "expected", *names], lines)
     )
