@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: demo test lint docs install
+.PHONY: demo test lint docs wheel install
 install: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -38,6 +38,11 @@ lint: install
 docs: .venv/documented  ## the site, into site/; a dead link or an undocumented public name is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --write-all -b html -c docs . site
 	@echo "documentation  site/index.html"
+
+wheel: install  ## the wheel, into dist/, checked; tests/test_wheel.py runs one elsewhere
+	rm -rf build dist
+	$(BIN)/python -m build --wheel
+	$(BIN)/python -m twine check --strict dist/*
 
 .venv/documented: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
-from datamodules.options import Remembering, hints, in_range
+from datamodules.options import BatchSize, Count, Remembering, Seed, Share, Within, hints
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, whole_groups
@@ -119,27 +119,19 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
 
     def __init__(
         self,
-        batch_size: int = 64,
-        seed: int = 0,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        per_class: int | None = None,
+        batch_size: BatchSize = 64,
+        seed: Seed = 0,
+        val_fraction: Share = 0.1,
+        test_fraction: Share = 0.2,
+        per_class: Count | None = None,
         imbalance: Mapping[str | int, float] | None = None,
         group: str | None = None,
         balance: bool = False,
-        steps_per_epoch: int | None = None,
-        num_workers: int = 0,
+        steps_per_epoch: Annotated[int, Within(1, 2**31)] | None = None,
+        num_workers: Annotated[int, Within(0, 1024)] = 0,
         _fold: Fold | None = None,  # by `again`; the command line does not offer what begins with an underscore
     ) -> None:
         super().__init__()
-        in_range("batch_size", batch_size, 1, 2**20)
-        in_range("per_class", per_class, 1)
-        in_range("steps_per_epoch", steps_per_epoch, 1, 2**31)
-        in_range("num_workers", num_workers, 0, 1024)
-        in_range("seed", seed, 0, 2**64 - 1)
-        for name, share in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            if not 0 <= share < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, not {share}")
         if _fold is not None and not 0 <= _fold[0] < _fold[1] > 1:
             raise InputError(f"fold must be [i, k], part i from 0 of k parts, at least 2, not {list(_fold)}")
         self.batch_size = batch_size

@@ -12,7 +12,19 @@ from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
@@ -22,14 +34,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 UNIONS = (Union, types.UnionType)
 LARGEST = 2**16  # of widths, lengths and other sizes that something is made of
-RANGES: dict[str, Callable[[float], bool]] = {  # that options may be told to lie in
-    f"from 1 to {LARGEST:,}": lambda value: 1 <= value <= LARGEST,
-    "from 1 to 256": lambda value: 1 <= value <= 256,
-    "at least 1": lambda value: value >= 1,
-    "at least 0": lambda value: value >= 0,
-    "above 0": lambda value: value > 0,
-    "at least 0 and below 1": lambda value: 0 <= value < 1,
-}
 WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -42,14 +46,67 @@ WORDS: dict[Any, str] = {
 }
 
 
+class Within(NamedTuple):
+    """The range of a number, as a part of its hint: ``Annotated[int, Within(1, 256)]``.
+
+    Attributes:
+        least: the least that it may be, or with ``above`` what it must be above.
+        most: the most that it may be, or with ``below`` what it must be below.
+        above: whether ``least`` itself is out.
+        below: whether ``most`` itself is out.
+    """
+
+    least: float
+    most: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether the number lies in the range."""
+        low = self.least < value if self.above else self.least <= value
+        return low and (value < self.most if self.below else value <= self.most)
+
+    def __str__(self) -> str:
+        """In words; a limit that no one comes near is left out."""
+        if self.most >= 2**31:
+            return f"{'above' if self.above else 'at least'} {self.least:,}"
+        if not self.above and not self.below:
+            return f"from {self.least:,} to {self.most:,}"
+        low, high = "above" if self.above else "at least", "below" if self.below else "at most"
+        return f"{low} {self.least:,} and {high} {self.most:,}"
+
+    def wanted(self, value: float) -> str:
+        """What is wanted in the place of a number outside: the end that it is beyond, if that is enough to say."""
+        if self.above or self.below:
+            return str(self)
+        return f"at most {self.most:,}" if value > self.most else f"at least {self.least:,}"
+
+
+Count = Annotated[int, Within(1)]
+Natural = Annotated[int, Within(0)]
+Size = Annotated[int, Within(1, LARGEST)]  # of what networks and rows are made of
+Depth = Annotated[int, Within(1, 256)]
+BatchSize = Annotated[int, Within(1, 2**20)]
+Processes = Annotated[int, Within(1, 1024)]
+Seed = Annotated[int, Within(0, 2**64 - 1)]
+Positive = Annotated[float, Within(0, above=True)]
+Weight = Annotated[float, Within(0)]
+Share = Annotated[float, Within(0, 1, below=True)]
+Probability = Annotated[float, Within(0, 1)]
+Fraction = Annotated[float, Within(0, 1, above=True)]
+File = Annotated[Path, "file"]
+Folder = Annotated[Path, "folder"]
+
+
 class Misfit(Exception):
-    """A value is not what its hint says."""
+    """A value is not what its hint says; if it is but for its range, the range is what it says."""
 
 
 def adapted(value: Any, hint: Any) -> Any:
     """The value, with numpy's numbers and arrays made plain ones, so that a checkpoint can hold them.
 
-    A bool is no number, and NaN and infinity are none. Hints that say nothing of plain values let everything pass.
+    A bool is no number, and NaN and infinity are none. Hints that say nothing of plain values let everything pass. A
+    number lies in the range that its hint has.
 
     Raises:
         Misfit: it is not of the hint's type.
@@ -59,13 +116,20 @@ def adapted(value: Any, hint: Any) -> Any:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or isinstance(hint, str | TypeVar):
         return value
+    if origin is Annotated:
+        value = adapted(value, inner[0])
+        for range_ in inner[1:]:
+            if isinstance(range_, Within) and not range_.holds(value):
+                raise Misfit(range_.wanted(value))
+        return value
     if origin in UNIONS:
-        for one in sorted(inner, key=lambda kind: kind is float):  # whole numbers before others
+        reasons: list[object] = []
+        for one in sorted(inner, key=lambda kind: plain(kind) is float):  # whole numbers before others
             try:
                 return adapted(value, one)
-            except Misfit:
-                continue
-        raise Misfit
+            except Misfit as misfit:
+                reasons += misfit.args
+        raise Misfit(*reasons[:1])
     if origin is Literal:
         fits = any(type(value) is type(one) and value == one for one in inner)
     elif hint is float:
@@ -87,6 +151,11 @@ def adapted(value: Any, hint: Any) -> Any:
     if not fits:
         raise Misfit
     return value
+
+
+def plain(hint: Any) -> Any:
+    """A hint without its range."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 def _finite(value: Real) -> bool:
@@ -118,7 +187,8 @@ def _sequence(value: Any, inner: tuple[Any, ...], fixed: bool) -> Any:
 
 
 def described(hint: Any, inside: bool = False) -> str:
-    """A hint in words; of a list inside a list, if not of a set length, no more than that it is one."""
+    """A hint's types in words; of a list inside a list, if not of a set length, no more than that it is one."""
+    hint = plain(hint)
     origin, inner = get_origin(hint), get_args(hint)
     if origin in UNIONS:
         return " or ".join(dict.fromkeys(described(one, inside) for one in inner))
@@ -149,7 +219,7 @@ def shown(value: Any) -> str:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, str | Real | abc.Mapping | abc.Sequence | type(None)):
         return _a(type(value).__name__)
-    text = " ".join(repr(value).split())
+    text = " ".join(repr(list(value) if isinstance(value, tuple) else value).split())
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
@@ -161,8 +231,9 @@ def check(name: str, value: Any, hint: Any) -> Any:
     """
     try:
         return adapted(value, hint)
-    except Misfit:
-        raise InputError(f"{name} must be {described(hint)}, not {shown(value)}") from None
+    except Misfit as misfit:
+        wanted = misfit.args[0] if misfit.args else described(hint)
+        raise InputError(f"{name} must be {wanted}, not {shown(value)}") from None
 
 
 def in_range(name: str, value: float | None, least: float, most: float = math.inf) -> None:
@@ -171,9 +242,9 @@ def in_range(name: str, value: float | None, least: float, most: float = math.in
     Raises:
         InputError: what the option ``name`` must be.
     """
-    if value is not None and not least <= value <= most:
-        limit = f"at most {most:,}" if value > most else f"at least {least:,}"
-        raise InputError(f"{name} must be {limit}, not {shown(value)}")
+    limits = Within(least, most)
+    if value is not None and not limits.holds(value):
+        raise InputError(f"{name} must be {limits.wanted(value)}, not {shown(value)}")
 
 
 @functools.cache
@@ -182,7 +253,7 @@ def hints(called: Callable[..., Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for function in _constructors(called) if isinstance(called, type) else [called]:
         try:
-            its = get_type_hints(function)
+            its = get_type_hints(function, include_extras=True)
         except Exception:  # names that are there for a type checker alone
             continue
         kinds = inspect.signature(function).parameters
@@ -211,12 +282,12 @@ def bound(called: Callable[..., Any], *args: Any, **kwargs: Any) -> inspect.Boun
     """
     whose = (None, *args) if isinstance(called, type) else args
     found = inspect.signature(called.__init__ if isinstance(called, type) else called).bind(*whose, **kwargs)  # type: ignore[misc]
-    known = hints(called)
+    known, of = hints(called), getattr(called, "options_of", "")
     for name, value in found.arguments.items():
         if found.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             value.update({each: check(each, given, known.get(each, Any)) for each, given in value.items()})
         elif name in known:
-            found.arguments[name] = check(name, value, known[name])
+            found.arguments[name] = check(f"{of}{name}", value, known[name])
     return found
 
 
@@ -234,7 +305,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 class Remembering(ABCMeta):
     """Of a class whose arguments are checked before an object is made, and whose objects know them.
 
-    By its call, and not in ``__new__`` or ``__init__``, whose signatures the command line reads.
+    By its call, and not in ``__new__`` or ``__init__``, whose signatures the command line reads. A class may say in
+    ``options_of`` what its options are called with in front, such as ``previews.``.
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:

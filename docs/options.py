@@ -1,10 +1,7 @@
 """Docstrings to reference pages: options with their types in words, and no public name without a docstring."""
 
-import collections.abc
 import inspect
-import pathlib
 import re
-import types
 import typing
 from typing import Any
 
@@ -12,38 +9,10 @@ from sphinx.util import logging
 
 import datamodules
 import ganaug
+from ganaug.help import in_words
 
 log = logging.getLogger(__name__)
 PACKAGES = {"ganaug": ganaug, "datamodules": datamodules}
-WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", pathlib.Path: "path"}
-
-
-def in_words(hint: Any) -> str:
-    """A type hint as a person would say it."""
-    if hint in WORDS:
-        return WORDS[hint]
-    origin, inside = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return in_words(inside[0])
-    if origin is typing.Literal:
-        return listed([f"``{value}``" for value in inside])
-    if origin in (typing.Union, types.UnionType):
-        kinds = [kind for kind in inside if kind is not type(None)]
-        if str in kinds:
-            kinds = [kind for kind in kinds if kind is not pathlib.Path]
-        return listed(list(dict.fromkeys(in_words(kind) for kind in kinds if not (kind is int and float in kinds))))
-    if origin is tuple:
-        return "pair" if len(inside) == 2 and ... not in inside else "list"
-    if origin is not None and origin is not collections.abc.Callable and issubclass(origin, collections.abc.Mapping):
-        return f"pairs of {in_words(inside[0])} and {in_words(inside[1])}"
-    if origin is not None and origin is not collections.abc.Callable and issubclass(origin, collections.abc.Sequence):
-        return f"list of {in_words(inside[0])}"
-    return "class, with options of its own"
-
-
-def listed(names: list[str]) -> str:
-    """A, b or c."""
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def documented(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -62,7 +31,7 @@ def options_table(app: Any, what: str, name: str, obj: Any, options: Any, lines:
     made = obj.__init__ if what == "class" else obj
     parameters = inspect.signature(made).parameters
     try:
-        hints = typing.get_type_hints(made)
+        hints = typing.get_type_hints(made, include_extras=True)
     except NameError:  # of a class that is imported for type checkers alone
         return
     start = lines.index("Args:")
@@ -75,7 +44,7 @@ def options_table(app: Any, what: str, name: str, obj: Any, options: Any, lines:
                 table += ["", f"``{option}``", f"    {text}"]
                 continue
             default = parameters[option].default
-            said = [in_words(hints[option])] if option in hints and option != "schema" else []
+            said = [in_words(hints[option], "``")] if option in hints and option != "schema" else []
             if default is inspect.Parameter.empty:
                 said.append("required")
             elif default is not None:

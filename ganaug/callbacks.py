@@ -17,7 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule
 from datamodules.lightning_internals import forget_processes
-from datamodules.options import LARGEST, Remembering, in_range
+from datamodules.options import Count, Natural, Remembering, Size
 from datamodules.rows import stored_rows
 from datamodules.schema import Batch
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
@@ -40,9 +40,9 @@ class Previews(Callback, metaclass=Remembering):
         per_class: samples of each class, of at most 20 classes; without classes, 64 samples.
     """
 
-    def __init__(self, every_n_steps: int = 500, per_class: int = 10) -> None:
-        in_range("previews.per_class", per_class, 1, LARGEST)
-        in_range("previews.every_n_steps", every_n_steps, 0)
+    options_of = "previews."
+
+    def __init__(self, every_n_steps: Natural = 500, per_class: Size = 10) -> None:
         self.every_n_steps = every_n_steps
         self.per_class = per_class
 
@@ -99,11 +99,13 @@ class Scores(Callback, metaclass=Remembering):
     when the first score is due, from the model's seed, and is no part of the model or its checkpoints.
 
     Args:
-        steps: batches to train that network for: enough for features, less than ``evaluate`` gives its classifiers.
+        steps: batches that the network of these features is trained for: enough for them, less than ``evaluate`` gives
+            its classifiers.
     """
 
-    def __init__(self, steps: int = 400) -> None:
-        in_range("scores.steps", steps, 1)
+    options_of = "scores."
+
+    def __init__(self, steps: Count = 400) -> None:
         self.steps = steps
         self.features: ClassifierFeatures | None = None
         self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -186,8 +188,9 @@ class LastCheckpoint(Checkpoint, metaclass=Remembering):
         every_n_steps: training batches between two saves; 0 saves at the end and when told to stop only.
     """
 
-    def __init__(self, every_n_steps: int = 500) -> None:
-        in_range("last.every_n_steps", every_n_steps, 0)
+    options_of = "last."
+
+    def __init__(self, every_n_steps: Natural = 500) -> None:
         self.every_n_steps = every_n_steps
         self._saved_step = -1
         self._listening = ExitStack()

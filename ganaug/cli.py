@@ -38,7 +38,8 @@ find out whether they help.
   export     run without ganaug         ganaug export --ckpt CHECKPOINT --out model.onnx
   validate, test, predict               Lightning's own: cheap scores on a split, samples in memory
 
-ganaug fit --help lists the options, --model.help DCGAN and --data.help ImageFolder those of a model or of data.
+ganaug fit --help lists the usual options, --help_all all of them, ganaug fit --model.help DCGAN and
+--data.help ImageFolder those of a model or of data.
 --import my_module, before or after any of them, makes the classes of my_module.py in this folder known.
 Watch a run: tensorboard --logdir lightning_logs
 """

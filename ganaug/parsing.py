@@ -7,6 +7,7 @@ import logging
 import re
 import signal
 import warnings
+from argparse import _HelpAction
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -24,6 +25,7 @@ import datamodules
 import ganaug
 from datamodules import GANDataModule, InputError, Schema
 from datamodules.lightning_internals import kill_processes, leave_signals_alone
+from datamodules.options import hints
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.commands.augment import augment
@@ -34,6 +36,7 @@ from ganaug.commands.inspect import inspect as inspect_data
 from ganaug.evaluation.facts import as_table, facts
 from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
+from ganaug.help import Page
 from ganaug.loggers import set_aside
 from ganaug.refusals import KNOWN, deepest, one_line, refusal, with_known
 from ganaug.typed import read_as_typed, settled
@@ -54,19 +57,41 @@ VERBS: dict[str, Callable[..., Any]] = {
 
 
 class Parser(LightningArgumentParser):
-    """Errors as one line."""
+    """Errors as one line, and help for people."""
 
-    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
-        """A logger's folder may be left out; networks, of which torch has hundreds, are not listed."""
-        added = super().add_class_arguments(theclass, *args, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.everything = False  # whether help shows what is rarely given, too
+        self.parts: list[Callable[..., Any]] = []  # whose options these are
+        self.hints: dict[str, Any] = {}  # of options, with their ranges, which jsonargparse leaves out
+        self.needed: set[str] = set()  # options without a default; jsonargparse forgets them while it parses
+        super().__init__(*args, **kwargs)
+
+    def _know(self, part: Callable[..., Any], key: str | None) -> None:
+        self.parts.append(part)
+        self.needed |= {action.dest for action in cast(list[Any], self._actions) if action.required}
+        self.hints |= {f"{key}.{name}" if key else name: hint for name, hint in hints(part).items()}
+
+    def add_function_arguments(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """For its help, too."""
+        added = super().add_function_arguments(function, *args, **kwargs)
+        self._know(function, None)
+        return added
+
+    def format_help(self, formatter: Any = None) -> str:
+        """The page."""
+        return str(Page(self, self.parts[0] if len(self.parts) == 1 else None, self.everything))
+
+    def add_class_arguments(self, theclass: type, nested_key: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """A logger's folder may be left out."""
+        added = super().add_class_arguments(theclass, nested_key, *args, **kwargs)
         for action in cast(list[Any], self._actions):
             name = action.dest.removesuffix(".help").rpartition(".")[2]
             if issubclass(theclass, Logger) and name == "save_dir" and action.required:
                 action.required, action.default = False, ROOT
-            elif issubclass(theclass, GAN) and name in theclass.networks:
-                action.extra_help = lambda: ""
-                if action.dest.endswith(".help"):  # what the model gives a network is no option of it
-                    action.sub_add_kwargs = {**action.sub_add_kwargs, "skip": {theclass.networks[name]}}
+            elif issubclass(theclass, GAN) and name in theclass.networks and action.dest.endswith(".help"):
+                # What the model gives a network is no option of it.
+                action.sub_add_kwargs = {**action.sub_add_kwargs, "skip": {theclass.networks[name]}}
+        self._know(theclass, nested_key)
         return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -75,6 +100,15 @@ class Parser(LightningArgumentParser):
             known = [a.dest for a in self._actions if a.default != SUPPRESS and a.dest != "schema"]
             super().error(with_known(message, known), ex)
         raise refusal(message, ex)
+
+
+class HelpAll(_HelpAction):
+    """Help with all options."""
+
+    def __call__(self, parser: Any, *args: Any, **kwargs: Any) -> None:
+        """Print it, and leave."""
+        parser.everything = True
+        super().__call__(parser, *args, **kwargs)
 
 
 class ProgressBar(RichProgressBar):
@@ -128,20 +162,21 @@ class CLI(LightningCLI):
             "--name",
             type=str,
             default=None,
-            help="Folder of the runs under lightning_logs; by default by model and data.",
+            help="folder of the runs under lightning_logs; by default by model and data.",
         )
         parser.add_argument(
             "--allow_changes",
             type=list[str],
             default=[],
-            help="Options of the model, like [lr_g,lr_d], in which this run may differ from the checkpoint's.",
+            help="options of the model, like [lr_g,lr_d], in which this run may differ from the checkpoint's.",
         )
         parser.add_argument(
             "--init_from",
             type=str | None,
             default=None,
-            help="Checkpoint from whose weights a new run begins, on other data; classes are matched by name.",
+            help="checkpoint from whose weights a new run begins, on other data; classes are matched by name.",
         )
+        parser.add_argument("--help_all", action=HelpAll, help="Show the help for all options and exit.")
         parser.add_lightning_class_args(Previews, "previews")
         parser.add_lightning_class_args(Scores, "scores")
         parser.add_lightning_class_args(LastCheckpoint, "last")
@@ -303,7 +338,7 @@ def train(args: Sequence[str]) -> None:
 def run_verb(name: str, args: Sequence[str]) -> None:
     """Parse a function's arguments and call it."""
     function = VERBS[name]
-    parser = Parser(prog=f"ganaug {name}", description=inspect.getdoc(function).split("\n\nArgs:")[0])  # type: ignore[union-attr]
+    parser = Parser(prog=f"ganaug {name}")
     parser.add_function_arguments(function, fail_untyped=False)  # as fit: somebody's network may have no hints
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before.")
     switches = {f"--{key}" for key, p in inspect.signature(function).parameters.items() if isinstance(p.default, bool)}

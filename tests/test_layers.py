@@ -27,6 +27,7 @@ LEVELS = (
     ("ganaug.public",),
     ("ganaug",),
     ("ganaug.typed", "ganaug.refusals"),
+    ("ganaug.help",),
     ("ganaug.parsing",),
     ("ganaug.cli",),
 )

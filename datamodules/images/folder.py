@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -117,8 +117,8 @@ class ImageFolder(ImageModule):
 
     def __init__(
         self,
-        path: str | Path,
-        test_path: str | Path | None = None,
+        path: Annotated[str | Path, "folder"],
+        test_path: Annotated[str | Path, "folder"] | None = None,
         on_error: OnError = "raise",
         channels: Literal[1, 3, 4] | None = None,
         in_memory: bool | None = None,

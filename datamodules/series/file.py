@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.errors import InputError
 from datamodules.files.cells import Marks, Separator
-from datamodules.options import in_range
+from datamodules.options import Within
 from datamodules.series.arrays import Missing, check_missing, static_fields
 from datamodules.series.base import SeriesModule
 from datamodules.series.roles import Roles, find
@@ -19,6 +19,8 @@ from datamodules.series.schema import LONGEST
 from datamodules.series.tables import SERIES_ID, SeriesTable
 from datamodules.series.windows import cut
 from datamodules.splits import Fold, consecutive_fold, stratified_fold, stratified_split
+
+Steps = Annotated[int, Within(1, LONGEST)]
 
 
 class SeriesFile(SeriesModule):
@@ -71,8 +73,8 @@ class SeriesFile(SeriesModule):
         value_columns: list[str] | None = None,
         label_column: str | None = None,
         static_columns: list[str] | None = None,
-        window: int | None = None,
-        stride: int = 1,
+        window: Steps | None = None,
+        stride: Steps = 1,
         split: Literal["random", "id", "time"] = "random",
         missing: Missing = "raise",
         irregular: bool = False,
@@ -91,8 +93,6 @@ class SeriesFile(SeriesModule):
             encoding=encoding,
             missing=tuple(str(value) for value in missing_values or ()),
         )
-        in_range("window", window, 1, LONGEST)
-        in_range("stride", stride, 1, LONGEST)
         check_missing(missing)
         if value_columns is not None and not value_columns:
             raise InputError("value_columns names no column: leave it out for every column of numbers")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.errors import InputError
-from datamodules.options import LARGEST, in_range
+from datamodules.options import LARGEST, Positive, Share, Weight, in_range
 from datamodules.series.base import SeriesModule, SeriesRows
 from datamodules.series.simulators import CAR, PROCESSES, Kernel, Process, process, sines
 
@@ -35,9 +35,8 @@ class Signals(SeriesModule):
         noise_tau: time in which the correlation of red noise falls to 1/e.
         sampling: regular; or irregular, where points are left out and moved, each series its own.
         resolution: time from point to point, before any is left out.
-        drop: of irregular sampling, the share of points left out, at least 0 and below 1.
-        jitter: of irregular sampling: points move by at most half of this share of the resolution, at least 0 and
-            below 1.
+        drop: of irregular sampling, the share of points left out.
+        jitter: of irregular sampling: points move by at most half of this share of the resolution.
         kernel: of gaussian_process, where the class has none of its own.
         **kwargs: the options of :class:`SeriesModule` and :class:`GANDataModule`; another ``seed`` draws other series.
 
@@ -52,23 +51,16 @@ class Signals(SeriesModule):
         length: int = 48,
         features: int = 1,
         noise: Noise = "white",
-        noise_std: float = 0.05,
-        noise_tau: float = 1.0,
+        noise_std: Weight = 0.05,
+        noise_tau: Positive = 1.0,
         sampling: Sampling = "regular",
-        resolution: float = 0.5,
-        drop: float = 0.3,
-        jitter: float = 0.5,
+        resolution: Positive = 0.5,
+        drop: Share = 0.3,
+        jitter: Share = 0.5,
         kernel: Kernel = "squared_exponential",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("noise_tau", noise_tau), ("resolution", resolution)):
-            if not value > 0:
-                raise InputError(f"{name} must be above 0, not {value}")
-        for name, value in (("drop", drop), ("jitter", jitter)):
-            if not 0 <= value < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, not {value}")
-        in_range("noise_std", noise_std, 0)
         processes = _processes(kinds, kernel)
         _at_least(series, length, features, len(processes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.labels import LABEL, unknown
-from datamodules.options import LARGEST, in_range
+from datamodules.options import LARGEST, Count, Within, in_range
 from datamodules.rows import Table
 from datamodules.text.reading import TEXT, TextSource
 from datamodules.text.schema import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
@@ -67,16 +67,14 @@ class TextFile(GANDataModule):
         label_column: str = LABEL,
         tokenizer: Tokenizer = "word",
         vocabulary_size: int = 4000,
-        min_count: int = 1,
-        max_length: int | None = None,
+        min_count: Count = 1,
+        max_length: Annotated[int, Within(1, LARGEST - 1)] | None = None,
         lowercase: bool = False,
         skip_empty: bool = False,
         encoding: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        in_range("min_count", min_count, 1)
-        in_range("max_length", max_length, 1, LARGEST - 1)
         if tokenizer == "bpe":
             in_range("vocabulary_size", vocabulary_size, LEAST_BPE, 10**6)
         self._sources = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.archive import Archive
-from datamodules.options import LARGEST, in_range
+from datamodules.options import Seed, Size, Within
 from datamodules.rows import Table
 from datamodules.text.schema import TextSchema
 
@@ -168,18 +168,14 @@ class OracleText(GANDataModule):
 
     def __init__(
         self,
-        sentences: int = 14_000,
+        sentences: Annotated[int, Within(1, 10**7)] = 14_000,
         path: str | Path | None = None,
-        vocabulary: int | None = None,
-        length: int = 20,
-        oracle_seed: int = 0,
+        vocabulary: Annotated[int, Within(2, 10**6)] | None = None,
+        length: Size = 20,
+        oracle_seed: Seed = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        in_range("sentences", sentences, 1, 10**7)
-        in_range("vocabulary", vocabulary, 2, 10**6)
-        in_range("length", length, 1, LARGEST)
-        in_range("oracle_seed", oracle_seed, 0, 2**64 - 1)
         self.oracle = OracleLSTM(vocabulary or 5000, seed=oracle_seed) if path is None else OracleLSTM.from_npz(path)
         words = self.oracle.vocabulary
         if vocabulary not in (None, words):

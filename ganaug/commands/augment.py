@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -20,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once
 from datamodules.files.manifest import replacing
-from datamodules.options import checked, in_range
+from datamodules.options import Count, Folder, Natural, Positive, Processes, Seed, Share, Within, checked, in_range
 from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision
 from ganaug.gans.base import GAN
@@ -56,31 +55,31 @@ from ganaug.study.workers import run
 def augment(
     data: GANDataModule,
     model: Callable[[Schema], GAN],
-    out: Path,
-    per_class: Sequence[int] | None = None,
+    out: Folder,
+    per_class: Sequence[Count] | None = None,
     imbalance: Sequence[Mapping[str | int, float]] | None = None,
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    gan_steps: int | None = None,
-    ratios: Sequence[float] = (1.0, 3.0),
-    ratio: float | None = None,
+    seeds: Sequence[Seed] = (0, 1, 2, 3, 4),
+    gan_steps: Count | None = None,
+    ratios: Sequence[Positive] = (1.0, 3.0),
+    ratio: Positive | None = None,
     selection: Selection = "folds",
-    folds: int = 3,
-    repeats: int = 1,
-    until: float | None = None,
-    max_seeds: int = 50,
+    folds: Annotated[int, Within(2)] = 3,
+    repeats: Count = 1,
+    until: Annotated[float, Within(0, 100, above=True)] | None = None,
+    max_seeds: Count = 50,
     arms: Sequence[str] | None = None,
     filters: Sequence[str] = ("duplicates", "agreement"),
     shift: Sequence[str] | None = None,
     classifier: Callable[[Schema], LightningModule] | Classifies | None = None,
-    classifier_steps: int = 500,
-    label_smoothing: float = 0.0,
+    classifier_steps: Count = 500,
+    label_smoothing: Share = 0.0,
     classical: Sequence[str] | None = None,
-    curriculum: float = 0.0,
-    workers: int = 1,
-    threads: int | None = None,
+    curriculum: Share = 0.0,
+    workers: Processes = 1,
+    threads: Processes | None = None,
     accelerator: Accelerator = "auto",
     precision: Precision = "32-true",
-    cell: int | None = None,
+    cell: Natural | None = None,
     list_cells: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -132,10 +131,10 @@ def augment(
             trivialaugment, randaugment, mixup, cutmix (by default [trivialaugment,flip] of three channels, else
             [shift,rotate]); of sentences eda (the default), forget; of series slice, time_warp, magnitude_warp, scale,
             jitter (by default these five, each to half of a batch), mixup.
-        curriculum: share of a classifier's steps, the last ones, that see real rows alone, in [0, 1).
+        curriculum: share of a classifier's steps, the last ones, that see real rows alone.
         workers: processes that run cells side by side, on as many GPUs as there are, in turns.
         threads: of each process; by default the machine's cores are shared out.
-        accelerator: auto, cpu, cuda, mps.
+        accelerator: what to compute on.
         precision: of the GANs' training: 32-true, or bf16-mixed, faster where the hardware multiplies in it.
         cell: run the cell of this number alone, as one task of many on a cluster; without it, the same command then
             runs what is missing and writes the results.
@@ -149,16 +148,8 @@ def augment(
     Raises:
         InputError: data, model or options cannot be used, ``out`` holds another study, or a cell has failed.
     """
-    in_range("gan_steps", gan_steps, 1)
-    in_range("classifier_steps", classifier_steps, 1)
-    in_range("workers", workers, 1, 1024)
-    in_range("threads", threads, 1, 1024)
-    for name, share in {"label_smoothing": label_smoothing, "curriculum": curriculum}.items():
-        if not 0 <= share < 1:
-            raise InputError(f"{name} must be at least 0 and below 1, not {share}")
-    if not ratios or not all(0 < ratio < math.inf for ratio in ratios) or len(set(ratios)) < len(ratios):
+    if not ratios or len(set(ratios)) < len(ratios):
         raise InputError(f"ratios must be numbers above 0, each once, not {list(ratios)}; 0 is always tried")
-    in_range("folds", folds, 2)
     in_range("repeats", repeats, 1, folds)
     if selection == "folds" and "density" in filters:
         # Training rows lie so close together in the features of what was trained on them that nothing would pass.
@@ -247,8 +238,6 @@ def _shifts(data: GANDataModule, shift: Sequence[str] | None) -> tuple[str, ...]
 def _check_stages(until: float | None, max_seeds: int, seeds: Sequence[int]) -> None:
     if until is None:
         return
-    if not 0 < until <= 100:
-        raise InputError(f"until must be above 0 and at most 100 points, not {until:g}")
     if len(seeds) < 2:
         raise InputError("until needs at least 2 seeds: one tells nothing of their spread")
     if max_seeds < len(seeds):

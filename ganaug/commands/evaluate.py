@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -18,7 +18,7 @@ from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
 from datamodules.images.schema import ImageSchema
-from datamodules.options import checked, in_range
+from datamodules.options import Count, File, Positive, Seed, Within, checked
 from datamodules.rows import chosen, stored_rows
 from datamodules.schema import Batch
 from datamodules.store import read_samples
@@ -41,18 +41,18 @@ from ganaug.sampling.drawing import draw_samples
 @checked
 def evaluate(
     data: GANDataModule,
-    ckpt: Path | None = None,
+    ckpt: File | None = None,
     samples: Path | None = None,
-    out: Path | None = Path("scores.json"),
-    n: int | None = None,
-    seed: int = 0,
+    out: File | None = Path("scores.json"),
+    n: Annotated[int, Within(2, 10**9)] | None = None,
+    seed: Seed = 0,
     inception: bool = False,
-    inception_weights: Path | None = None,
+    inception_weights: File | None = None,
     cas: bool = True,
-    classifier_steps: int | None = None,
+    classifier_steps: Count | None = None,
     lm: bool = True,
-    temperatures: str | Sequence[float] | None = None,
-    repeats: int = 10,
+    temperatures: str | Sequence[Positive] | None = None,
+    repeats: Annotated[int, Within(0, 1000)] = 10,
     accelerator: Accelerator = "auto",
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def evaluate(
             picture beside it, and in TensorBoard where the checkpoint lies in a run's folder.
         repeats: of series: judges of each kind that are trained side by side for the discriminative and the predictive
             score; 0 saves the time. Of series there are also pictures beside the JSON file, and in TensorBoard.
-        accelerator: auto, cpu, cuda, mps.
+        accelerator: what to compute on.
         progress: show progress bars.
 
     Returns:
@@ -98,10 +98,6 @@ def evaluate(
         raise InputError("give either ckpt, a checkpoint to draw from, or samples, a folder to read")
     schema = data.schema
     kind = kind_of(schema)
-    in_range("repeats", repeats, 0, 1000)
-    in_range("classifier_steps", classifier_steps, 1)
-    in_range("seed", seed, 0, 2**64 - 1)
-    in_range("n", n, 2, 10**9)
     if out is not None:
         make_folder(Path(out).absolute().parent)
         if Path(out).is_dir():

@@ -19,6 +19,7 @@ from torch.onnx import OnnxExporterError
 
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
+from datamodules.options import File
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load
@@ -26,7 +27,7 @@ from ganaug.gans.loading import load
 Program = Callable[[Tensor, Tensor], Batch]
 
 
-def export(ckpt: Path, out: Path) -> Path:
+def export(ckpt: File, out: File) -> Path:
     """Write the generator of a checkpoint as a program that runs without ganaug, for any number of rows.
 
     The file's suffix says which: .pt2 is read by torch.export, .onnx by onnxruntime and other runtimes of ONNX. Before

@@ -23,7 +23,7 @@ from torch import Tensor
 from datamodules.base import requests
 from datamodules.errors import InputError
 from datamodules.files.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
-from datamodules.options import checked, in_range
+from datamodules.options import BatchSize, Count, File, Folder, Fraction, Positive, Seed, Size, checked
 from datamodules.schema import Batch
 from datamodules.store import store_of
 from ganaug.gans.checkpoint import serialised
@@ -38,21 +38,21 @@ PARTS = ".partial"  # folder of what an unfinished generation has drawn so far
 
 @checked
 def generate(
-    ckpt: Path,
-    out: Path,
-    n: int | None = None,
-    per_class: int | None = None,
+    ckpt: File,
+    out: Folder,
+    n: Count | None = None,
+    per_class: Count | None = None,
     labels: str | Sequence[str | int] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     format: str | None = None,
-    batch_size: int = 256,
-    truncation: float | None = None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    length: int | None = None,
+    batch_size: BatchSize = 256,
+    truncation: Positive | None = None,
+    temperature: Positive | None = None,
+    top_k: Count | None = None,
+    top_p: Fraction | None = None,
+    length: Size | None = None,
     static: str | Mapping[str, str | float] | None = None,
-    rows: Path | None = None,
+    rows: File | None = None,
     overwrite: bool = False,
     accelerator: Accelerator = "auto",
     devices: str | int = "auto",
@@ -87,7 +87,7 @@ def generate(
         length: of series: steps of each, by default as many as the data have; further on series have no movement that
             is slower than those that the model has seen, and stay near the level that they have reached.
         overwrite: replace what another generation has written to ``out``.
-        accelerator: auto, cpu, cuda, mps.
+        accelerator: what to compute on.
         devices: number of devices to share the work.
         precision: of the network's arithmetic.
         progress: show a progress bar.
@@ -109,8 +109,6 @@ def generate(
             raise InputError(f"rows says which samples are wanted: leave --{given_too[0]} out")
         y, fields = wanted_rows(model, rows)
     count = how_many(n, per_class, len(chosen)) if y is None else len(y)
-    in_range("batch_size", batch_size, 1, 2**20)
-    in_range("seed", seed, 0, 2**64 - 1)
     schema = model.schema if model.conditional else replace(model.schema, classes=())
     model.sample_seed = seed
     options: dict[str, Any] = {

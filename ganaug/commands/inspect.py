@@ -14,7 +14,7 @@ from datamodules import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
 from datamodules.images.files import as_image
-from datamodules.options import checked
+from datamodules.options import File, checked
 from datamodules.schema import Schema
 from ganaug.evaluation.facts import as_table, duplicates, facts
 from ganaug.evaluation.figures import blank_figure, pixels
@@ -26,7 +26,7 @@ EXAMPLES, CLASSES = 10, 20  # of each class; classes
 
 
 @checked
-def inspect(data: GANDataModule, out: Path | None = None) -> dict[str, str]:
+def inspect(data: GANDataModule, out: File | None = None) -> dict[str, str]:
     """Say what was read of a source: rows, classes, types, ranges, times, copies; nothing is trained.
 
     Args:

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from datamodules.errors import InputError
 from datamodules.lightning_internals import align_loggers, attached, count_step, silence_optimizers
-from datamodules.options import LARGEST, RANGES, Remembering, in_range, shown
+from datamodules.options import Count, Positive, Remembering, Seed
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
 from ganaug.gans.own import flat, written
@@ -72,17 +72,13 @@ class GAN(LightningModule, metaclass=Remembering):
         if hasattr(cls, "schema_kinds"):  # a base of models has none
             GAN.models[cls.__name__] = cls
 
-    def __init__(self, schema: Schema, seed: int, clip: float | None, accumulate: int) -> None:
+    def __init__(self, schema: Schema, seed: Seed, clip: Positive | None, accumulate: Count) -> None:
         super().__init__()
         if schema.kind not in self.schema_kinds:
             kinds = " or ".join(self.schema_kinds)
             raise InputError(
                 f"{type(self).__name__} learns from {kinds} data, the data module gives {schema.kind} data"
             )
-        if clip is not None and not clip > 0:
-            raise InputError(f"clip must be above 0, not {clip}; leave it out for no clipping")
-        in_range("accumulate", accumulate, 1)
-        in_range("seed", seed, 0, 2**64 - 1)
         self.automatic_optimization = False
         self.schema = schema
         self.seed = seed
@@ -129,18 +125,6 @@ class GAN(LightningModule, metaclass=Remembering):
     def conditional(self) -> bool:
         """Whether the data have classes and the model was not told to ignore them by an option of this name."""
         return self.schema.labelled and bool(self.hparams.get("conditional", True))
-
-    def require(self, interval: str, *names: str) -> None:
-        """Refuse hyperparameters of these names that are not numbers, or lists of such, in one of ``RANGES``."""
-        for name in names:
-            value = self.hp[name]
-            for number in value if isinstance(value, list) else [value]:
-                if not RANGES[interval](number):
-                    raise InputError(f"{name} must be {interval}, not {shown(value)}")
-
-    def sizes(self, *names: str) -> None:
-        """Refuse hyperparameters of these names that are no sizes that networks can be made of."""
-        self.require(f"from 1 to {LARGEST:,}", *names)
 
     def classes(self, y: Tensor) -> Tensor:
         """Class ids (B,) as the networks take them: 0 where the model ignores them."""

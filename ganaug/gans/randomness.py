@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.errors import InputError
+from datamodules.options import Positive, check
 
 
 def stream_seed(*key: int | str) -> int:
@@ -44,8 +44,7 @@ def truncated(normal: Tensor, limit: float) -> Tensor:
     Raises:
         InputError: the limit is not above 0.
     """
-    if not limit > 0:
-        raise InputError(f"truncation must be above 0, not {limit}")
+    check("truncation", limit, Positive)
     tail = torch.special.ndtr(torch.tensor(-limit, dtype=torch.float64))
     quantile = tail + (1 - 2 * tail) * torch.special.ndtr(normal.double().cpu())
     squeezed: Tensor = torch.special.ndtri(quantile).to(normal)

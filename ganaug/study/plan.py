@@ -185,9 +185,6 @@ def plan(
     for name, values in given:
         if values is not None and (not len(values) or any(value in values[:k] for k, value in enumerate(values))):
             raise InputError(f"{name}: give at least one, and each once, not {list(values)}")
-    for name, least, numbers in (("seeds", 0, seeds), ("per_class", 1, per_class or ())):
-        if min(numbers, default=least) < least:
-            raise InputError(f"{name} must be at least {least}, not {min(numbers)}")
     shares: dict[str, dict[str, float]] = {}
     for rare in imbalance if imbalance is not None else [data.imbalance]:
         by_id = dict(zip(schema.class_ids("imbalance", rare), map(float, rare.values()), strict=True))

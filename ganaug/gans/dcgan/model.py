@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import is_drawable
+from datamodules.options import Count, Positive, Probability, Seed, Share, Size, Weight
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.dcgan.networks import Discriminator, Generator, Norm
@@ -119,31 +120,31 @@ class DCGAN(GAN):
         self,
         schema: ImageSchema,
         preset: Literal["scarce", "paper"] = "scarce",
-        latent_dim: int = 128,
+        latent_dim: Size = 128,
         prior: Literal["normal", "uniform"] | None = None,
-        width: int | None = None,
+        width: Size | None = None,
         kernel_size: Literal[4, 5] | None = None,
         conditional: bool | None = None,
         discriminator_norm: Norm | None = None,
         loss: LossName | None = None,
-        gradient_penalty: float = 0.0,
-        r1: float = 0.0,
-        r2: float = 0.0,
-        r1_every: int = 16,
-        n_critic: int = 1,
-        lr_g: float | None = None,
-        lr_d: float | None = None,
-        betas: tuple[float, float] | None = None,
-        ema_decay: float | None = None,
+        gradient_penalty: Weight = 0.0,
+        r1: Weight = 0.0,
+        r2: Weight = 0.0,
+        r1_every: Count = 16,
+        n_critic: Count = 1,
+        lr_g: Positive | None = None,
+        lr_d: Positive | None = None,
+        betas: tuple[Share, Share] | None = None,
+        ema_decay: Share | None = None,
         augment: str | None = None,
-        augment_probability: float | Literal["ada"] = 0.8,
+        augment_probability: Probability | Literal["ada"] = 0.8,
         ada_target: float = 0.6,
-        ada_speed: float = 500.0,
-        clip: float | None = None,
-        accumulate: int = 1,
+        ada_speed: Positive = 500.0,
+        clip: Positive | None = None,
+        accumulate: Count = 1,
         channels_last: bool = True,
         compile: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
         generator: MakesGenerator | None = None,
         discriminator: MakesDiscriminator | None = None,
     ) -> None:
@@ -192,13 +193,6 @@ class DCGAN(GAN):
                 f"DCGAN draws pictures whose sides are multiples of 4 from 8 to 256, not {height}×{width}: set"
                 " data.image_size"
             )
-        self.sizes("latent_dim", *(["width"] if hp.width is not None else []))
-        self.require("at least 1", "r1_every", "n_critic")
-        self.require("above 0", "lr_g", "lr_d", "ada_speed")
-        self.require("at least 0", "r1", "r2", "gradient_penalty")
-        self.require("at least 0 and below 1", "ema_decay", "betas")
-        if hp.augment_probability != "ada" and not 0 <= hp.augment_probability <= 1:
-            raise InputError(f"augment_probability must be between 0 and 1, or ada, not {hp.augment_probability}")
         if hp.compile and (hp.gradient_penalty or hp.r1 or hp.r2):
             raise InputError("torch.compile cannot be differentiated twice: no compile with gradient_penalty, r1 or r2")
 

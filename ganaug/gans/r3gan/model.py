@@ -11,13 +11,25 @@ from torch import Tensor
 
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
-from datamodules.options import LARGEST, in_range
+from datamodules.options import (
+    LARGEST,
+    Count,
+    Depth,
+    Natural,
+    Positive,
+    Probability,
+    Seed,
+    Share,
+    Size,
+    Weight,
+    in_range,
+)
 from datamodules.schema import Batch, Schema
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
 from ganaug.gans.r3gan.images import ImageView
 from ganaug.gans.r3gan.networks import Discriminator, Generator, Places, Shape
-from ganaug.gans.r3gan.presets import PRESETS, SCHEDULES, Preset, Schedule, by_columns
+from ganaug.gans.r3gan.presets import PRESETS, SCHEDULES, Preset, by_columns
 from ganaug.gans.r3gan.series import SeriesView
 from ganaug.gans.r3gan.training import Progress, R3GANTraining
 from ganaug.gans.randomness import draw_rows, truncated
@@ -84,31 +96,31 @@ class R3GAN(R3GANTraining):
         self,
         schema: Schema,
         preset: Preset = "scarce",
-        latent_dim: int | None = None,
-        noise: int | None = None,
-        widths: list[int] | None = None,
-        blocks: int | None = None,
-        expansion: int | None = None,
-        group_width: int | None = None,
+        latent_dim: Size | None = None,
+        noise: Natural | None = None,
+        widths: list[Size] | None = None,
+        blocks: Depth | None = None,
+        expansion: Depth | None = None,
+        group_width: Natural | None = None,
         dense: bool | None = None,
         stride: Literal[1, 2] | None = None,
         conditional: bool = True,
         static: Literal["condition", "generate"] | None = None,
-        changes: float | None = None,
-        gamma: Schedule | None = None,
-        penalty_every: int | None = None,
-        burn_in: int | None = None,
-        lr: Schedule | None = None,
-        beta2: Schedule | None = None,
-        ema_decay: float | None = None,
+        changes: Weight | None = None,
+        gamma: Weight | tuple[Weight, Weight] | None = None,
+        penalty_every: Count | None = None,
+        burn_in: Count | None = None,
+        lr: Positive | tuple[Positive, Positive] | None = None,
+        beta2: Share | tuple[Share, Share] | None = None,
+        ema_decay: Share | None = None,
         augment: str | None = None,
-        augment_probability: Schedule | Literal["ada"] | None = None,
+        augment_probability: Probability | tuple[Probability, Probability] | Literal["ada"] | None = None,
         ada_target: float = 0.6,
-        ada_speed: float = 500.0,
-        clip: float | None = None,
-        accumulate: int = 1,
+        ada_speed: Positive = 500.0,
+        clip: Positive | None = None,
+        accumulate: Count = 1,
         compile: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
         super().__init__(schema, seed, clip, accumulate)
@@ -143,21 +155,8 @@ class R3GAN(R3GANTraining):
 
     def _check_options(self) -> None:
         hp = self.hp
-        self.sizes("latent_dim", "widths")
-        self.require("from 1 to 256", "blocks", "expansion")
-        self.require("at least 1", "penalty_every")
-        self.require("at least 0", "noise", "group_width", "gamma")
-        if hp.burn_in is not None:
-            self.require("at least 1", "burn_in")
-        self.require("above 0", "lr", "ada_speed")
-        self.require("at least 0 and below 1", "ema_decay", "beta2")
         if not hp.widths:
             raise InputError("widths must be one number of channels or more")
-        if hp.changes is not None:
-            self.require("at least 0", "changes")
-        if hp.augment_probability != "ada":
-            for share in hp.augment_probability:
-                in_range("augment_probability", share, 0, 1)
         for width in hp.widths:
             if hp.group_width and width * hp.expansion % hp.group_width:
                 raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Preset = Literal["scarce", "paper_cifar10", "paper_ffhq64"]
-Schedule = float | tuple[float, float]
 SCHEDULES = ("gamma", "lr", "beta2", "augment_probability")
 
 # Huang et al. 2024, appendix and public code: for batches of 512 and 256 pictures. Both end their burn-in at 20 million

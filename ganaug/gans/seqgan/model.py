@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datamodules.errors import InputError
 from datamodules.lightning_internals import attached
-from datamodules.options import LARGEST, in_range
+from datamodules.options import Count, Depth, Natural, Positive, Seed, Share, Size, Weight
 from datamodules.schema import Batch
 from datamodules.text.schema import TextSchema
 from ganaug.gans.ema import EMA
@@ -108,40 +108,40 @@ class SeqGAN(SeqGANTraining):
         schema: TextSchema,
         preset: Literal["scarce", "paper"] = "scarce",
         generator: Literal["lstm", "transformer"] | MakesDecoder = "lstm",
-        embedding: int | None = None,
-        hidden: int | None = None,
-        layers: int = 2,
-        heads: int = 4,
-        dropout: float | None = None,
+        embedding: Size | None = None,
+        hidden: Size | None = None,
+        layers: Depth = 2,
+        heads: Size = 4,
+        dropout: Share | None = None,
         conditional: bool | None = None,
-        d_embedding: int | None = None,
-        filters: dict[int, int] | None = None,
-        d_dropout: float | None = None,
-        d_l2: float | None = None,
-        d_weight_decay: float | None = None,
-        ema_decay: float | None = None,
-        mle_steps: int | None = None,
-        discriminator_steps: int | None = None,
-        d_steps: int | None = None,
-        negatives: int | None = None,
-        negative_epochs: int | None = None,
-        rollouts: int | None = None,
-        rollout_every: int | None = None,
-        rollout_lag: float | None = None,
+        d_embedding: Size | None = None,
+        filters: dict[Size, Size] | None = None,
+        d_dropout: Share | None = None,
+        d_l2: Weight | None = None,
+        d_weight_decay: Weight | None = None,
+        ema_decay: Share | None = None,
+        mle_steps: Natural | None = None,
+        discriminator_steps: Natural | None = None,
+        d_steps: Count | None = None,
+        negatives: Size | None = None,
+        negative_epochs: Count | None = None,
+        rollouts: Size | None = None,
+        rollout_every: Count | None = None,
+        rollout_lag: Share | None = None,
         reward: Reward = "probability",
         baseline: Baseline | None = None,
         whiten: bool | None = None,
         rescale: Rescale = "none",
         reduction: Reduction | None = None,
-        mle_weight: float | None = None,
-        entropy_weight: float = 0.0,
-        lr_mle: float | None = None,
-        lr_g: float | None = None,
-        lr_d: float | None = None,
-        betas: tuple[float, float] = (0.9, 0.999),
-        clip: float | None = None,
-        accumulate: int = 1,
-        seed: int = 0,
+        mle_weight: Weight | None = None,
+        entropy_weight: Weight = 0.0,
+        lr_mle: Positive | None = None,
+        lr_g: Positive | None = None,
+        lr_d: Positive | None = None,
+        betas: tuple[Share, Share] = (0.9, 0.999),
+        clip: Positive | None = None,
+        accumulate: Count = 1,
+        seed: Seed = 0,
         discriminator: MakesCritic | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in ("self", "schema", "__class__")}
@@ -172,18 +172,8 @@ class SeqGAN(SeqGANTraining):
 
     def _check_options(self) -> None:
         hp = self.hp
-        self.sizes("embedding", "hidden", "heads", "d_embedding", "negatives", "rollouts")
-        self.require("from 1 to 256", "layers")
-        self.require("at least 1", "d_steps", "negative_epochs", "rollout_every")
-        self.require("at least 0", "mle_steps", "discriminator_steps")
-        self.require("at least 0", "d_l2", "d_weight_decay", "mle_weight", "entropy_weight")
-        self.require("above 0", "lr_mle", "lr_g", "lr_d")
-        self.require("at least 0 and below 1", "dropout", "d_dropout", "ema_decay", "rollout_lag", "betas")
         if hp.generator == "transformer" and hp.hidden % hp.heads:
             raise InputError(f"hidden {hp.hidden} must be a multiple of heads {hp.heads}")
-        for width, count in hp.filters.items():
-            in_range("filters: a width", width, 1, LARGEST)
-            in_range(f"filters: those of width {width}", count, 1, LARGEST)
         if not any(width <= self.schema.max_length for width in hp.filters):
             raise InputError(f"filters {hp.filters}: none fits into {self.schema.max_length} tokens")
 

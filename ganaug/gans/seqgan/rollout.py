@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch._higher_order_ops.scan import scan
 
-from datamodules.errors import InputError
+from datamodules.options import Count, Fraction, Positive, check
 from datamodules.text.schema import END, UNKNOWN
 from ganaug.networks.decoder import Decoder, State
 
@@ -130,12 +130,8 @@ class Sampler(NamedTuple):
         Raises:
             InputError: an option out of its range.
         """
-        if not 0 < self.temperature < math.inf:
-            raise InputError(f"temperature must be above 0, not {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k must be at least 1, not {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise InputError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        for name, hint in (("temperature", Positive), ("top_k", Count | None), ("top_p", Fraction | None)):
+            check(name, getattr(self, name), hint)
         return self
 
     def __call__(self, decoder: Decoder, features: Tensor, uniform: Tensor, position: int) -> Tensor:

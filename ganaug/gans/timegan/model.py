@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.errors import InputError
-from datamodules.options import LARGEST, in_range
+from datamodules.options import LARGEST, Count, Depth, Natural, Positive, Seed, Share, Size, Weight, in_range
 from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.ema import EMA
@@ -98,38 +98,38 @@ class TimeGAN(TimeGANTraining):
         self,
         schema: SeriesSchema,
         preset: Literal["scarce", "paper"] = "scarce",
-        hidden: int | None = None,
-        layers: int | None = None,
+        hidden: Size | None = None,
+        layers: Depth | None = None,
         skip: bool = False,
         cell: Cell = "gru",
-        latent_features: int | None = None,
+        latent_features: Size | None = None,
         series_latent: bool | None = None,
         conditional: bool | None = None,
         static: Literal["condition", "generate"] = "condition",
-        autoencoder_steps: int | None = None,
-        supervisor_steps: int | None = None,
-        g_steps: int | None = None,
+        autoencoder_steps: Natural | None = None,
+        supervisor_steps: Natural | None = None,
+        g_steps: Count | None = None,
         d_batch: Literal["fresh", "same"] | None = None,
-        d_threshold: float | None = None,
-        gamma: float = 1.0,
-        supervised_weight: float = 100.0,
-        moment_weight: float = 100.0,
-        correlation_weight: float | None = None,
-        autocorrelation_weight: float | None = None,
-        change_weight: float | None = None,
-        sliced_weight: float | None = None,
-        matching_weight: float | None = None,
-        reconstruction_weight: float = 10.0,
-        consistency_weight: float = 0.1,
-        ema_decay: float | None = None,
-        lr: float | None = None,
-        lr_g: float | None = None,
-        lr_d: float | None = None,
-        decay_steps: int | None = None,
-        betas: tuple[float, float] = (0.9, 0.999),
-        clip: float | None = None,
-        accumulate: int = 1,
-        seed: int = 0,
+        d_threshold: Weight | None = None,
+        gamma: Weight = 1.0,
+        supervised_weight: Weight = 100.0,
+        moment_weight: Weight = 100.0,
+        correlation_weight: Weight | None = None,
+        autocorrelation_weight: Weight | None = None,
+        change_weight: Weight | None = None,
+        sliced_weight: Weight | None = None,
+        matching_weight: Weight | None = None,
+        reconstruction_weight: Weight = 10.0,
+        consistency_weight: Weight = 0.1,
+        ema_decay: Share | None = None,
+        lr: Positive | None = None,
+        lr_g: Positive | None = None,
+        lr_d: Positive | None = None,
+        decay_steps: Natural | None = None,
+        betas: tuple[Share, Share] = (0.9, 0.999),
+        clip: Positive | None = None,
+        accumulate: Count = 1,
+        seed: Seed = 0,
         embedder: MakesNetwork | None = None,
         recovery: MakesNetwork | None = None,
         generator: MakesNetwork | None = None,
@@ -180,13 +180,6 @@ class TimeGAN(TimeGANTraining):
 
     def _check_options(self) -> None:
         hp = self.hp
-        self.sizes("hidden", "latent_features")
-        self.require("from 1 to 256", "layers")
-        self.require("at least 1", "g_steps")
-        self.require("at least 0", *(name for name in hp if name.endswith("_weight")))
-        self.require("at least 0", "autoencoder_steps", "supervisor_steps", "decay_steps", "d_threshold", "gamma")
-        self.require("above 0", "lr", "lr_g", "lr_d")
-        self.require("at least 0 and below 1", "ema_decay", "betas")
         if hp.d_threshold and hp.accumulate > 1:
             raise InputError("d_threshold judges single batches: set it to 0, or accumulate to 1")
 

@@ -158,7 +158,7 @@ def test_unlabelled_and_colour() -> None:
         ({"loss": "wasserstein", "gradient_penalty": 1.0, "discriminator_norm": "batch"}, "batch norm in D"),
         ({"r1": 1.0, "compile": True}, "differentiated twice"),
         ({"augment": "translation,flip"}, "unknown operation 'flip'"),
-        ({"augment_probability": 2.0}, "between 0 and 1"),
+        ({"augment_probability": 2.0}, "augment_probability must be at most 1, not"),
         ({"lr_g": 0.0}, "lr_g must be above 0"),
         ({"lr_g": "fast"}, "lr_g must be a number or null, not 'fast'"),
         ({"n_critic": 0}, "n_critic must be at least 1"),
