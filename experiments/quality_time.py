@@ -72,7 +72,7 @@ class Marks(Callback):
 def point(data: GANDataModule, minutes: float, repeats: int, **source: Any) -> dict[str, Any]:
     """The scores of a checkpoint or of samples, and what real data score in their place."""
     found = evaluate(data, **source, out=None, repeats=repeats, accelerator="cpu", progress=False)["scores"]
-    line: dict[str, Any] = {"minutes": round(minutes, 2), "scores": {}}
+    line: dict[str, Any] = {"minutes": round(minutes, 4), "scores": {}}
     for name, (of, _) in SHOWN.items():
         try:
             line["scores"][name] = [round(score, 4) for score in of(found)]
