@@ -1,6 +1,7 @@
 """The wheel: what is in it, and that it runs where the repository is not."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,3 +71,14 @@ def test_it_runs_from_an_empty_folder(unpacked: Path) -> None:
 def test_the_command_is_the_one_of_the_wheel(unpacked: Path) -> None:
     (points,) = unpacked.glob("*.dist-info/entry_points.txt")
     assert "ganaug = ganaug.cli:main" in points.read_text()
+
+
+def test_the_version_is_the_same_wherever_it_is_said() -> None:
+    number = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert number
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    released = re.search(r"^date-released: (\S+)$", citation, re.MULTILINE)
+    assert f"\nversion: {number[1]}\n" in citation
+    assert released
+    headings = re.findall("^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", f"{number[1]} ({released[1]})"]
