@@ -1,13 +1,14 @@
 """R3GAN's step: penalties, pairs, schedules, and whom the gradients reach."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 from torch import nn
 
-from datamodules import InputError, Sines
+from datamodules import Digits, InputError, Sines
 from datamodules.images.schema import ImageSchema
 from ganaug import R3GAN
 from ganaug.gans.losses import LOSSES, zero_centred_penalty
@@ -189,6 +190,13 @@ def test_series_of_many_columns_get_wider_networks_and_larger_penalties() -> Non
     assert (few.hp.widths[0], few.hp.gamma) == (64, [0.1, 0.1])
     assert (many.hp.widths[0], many.hp.gamma) == (96, [0.56, 0.56])
     assert R3GAN(Sines(series=20).schema, gamma=0.3).hp.gamma == [0.3, 0.3]
+
+
+def test_large_pictures_learn_slower() -> None:
+    small, large = Digits().schema, replace(Digits().schema, channels=3, height=32, width=32, image_size=32)
+    assert (R3GAN(small).hp.gamma, R3GAN(small).hp.lr) == ([1.0, 0.2], [2e-3, 1e-4])
+    assert (R3GAN(large).hp.gamma, R3GAN(large).hp.lr) == ([0.3, 0.03], [5e-4, 5e-5])
+    assert R3GAN(large, preset="paper_cifar10", widths=[16]).hp.lr == [2e-4, 5e-5]
 
 
 def test_a_preset_of_pictures_is_none_for_series() -> None:
