@@ -1,7 +1,8 @@
-"""Pictures as R3GAN sees them: as they are."""
+"""Pictures as R3GAN sees them and makes them."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from datamodules.images.schema import ImageSchema
@@ -17,16 +18,18 @@ class ImageView(View):
         schema: of the pictures.
         classes: that the networks are told; 1 for none.
         policy: of DiffAugment, see :mod:`ganaug.gans.diffaug.images`.
+        tanh: whether what G makes is bent into [-1, 1].
     """
 
     inputs = 0
 
-    def __init__(self, schema: ImageSchema, classes: int, policy: str) -> None:
+    def __init__(self, schema: ImageSchema, classes: int, policy: str, tanh: bool) -> None:
         super().__init__()
         self.places = schema.size
         self.channels = self.seen_channels = schema.channels
         self.classes, self.width = classes, classes if classes > 1 else 0
         self.policy = parse_policy(policy)
+        self.tanh = tanh
 
     def condition(self, batch: Batch) -> Tensor | None:
         """The class, one of many."""
@@ -37,8 +40,8 @@ class ImageView(View):
         return batch["x"]
 
     def made(self, raw: Tensor, batch: Batch) -> Tensor:
-        """As it is: there is no tanh in the paper's networks."""
-        return raw
+        """As it is, or by a tanh."""
+        return torch.tanh(raw) if self.tanh else raw
 
     def seen(self, rows: Tensor, batch: Batch, probability: float | Tensor) -> Tensor:
         """Augmented."""

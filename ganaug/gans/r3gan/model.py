@@ -36,7 +36,7 @@ from ganaug.gans.r3gan.training import Progress, R3GANTraining
 from ganaug.gans.randomness import draw_rows, truncated
 from ganaug.runtime.devices import seeded
 
-OF_SERIES = ("static", "changes")  # options that pictures have no use for
+OF = {"series": ("static", "changes"), "pictures": ("tanh",)}  # options that the others have no use for
 
 
 class R3GAN(R3GANTraining):
@@ -66,6 +66,8 @@ class R3GAN(R3GANTraining):
             places, which takes many channels to be enough (scarce: of pictures true).
         stride: of G's last and D's first layer: 2 leaves out the blocks at full size, where they cost most (scarce: of
             pictures 2).
+        tanh: of pictures: whether G's output is bent into [-1, 1], without which black is never quite black, and the
+            rest tells classes apart; the paper's is cut (scarce: true).
         conditional: whether networks are told the class. Without classes it has no effect.
         static: of series: what to do with static attributes: ``condition``: the networks are told them, and samples get
             those of real series of their class; ``generate``: they are generated along.
@@ -106,6 +108,7 @@ class R3GAN(R3GANTraining):
         group_width: Natural | None = None,
         dense: bool | None = None,
         stride: Literal[1, 2] | None = None,
+        tanh: bool | None = None,
         conditional: bool = True,
         static: Literal["condition", "generate"] | None = None,
         changes: Weight | None = None,
@@ -128,9 +131,9 @@ class R3GAN(R3GANTraining):
         super().__init__(schema, seed, clip, accumulate)
         if schema.kind not in PRESETS[preset]:
             raise InputError(f"preset {preset} is one of pictures: leave it out for {schema.kind}")
-        unused = [name for name in OF_SERIES if options[name] is not None] if schema.kind == "image" else []
-        if unused:
-            raise InputError(f"{' and '.join(unused)}: of series alone: leave it out for pictures")
+        here, there = ("pictures", "series") if schema.kind == "image" else ("series", "pictures")
+        if unused := [name for name in OF[there] if options[name] is not None]:
+            raise InputError(f"{' and '.join(unused)}: of {there} alone: leave it out for {here}")
         sized = (
             by_values(schema.channels * math.prod(schema.size))
             if isinstance(schema, ImageSchema)
@@ -147,7 +150,7 @@ class R3GAN(R3GANTraining):
         classes = schema.num_classes if self.conditional else 1
         with seeded(seed):
             self.view = (
-                ImageView(schema, classes, hp.augment)
+                ImageView(schema, classes, hp.augment, hp.tanh)
                 if isinstance(schema, ImageSchema)
                 else SeriesView(cast(SeriesSchema, schema), classes, hp.augment, hp.static, hp.changes)
             )

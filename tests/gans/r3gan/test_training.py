@@ -192,6 +192,17 @@ def test_series_of_many_columns_get_wider_networks_and_larger_penalties() -> Non
     assert R3GAN(Sines(series=20).schema, gamma=0.3).hp.gamma == [0.3, 0.3]
 
 
+def test_pictures_are_bent_into_their_range_but_for_the_paper_s() -> None:
+    schema = Digits().schema
+    ours, paper = R3GAN(schema, widths=[8]), R3GAN(schema, widths=[8], tanh=False)
+    raw = torch.linspace(-3, 3, schema.channels * math.prod(schema.size)).view(1, schema.channels, *schema.size)
+    assert torch.equal(ours.view.made(raw, {}), torch.tanh(raw))
+    assert torch.equal(paper.view.made(raw, {}), raw)
+    assert not R3GAN(schema, preset="paper_cifar10", widths=[16]).hp.tanh
+    with pytest.raises(InputError, match="tanh: of pictures alone: leave it out for series"):
+        R3GAN(Sines(series=20).schema, tanh=True)
+
+
 def test_large_pictures_learn_slower() -> None:
     small, large = Digits().schema, replace(Digits().schema, channels=3, height=32, width=32, image_size=32)
     assert (R3GAN(small).hp.gamma, R3GAN(small).hp.lr) == ([1.0, 0.2], [2e-3, 1e-4])
