@@ -73,12 +73,12 @@ class R3GAN(R3GANTraining):
             those of real series of their class; ``generate``: they are generated along.
         changes: of series: size of the changes from step to step beside the values in what D sees, each in units of its
             own root mean square; 0 for values alone.
-        gamma: weight γ of the penalties on real and on generated rows; scheduled (pictures: 1 to 0.2, of more than
-            1,024 values 0.3 to 0.03; series: 0.02 a column, at least 0.1).
+        gamma: weight γ of the penalties on real and on generated rows; scheduled (pictures: 0.3 to 0.03; series:
+            0.02 a column, at least 0.1).
         penalty_every: batches from one to the next that the penalties are taken on, times as many.
         burn_in: batches over which what is scheduled changes, and over which the half-life of G's average rises; by
             default all of the run's, as ``max_steps`` or ``max_epochs`` were when it began, or 10,000.
-        lr: Adam's learning rate for both; scheduled (pictures: 2e-3 to 1e-4, of more than 1,024 values 5e-4 to 5e-5).
+        lr: Adam's learning rate for both; scheduled (pictures: 1e-3 to 1e-4, of more than 1,024 values half as much).
         beta2: Adam's β₂, beside β₁ = 0; scheduled.
         ema_decay: of the average of G's weights that samples are drawn from, after ``burn_in``; 0 samples from G.
         augment: what D sees is put through these, comma-separated: of pictures color, translation, cutout; of series
