@@ -171,6 +171,8 @@ def plot(points: list[Path], out: Path, titles: list[str] | None = None) -> None
         axes.set(
             title=title, xlabel="CPU minutes", ylabel=f"{name} ({'higher' if SHOWN[name][1] else 'lower'} is better)"
         )
+        if "distance" in name:
+            axes.set_yscale("log")
         axes.legend(fontsize="small")
     figure.savefig(out, dpi=110)
 

@@ -130,8 +130,9 @@ class Sampler(NamedTuple):
         Raises:
             InputError: an option out of its range.
         """
-        for name, hint in (("temperature", Positive), ("top_k", Count | None), ("top_p", Fraction | None)):
-            check(name, getattr(self, name), hint)
+        if not torch.compiler.is_compiling():  # which cannot trace hints; an export has the defaults
+            for name, hint in (("temperature", Positive), ("top_k", Count | None), ("top_p", Fraction | None)):
+                check(name, getattr(self, name), hint)
         return self
 
     def __call__(self, decoder: Decoder, features: Tensor, uniform: Tensor, position: int) -> Tensor:
