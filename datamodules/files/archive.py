@@ -140,7 +140,7 @@ class Archive:
             InputError: it is none, or does not hold one a row.
         """
         shape, dtype = self.header(name)
-        if shape not in ((rows,), (rows, 1)) or dtype.kind not in "iubUS":
+        if shape not in ((rows,), (rows, 1)) or dtype.kind not in "iubU":
             raise InputError(
                 f"{self.path}: {name} is {dtype} of shape {shape}: a group for each of {rows} rows is needed, whole"
                 " numbers or strings"

@@ -165,7 +165,8 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
             told = [attacks[attack] for attacks in of_setting if attack in attacks]
             if told:
                 mean, half, _ = student([one["auc"] for one in told])
-                found |= bool(mean - half > 0.5)
+                # One seed, or the same in all, leaves nothing to estimate chance from: each then speaks for itself.
+                found |= min(one["interval"][0] for one in told) > 0.5 if math.isnan(half) else bool(mean - half > 0.5)
                 controls = [one["control"]["auc"] for one in told if "control" in one]
                 control = f"{sum(controls) / len(controls):.2f}" if controls else None
                 inside = "" if math.isnan(half) else f" ({mean - half:.2f} to {mean + half:.2f})"

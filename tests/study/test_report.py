@@ -288,6 +288,14 @@ def test_who_can_tell_members(tmp_path):
     assert "Yes, in part" in page.text
 
 
+def test_what_is_learnt_by_heart_is_told_in_one_seed_and_in_equal_ones(tmp_path):
+    for count, areas in ((1, [0.95]), (3, [0.99] * 3)):
+        rows = study(settings=[(10, "")], count=count)
+        known = members(facts(rows), areas)
+        page, _ = written(tmp_path / str(count), rows, known=known)
+        assert "Yes, in part" in page.text, areas
+
+
 def test_nobody_is_said_to_tell_members_by_chance(tmp_path):
     rows = study(settings=[(10, "")])
     known = members(facts(rows), [0.45, 0.55, 0.52])
