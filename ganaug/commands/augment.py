@@ -269,7 +269,7 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     writer = csv.DictWriter(text, columns(study), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = summarise(rows, ratio=study.ratio, failed=failed, first=study.first_stage)
+    summary = summarise(rows, ratio=study.ratio, failed=failed, first=study.first_stage, selection=study.selection)
     result = {"verdict": verdict(summary), "summary": summary}
     for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:

@@ -159,10 +159,9 @@ class ArmTrainer:
             found |= self.examined(predict, self.rows["test"])
             for name, rows_in_life in self.shifted.items():
                 found[f"{SHIFT}{name}"] = self.examined(predict, rows_in_life)[self.metric]
-        if self.study.selection == "validation":
+        if self.cell.fold is None and len(self.rows["val"]["y"]):
             validation = self.examined(predict, self.rows["val"])
-            found |= {"validation": validation[self.metric]}
-            found |= {"validation_loss": validation["loss"]}
+            found |= {"validation": validation[self.metric], "validation_loss": validation["loss"]}
         runs = {key(arm, ratio, steps): found | {"seconds": round(time.perf_counter() - began, 2)}}
         if arm == "real" and steps == 1 and "trts" in self.study.arms_of(self.cell):
             asked = self.made("trts", self.study.ratios[-1])

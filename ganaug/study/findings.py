@@ -251,7 +251,7 @@ def ratios(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
     """What was chosen, and the gain of every ratio, on held-out rows and on test rows."""
     lines, body = [], []
     for setting in summary["settings"]:
-        trainings = Trainings(rows, (setting["imbalance"], setting["per_class"]))
+        trainings = Trainings(rows, (setting["imbalance"], setting["per_class"]), summary["selection"])
         for arm, base in PAIRS.items():
             judged, tested = [], []
             for ratio in trainings.ratios(arm):

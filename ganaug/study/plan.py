@@ -351,9 +351,8 @@ def check_picklable(study: Study) -> None:
 def columns(study: Study) -> tuple[str, ...]:
     """Names of what a row of the results says."""
     scores = ("accuracy", "macro_f1", "rare_recall", "rarest", "loss", *(f"{SHIFT}{name}" for name in study.shift))
-    chosen_by = ("validation", "validation_loss") if study.selection == "validation" else ()
     trained = ("cell", "per_class", "imbalance", "seed", "fold", "arm", "ratio", "steps")
-    return (*trained, *scores, *chosen_by, "train_rows", "synthetic_rows", "seconds")
+    return (*trained, *scores, "validation", "validation_loss", "train_rows", "synthetic_rows", "seconds")
 
 
 def key(arm: str, ratio: float, steps: int) -> str:

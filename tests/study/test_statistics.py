@@ -261,6 +261,19 @@ def test_validation_chooses_for_each_seed_alone():
     assert (rise["arm"], rise["mean"]) == ("real", pytest.approx((0.1 + 0.11 + 0.11) / 3))
 
 
+def test_validation_chooses_only_where_it_is_asked_to():
+    table = rows("real", [0.5] * 3, validation=[0.5, 0.9, 0.5]) + folds("real", [0.5, 0.5, 0.6])
+    table += rows("gan", [0.6] * 3, 1.0, validation=[0.9, 0.5, 0.9]) + folds("gan", [0.4, 0.4, 0.9], 1.0)
+
+    def chosen(**options):
+        return only(table, **options)["arms"]["gan, chosen"]["ratios"]
+
+    assert chosen() == chosen(selection="folds") == [1.0, 1.0, 0.0]
+    assert chosen(selection="validation") == [1.0, 0.0, 1.0]
+    whole = [row for row in table if row.get("fold") is None]
+    assert "gan, chosen" not in only(whole, selection="folds")["arms"]  # all folds failed
+
+
 # ---- what speaks against a study -------------------------------------------------------------------------------------
 
 

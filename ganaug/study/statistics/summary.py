@@ -41,7 +41,11 @@ BEST = "best without samples"
 
 
 def summarise(
-    rows: Sequence[Row], ratio: float = 1.0, failed: Mapping[str, str] | None = None, first: int | None = None
+    rows: Sequence[Row],
+    ratio: float = 1.0,
+    failed: Mapping[str, str] | None = None,
+    first: int | None = None,
+    selection: str | None = None,
 ) -> dict[str, Any]:
     """Means, deviations and paired differences of every arm, in every setting: a number of rows a class, an imbalance.
 
@@ -60,6 +64,8 @@ def summarise(
         ratio: of samples to real rows, fixed in advance.
         failed: cells without rows, and why.
         first: how many seeds, the lowest, were a first stage whose spread said how many are wanted; by default all.
+        selection: what ratios are chosen by, ``folds`` or ``validation``, for each seed its own validation rows; by
+            default folds where rows have any.
 
     Returns:
         Plain values, fit for JSON. ``ratio``, ``failed`` and ``first`` as given; ``selection``: ``folds``,
@@ -91,11 +97,11 @@ def summarise(
     if ran and ratio not in ran:
         raise InputError(f"ratio {ratio:g} was not run: choose from {', '.join(f'{r:g}' for r in ran)}")
     order = sorted({setting_of(row) for row in rows}, key=lambda s: (s[0], math.inf if s[1] is None else s[1]))
-    selection = selection_of(rows)
+    selection = selection or selection_of(rows)
     shifts = sorted({key for row in rows for key in row if key.startswith(SHIFT)})
     metrics = METRICS | {shift: f"shift {shift.removeprefix(SHIFT)}" for shift in shifts}
     arms = {row["arm"] for row in rows}
-    settings = [_setting(Trainings(rows, key), ratio, selection, list(metrics), arms, first) for key in order]
+    settings = [_setting(Trainings(rows, key, selection), ratio, list(metrics), arms, first) for key in order]
     headlines = [s["headline"] for s in settings if s["headline"]]
     family = _corrected(headlines)
     for headline in family:
@@ -126,12 +132,11 @@ def _corrected(differences: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _setting(
     trainings: Trainings,
     ratio: float,
-    selection: str | None,
     metrics: Sequence[str],
     run: set[str],
     first: int | None,
 ) -> dict[str, Any]:
-    arms, best = _arms(trainings, ratio, selection)
+    arms, best = _arms(trainings, ratio)
     every = [row for rows in arms.values() for row in rows.values()]
     setting: dict[str, Any] = {
         "name": name({"per_class": trainings.per_class, "imbalance": trainings.imbalance}),
@@ -147,13 +152,11 @@ def _setting(
     return {**setting, "headline": _headline(trainings, arms, metrics, run, first)}
 
 
-def _arms(
-    trainings: Trainings, ratio: float, selection: str | None
-) -> tuple[dict[str, dict[int, Row]], dict[str, str]]:
+def _arms(trainings: Trainings, ratio: float) -> tuple[dict[str, dict[int, Row]], dict[str, str]]:
     """Rows of every arm by seed, as they stand beside each other; and what the best arm without samples was."""
 
     def pick(options: list[tuple[str, float]]) -> dict[int, Row]:
-        chosen = trainings.chosen(options, selection)
+        chosen = trainings.chosen(options)
         return {seed: row for seed, option in chosen.items() if (row := trainings.whole(*option).get(seed))}
 
     arms: dict[str, dict[int, Row]] = {}

@@ -3,7 +3,7 @@
 A row is one training of a classifier: ``arm``, ``ratio`` of samples to real rows, ``seed``, ``fold`` (None for the
 whole training split, examined on test rows; else examined on the held-out rows of that fold), ``steps`` (a multiple of
 the classifier's steps), ``per_class``, ``imbalance``, ``rarest``, and scores: :data:`METRICS`, ``shift:<name>``,
-``loss`` and, where validation rows choose, ``validation`` and ``validation_loss``.
+``loss`` and, where the data have validation rows, ``validation`` and ``validation_loss`` of whole splits.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ class Trainings:
     Args:
         rows: of the study, of which those of the setting are taken.
         setting: imbalance and rows a class.
+        selection: what ratios are chosen by, ``folds`` or ``validation``; None for nothing.
 
     Raises:
         InputError: two rows of the same training.
     """
 
-    def __init__(self, rows: Iterable[Row], setting: tuple[str, int | None]) -> None:
+    def __init__(self, rows: Iterable[Row], setting: tuple[str, int | None], selection: str | None) -> None:
+        self.selection = selection
         self.imbalance, self.per_class = setting
         self.metric = "macro_f1" if self.imbalance else "accuracy"
         self.found: dict[tuple[str, float, int], dict[tuple[int, int | None], Row]] = {}
@@ -69,9 +71,11 @@ class Trainings:
         return sorted({ratio for one, ratio, _ in self.found if one == arm})
 
     def judged(self, arm: str, ratio: float, steps: int = 1) -> dict[tuple[int, int | None], float]:
-        """By seed and fold, the score on rows held out of training that are not test rows; fold None: validation."""
+        """By seed and fold, the score on the rows that choose; fold None: validation."""
         those = self.found.get((arm, ratio, steps), {})
-        scores = {key: value_of(row, self.metric if key[1] is not None else "validation") for key, row in those.items()}
+        metric = self.metric if self.selection == "folds" else "validation"
+        chooses = {key: row for key, row in those.items() if (key[1] is not None) == (self.selection == "folds")}
+        scores = {key: value_of(row, metric) for key, row in chooses.items()}
         return {key: score for key, score in scores.items() if score is not None}
 
     def gains(self, option: Option, other: Option, steps: tuple[int, int] = (1, 1)) -> list[float]:
@@ -84,19 +88,18 @@ class Trainings:
         """For each seed that has both, how far an option is above another on test rows."""
         return paired(self.whole(*option), self.whole(*other), self.metric)
 
-    def chosen(self, options: Sequence[Option], selection: str | None) -> dict[int, Option]:
+    def chosen(self, options: Sequence[Option]) -> dict[int, Option]:
         """For each seed the option that is preferred by the folds of the other seeds, or by its own validation rows.
 
         Args:
             options: the first is what gains are taken to; of equal ones the earliest is chosen.
-            selection: as :func:`selection_of` tells it.
         """
-        if selection == "folds":
+        if self.selection == "folds":
             values = np.array([self.gains(option, options[0]) for option in options]).T
             picked = choose(values)
             return {seed: options[k] for seed, k in zip(self.seeds, picked.tolist(), strict=True) if k >= 0}
         found: dict[int, Option] = {}
-        for seed in self.seeds if selection else ():
+        for seed in self.seeds if self.selection else ():
             rows = [(option, row) for option in options if (row := self.whole(*option).get(seed))]
             tried = [(v, -(value_of(row, "validation_loss") or 0.0), option) for option, row in rows
                      if (v := value_of(row, "validation")) is not None]  # fmt: skip
