@@ -108,7 +108,7 @@ def test_every_training_has_a_row(done: tuple[Path, dict]) -> None:
             assert {row["cell"] for row in those} == {f"n=4,seed={seed}" + (",fold=0" if fold == 0 else "")}
     assert list(rows[0]) == [
         "cell", "per_class", "imbalance", "seed", "fold", "arm", "ratio", "steps", "accuracy", "macro_f1",
-        "rare_recall", "rarest", "loss", "train_rows", "synthetic_rows", "seconds",
+        "rare_recall", "rarest", "loss", "validation", "validation_loss", "train_rows", "synthetic_rows", "seconds",
     ]  # fmt: skip
     with (out / "results.csv").open(encoding="utf-8") as file:
         written = list(csv.DictReader(file))
@@ -121,6 +121,8 @@ def test_every_training_has_a_row(done: tuple[Path, dict]) -> None:
     assert by["trts"]["macro_f1"] is by["trts"]["loss"] is None
     assert {row["rarest"] for row in rows} == {""}, "no class is rare, not even in a fold"
     assert {row["rare_recall"] for row in rows} == {None}
+    for row in rows:  # that they are written down chooses nothing
+        assert (row["validation"] is None) == (row["fold"] is not None or row["arm"] == "trts")
     assert json.loads((out / "summary.json").read_text())["verdict"] == result["verdict"]
     assert "</html>" in (out / "report.html").read_text(encoding="utf-8")
 
@@ -165,7 +167,7 @@ def test_what_a_fold_is_examined_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rows = study(tmp_path, arms=["gan"], ratios=[1.0], seeds=[0], repeats=3)["rows"]
     assert {fold for fold, _ in asked} == {None, 0, 1, 2}
     assert sum({fold: n for fold, n in asked if fold is not None}.values()) == 40, "each training row in one fold"
-    assert {n for fold, n in asked if fold is None} == {359}
+    assert {n for fold, n in asked if fold is None} == {359, 143}, "test and validation rows of the data"
     assert {row["fold"]: row["train_rows"] for row in rows if row["arm"] == "real"} == {None: 40, 0: 26, 1: 27, 2: 27}
 
 
