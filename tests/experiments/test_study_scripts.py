@@ -1,0 +1,71 @@
+"""The scripts that read finished studies again."""
+
+from __future__ import annotations
+
+import functools
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from datamodules import Digits
+from ganaug import DCGAN, augment
+from ganaug.classifiers import ImageClassifier
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a rare digit, hardly trained."""
+    out = tmp_path_factory.mktemp("study") / "rare"
+    augment(
+        Digits(image_size=8),
+        functools.partial(DCGAN, width=4),
+        out,
+        per_class=[12],
+        imbalance=[{8: 0.5}],
+        seeds=[0, 1],
+        gan_steps=4,
+        ratios=[0.5],
+        arms=["classical_oversampled_gan"],
+        filters=["duplicates"],
+        shift=[],
+        classifier=functools.partial(ImageClassifier, width=4),
+        classifier_steps=3,
+        threads=1,
+        progress=False,
+    )
+    return out
+
+
+def printed(script: str, study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(sys, "argv", [script, str(study)])
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    runpy.run_path(str(EXPERIMENTS / script), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_same_rows_by_two_rules(study, capsys, monkeypatch):
+    head, _, line = printed("study_rules.py", study, capsys, monkeypatch)
+    said = dict(zip(head.strip("| ").split(" | "), line.strip("| ").split(" | "), strict=True))
+    assert said["setting"] == "12 a class, imbalance 8:0.5"
+    assert said["never"].endswith("(classical_oversampled)")
+    assert all(said[rule] for rule in ("always", "by folds", "by validation"))
+
+
+def test_other_uses_of_the_samples_of_a_study(study, capsys, monkeypatch):
+    lines = printed("uses_of_samples.py", study, capsys, monkeypatch)
+    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")][2:]
+    assert [line[0] for line in table] == [
+        "never", "mixed", "never, two averaged", "mixed and never averaged", "samples first", "fresh", "fresh, wide",
+        "by density", "boundary", "relabelled", "D's features",
+    ]  # fmt: skip
+    assert {line[1] for line in table} == {"2"}
+    cells = (study / "results.csv").read_text(encoding="utf-8")
+    for seed in (0, 1):  # these two are what the study trained, to the bit
+        for use, arm in (("never", "classical_oversampled,0.0"), ("mixed", "classical_oversampled_gan,0.5")):
+            score = next(line for line in lines if line.startswith(f"n=12,8:0.5,seed={seed}: {use} ")).split()[-1]
+            (row,) = [row for row in cells.splitlines() if f'seed={seed}",12,8:0.5,{seed},,{arm},1,' in row]
+            assert f"{100 * float(row.split(arm)[1].split(',')[3]):.1f}" == score
