@@ -48,6 +48,7 @@ from ganaug.study.report import write_report
 from ganaug.study.stages import second_stage
 from ganaug.study.statistics import summarise, verdict
 from ganaug.study.statistics.trainings import PAIRS
+from ganaug.study.statistics.trainings import name as setting_name
 from ganaug.study.workers import run
 
 
@@ -300,7 +301,8 @@ def galleries(study: Study, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         if path.is_file():
             kept = torch.load(path, weights_only=True)
             rows = {name: kept[name] for name in ("synthetic", "nearest")}
-            found.append({"title": cell.setting, "schema": Schema.from_dict(kept["schema"]), **rows})
+            setting = setting_name({"per_class": cell.per_class, "imbalance": cell.imbalance})
+            found.append({"title": f"Samples, {setting}", "schema": Schema.from_dict(kept["schema"]), **rows})
     return found
 
 

@@ -170,7 +170,9 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
                 controls = [one["control"]["auc"] for one in told if "control" in one]
                 control = f"{sum(controls) / len(controls):.2f}" if controls else None
                 inside = "" if math.isnan(half) else f" ({mean - half:.2f} to {mean + half:.2f})"
-                lines.append([setting, holder, by, f"{mean:.2f}{inside}", max(one["auc"] for one in told), control])
+                lines.append(
+                    [setting, holder, by, f"{mean:.2f}{inside}", f"{max(one['auc'] for one in told):.2f}", control]
+                )
     lacking = dict.fromkeys(told["sentence"] for _, told in given if "attacks" not in told)
     seen = (
         "Yes, in part: the interval of at least one attack lies above 0.5."

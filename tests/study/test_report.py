@@ -284,7 +284,7 @@ def test_who_can_tell_members(tmp_path):
     page, _ = written(tmp_path, rows, known=members(facts(rows), [0.6, 0.7, 0.65]))
     (line,) = (cells for cells in page.cells if len(cells) > 1 and cells[1] == "samples")
     assert line[0] == "10 a class"
-    assert line[3:] == ["0.65 (0.53 to 0.77)", "0.7", "0.45"]  # Student's t of 2 degrees of freedom: 4.30 × .05 / √3
+    assert line[3:] == ["0.65 (0.53 to 0.77)", "0.70", "0.45"]  # Student's t of 2 degrees of freedom: 4.30 × .05 / √3
     assert "Yes, in part" in page.text
 
 
