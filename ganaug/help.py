@@ -57,6 +57,7 @@ USUAL: dict[str, dict[str, tuple[str, str] | None]] = {
     },
     "What is kept and shown": {
         "trainer.val_check_interval": ("batches between two scores", "whole number above 0"),
+        "trainer.default_root_dir": ("in the place of lightning_logs", "folder"),
         "trainer.logger": ("beside or instead of TensorBoard", "class, such as CSVLogger, or list of such"),
         "previews.every_n_steps": None,
         "previews.per_class": None,

@@ -23,8 +23,8 @@ KNOWN = {
 UNKNOWN = r"Option '(\S+)' is not accepted"
 # An option of a class that has not been named: jsonargparse then asks the class's base, which has none.
 CLASSLESS = (
-    r"Not a valid subclass of \w+[.\s].*NestedArg\(key='([\w.]+)'|class_path='torch\.nn\.Module'"
-    r"|ganaug\.GAN is abstract.*'class_path'"
+    r"(?:Not a valid subclass of \w+[.\s]|Logger is abstract).*NestedArg\(key='([\w.]+)'"
+    r"|class_path='torch\.nn\.Module'|ganaug\.GAN is abstract.*'class_path'"
 )
 
 
@@ -65,7 +65,7 @@ def _unnamed(keys: str, option: str) -> str:
     """What to do about an option of a class that has not been named, or not where it is looked for."""
     if option == "class_path":
         return "options of a class stand below its init_args, not beside its class_path"
-    example = KNOWN[keys][0] if keys in KNOWN else "my_module.MyClass"
+    example = {**KNOWN, "trainer.logger": ["CSVLogger"]}.get(keys, ["my_module.MyClass"])[0]
     return f"{option} is an option of no class yet: name that before it, --{keys} {example}, in YAML its class_path"
 
 

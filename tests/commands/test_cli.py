@@ -89,6 +89,10 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ([*FIT, "--trainer.overfit_batches", "1"], "overfit_batches: give the data a per_class instead"),
         ([*FIT, "--trainer.gradient_clip_val", "1"], "give --model.clip instead"),
         ([*FIT, "--trainer.accumulate_grad_batches", "2"], "give --model.accumulate instead"),
+        (
+            [*FIT, "--trainer.logger.save_dir", "logs"],
+            "--trainer.logger: save_dir is an option of no class yet: name that before it, --trainer.logger CSVLogger",
+        ),
         ([*FIT, "--trainer.precision", "64-true"], "precision 64-true: a GAN trains in 32-true"),
         ([*FIT, "--trainer.strategy", "fsdp"], "fsdp"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -36,9 +37,13 @@ class Discriminator(nn.Module):
         self.dense = nn.Linear(width, 1)
         self.label = nn.Embedding(num_classes, width) if num_classes > 1 else None
         nn.init.uniform_(self.embedding.weight, -1.0, 1.0)
-        for module in (*self.convolutions, self.gate, self.transform, self.dense):
+        for module in (*self.convolutions, self.dense):
             nn.init.trunc_normal_(module.weight, 0.0, 0.1, -0.2, 0.2)
             nn.init.constant_(module.bias, 0.1)
+        for module in (self.gate, self.transform):  # as in the official code, where gates are open at first
+            bound = math.sqrt(3 / width)  # of weights and bias: both by Glorot and Bengio 2010, eq. 16
+            nn.init.uniform_(module.weight, -bound, bound)
+            nn.init.uniform_(module.bias, -bound, bound)
         if self.label is not None:
             nn.init.zeros_(self.label.weight)
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from datamodules import GANDataModule, InputError, Table, TextSchema
 from datamodules.text.schema import END, SPECIAL, UNKNOWN
 from ganaug.gans.loading import load
+from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.seqgan.reinforce import advantages, entropy
 from ganaug.gans.seqgan.rollout import Sampler, sample_sequences
@@ -559,3 +560,13 @@ def test_batches_of_another_size_are_judged_beside_as_many_samples() -> None:
     trainer(2 * len(loader)).fit(model, loader)
     assert rows % 5
     assert seen == 2 * ([10] * (rows // 5) + [2 * (rows % 5)])
+
+
+def test_gates_of_the_discriminators_highway_are_open_at_first():
+    filters = {1: 100, 2: 200, 3: 200, 4: 200, 5: 200, 6: 100, 7: 100, 8: 100, 9: 100, 10: 100, 15: 160, 20: 160}
+    discriminator = Discriminator(5000, 20, 1, 64, filters)
+    gates: list[Tensor] = []
+    discriminator.gate.register_forward_hook(lambda *given: gates.append(given[2].sigmoid()))
+    discriminator(torch.randint(5000, (64, 20)), torch.zeros(64, dtype=torch.long))
+    shut = (gates[0] - 0.5).abs() > 0.45
+    assert float(shut.float().mean()) < 0.15  # with the convolutions' N(0, 0.1): 0.64
