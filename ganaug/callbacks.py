@@ -119,6 +119,12 @@ class Scores(Callback, metaclass=Remembering):
                 " best.ckpt; raise data.val_fraction for them"
             )
             trainer.limit_val_batches = 0
+        first = trainer.val_check_interval
+        if trainer.limit_val_batches and type(first) is int and 0 < trainer.max_steps < first:
+            rank_zero_info(
+                f"no scores and no best.ckpt: the first are due at step {first}, and max_steps is {trainer.max_steps};"
+                " a smaller val_check_interval gives them"
+            )
 
     def on_validation_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: GAN, outputs: Batch, batch: Batch, *_: Any

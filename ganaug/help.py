@@ -180,7 +180,9 @@ class Page:
         said = (inspect.getdoc(self.of) or "").split("\n\nArgs:")[0].split("\n\n")
         text = "\n\n".join(textwrap.fill(plainly(part), self.width) for part in said)
         if self.inner:
-            return f"{self.of.__module__.partition('.')[0]}.{self.of.__name__}\n\n{text}\n"
+            room = self.of.__module__.partition(".")[0]  # ours are public there, somebody else's where they are
+            where = room if room in ("ganaug", "datamodules") else self.of.__module__
+            return f"{where}.{self.of.__name__}\n\n{text}\n"
         needed = [f"--{name} {name.upper()}" for name in self.options if name in self.needed]
         return f"usage: ganaug {self.name} {' '.join(needed)} [options]\n\n{text}\n"
 

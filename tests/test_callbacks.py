@@ -283,6 +283,17 @@ def test_too_few_validation_rows_are_no_end_to_training(rows: int, tmp_path: Pat
     assert not (tmp_path / "best.ckpt").exists()
 
 
+@pytest.mark.parametrize("interval", [4, 5, 6])
+def test_a_run_that_ends_before_its_first_score_says_so(interval: int, caplog: pytest.LogCaptureFixture) -> None:
+    data = Squares(rows=30, labelled=False)
+    scores = Scores(steps=2)
+    run = trainer(5, scores, limit_val_batches=1.0, val_check_interval=interval, check_val_every_n_epoch=None)
+    with caplog.at_level("INFO"):
+        run.fit(make(data), data)
+    said = "no scores and no best.ckpt: the first are due at step 6, and max_steps is 5" in caplog.text
+    assert said == (scores.features is None) == (interval == 6)
+
+
 class Break(Callback):
     def on_train_batch_end(self, trainer, *_) -> None:
         assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, handled)

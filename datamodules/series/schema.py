@@ -15,6 +15,7 @@ from torch import Tensor
 from datamodules.errors import InputError, reason_of
 from datamodules.files.cells import DIGITS, rounded
 from datamodules.files.dates import written, zone_of
+from datamodules.labels import quoted
 from datamodules.options import in_range
 from datamodules.schema import Schema
 
@@ -218,7 +219,7 @@ class SeriesSchema(Schema):
             index = {name: i for i, name in enumerate(categories)}
             unknown = next((str(name) for name in column if str(name) not in index), None)
             if unknown is not None:
-                raise InputError(f"{self.static[k]} {unknown!r} is not one of {', '.join(categories[:20])}")
+                raise InputError(f"{self.static[k]} {unknown!r} is not one of {quoted(categories)}")
             parts.append(np.eye(len(categories))[[index[str(name)] for name in column]])
         return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))
 
@@ -237,7 +238,7 @@ class SeriesSchema(Schema):
                 parts.append(torch.full((len(words) or 1,), torch.nan))
             elif words:
                 if (word := str(values[name])) not in words:
-                    raise InputError(f"static: {name} {word!r} is not one of {', '.join(words[:20])}")
+                    raise InputError(f"static: {name} {word!r} is not one of {quoted(words)}")
                 parts.append(F.one_hot(torch.tensor(words.index(word)), len(words)).float())
             else:
                 try:

@@ -44,12 +44,11 @@ def inspect(data: GANDataModule, out: File | None = None) -> dict[str, str]:
     data.prepare_data()
     data.setup()
     found = [("source", _source(data)), *facts(data), *duplicates(data)]
-    print(as_table(found))
     if out is not None:
         make_folder(Path(out).parent)
         with replacing(Path(out)) as file:
             file.write(_page(data, found).encode("utf-8", "replace"))
-        print(f"page      {out}")
+    print(as_table(found if out is None else [*found, ("page", str(out))]))
     names = [what for what, _ in found]
     first = {k: next(i for i in range(k, -1, -1) if names[i]) for k in range(len(found))}
     table: dict[str, str] = {}

@@ -62,7 +62,8 @@ def compare(
         differ.append(f"the data's {', '.join(fields)} ({why})")
     if differ:
         reason = f"the checkpoint does not fit this run: {'; '.join(differ)}"
-        raise InputError(f"{reason}: resume with the same options, or see --allow_changes")
+        others_too = f"options, or let them differ by --allow_changes [{','.join(refused)}]"
+        raise InputError(f"{reason}: resume with the same {'options and data' if fields else others_too}")
     return {name: theirs.get(name) for name in others}
 
 
@@ -78,7 +79,9 @@ def check_progress(checkpoint: Mapping[str, Any], trainer: Trainer) -> None:
     if 0 <= end < step:
         raise Unfit(f"it is at step {step}, and the run is to end at step {end}: raise --trainer.max_steps")
     if end == step:
-        rank_zero_info(f"the run is complete: the checkpoint is at step {step} of {end}")
+        rank_zero_info(
+            f"the run is complete: the checkpoint is at step {step} of {end}; raise --trainer.max_steps to go on"
+        )
     loop = checkpoint["loops"].get("fit_loop")
     if not isinstance(loop, dict):
         raise Unfit("it has no counters of training")

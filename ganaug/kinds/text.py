@@ -48,7 +48,8 @@ class Sentences(Kind):
         length = rows["length"].numpy() - schema.ends
         low, middle, high, most = (int(q) for q in np.quantile(length, [0, 0.5, 0.99, 1]))
         spread = f"{low} to {most} tokens, half at most {middle}, 99 % at most {high}"
-        yield "lengths", f"{spread if low < most else f'{low} tokens each'}; each row takes {schema.max_length}"
+        same = f"{low} token{'s' if low != 1 else ''} each"
+        yield "lengths", f"{spread if low < most else same}; each row takes {schema.max_length}"
         unknown, counted = [], 0
         for name, table in splits.items():
             if len(table) and schema.ends:

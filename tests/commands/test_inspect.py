@@ -38,6 +38,8 @@ def test_sentences(tmp_path: Path) -> None:
     assert said["vocabulary"].endswith("unknown tokens: none")
     (tmp_path / "b.txt").write_text("\n".join(f"word{k} again" for k in range(100)))
     assert inspect(TextFile(tmp_path / "b.txt"))["lengths"] == "2 tokens each; each row takes 3"
+    (tmp_path / "b.txt").write_text("\n".join(f"word{k}" for k in range(100)))
+    assert inspect(TextFile(tmp_path / "b.txt"))["lengths"] == "1 token each; each row takes 2"
     (tmp_path / "a.txt").write_text("\n".join(f"word{k} again and again" for k in range(100)))
     said = inspect(TextFile(tmp_path / "a.txt"))
     assert said["classes"] == "none"
@@ -84,6 +86,8 @@ def test_the_command_line_and_the_page(
     main(["inspect", "--data", source, "--out", "pages/a.html"])
     printed = capsys.readouterr().out
     page = Path("pages/a.html").read_text()
+    first, last = printed.splitlines()[0], printed.splitlines()[-1]
+    assert first.index(source) == last.index("pages/a.html")  # one column for all that is said
     for line in printed.splitlines()[:4]:
         assert line.split(maxsplit=1)[1].replace("<", "&lt;") in page
     assert page.count("data:image/svg") == 1  # how many rows each class has

@@ -142,6 +142,7 @@ def test_help_of_a_network_lists_its_own_options(elsewhere: None, capsys: pytest
         main(["fit", *DRAWING, "--model.generator.help=sketches.Sketcher"])
     text = capsys.readouterr().out
     assert end.value.code == 0
+    assert text.startswith("sketches.Sketcher\n")
     assert "--generator.gain" in text
     assert not any(name in text for name in ("schema", "latent_dim", "num_classes"))
     line = said(capsys, "fit", "--import=sketches", "--model.generator.help=sketches.Sketcher")

@@ -61,7 +61,7 @@ def test_a_table_of_wanted_rows(folder: Path, tmp_path: Path) -> None:
     made = pd.read_csv(tmp_path / "a" / "samples.csv").groupby("id").first()
     assert made[["sex", "age"]].reset_index(drop=True).equals(wanted)
     for change, words in (
-        ({"sex": ["m", "x", "f"]}, "wanted.csv:3: static: sex 'x' is not one of f, m"),
+        ({"sex": ["m", "x", "f"]}, "wanted.csv:3: static: sex 'x' is not one of 'f', 'm'"),
         ({"shoes": [1, 2, 3]}, "no column 'shoes' can be asked for; known are age, sex, zip"),
     ):
         wanted.assign(**change).to_csv(tmp_path / "wanted.csv", index=False)
@@ -90,8 +90,8 @@ def test_a_table_of_wanted_classes(tmp_path: Path) -> None:
     ("static", "words"),
     [
         ("height=3", "static: no attribute 'height': known are age, sex, zip"),
-        ("sex=x", "sex 'x' is not one of f, m"),
-        ("zip=7", "zip '7' is not one of 00000"),
+        ("sex=x", "sex 'x' is not one of 'f', 'm'"),
+        ("zip=7", "zip '7' is not one of '00000'"),
         ("age=old", "age is a number, not 'old'"),
         ("age", "give it as name=value"),
     ],

@@ -9,6 +9,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "expe
 
 SHORT = {  # option to the value that stands in for that of the page
     "--trainer.max_steps": "6",
+    "--trainer.val_check_interval": "3",
     "--model.mle_steps": "2",
     "--model.discriminator_steps": "2",
     "--model.width": "8",

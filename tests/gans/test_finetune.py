@@ -57,6 +57,7 @@ def test_other_sizes_for_the_networks_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as resumed:
         trainer(4).fit(after, oblong, ckpt_path=tmp_path / "a.ckpt", weights_only=False)
     assert f"the data's image_size ({hint})" in str(resumed.value)
+    assert str(resumed.value).endswith("resume with the same options and data")
     with pytest.raises(InputError) as evaluated:
         evaluate(oblong, ckpt=tmp_path / "a.ckpt", out=None, n=4)
     assert str(evaluated.value) == f"the checkpoint was trained on such pictures, but {hint}"

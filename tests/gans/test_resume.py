@@ -32,7 +32,9 @@ def test_options_may_change_on_resume_where_that_is_asked_for(
         assert end.value.code == 2
         return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
 
-    assert "lr_g 0.0002 there, 1e-05 here" in said(*other, "--allow_changes=[betas,ema_decay,clip]")
+    refused = said(*other, "--allow_changes=[betas,ema_decay,clip]")
+    assert "lr_g 0.0002 there, 1e-05 here" in refused
+    assert refused.endswith("let them differ by --allow_changes [lr_g]")
     assert "no option lr_x" in said("--allow_changes=[lr_x]")
     assert "with width changed its weights do not fit" in said("--model.width=8", "--allow_changes=[width]")
     path = fit("DCGAN", tmp_path / "changed", END, whole, *other, "--allow_changes=[lr_g,betas,ema_decay,clip]")

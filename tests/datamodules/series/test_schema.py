@@ -103,7 +103,7 @@ def test_attributes_are_numbers_in_the_unit_interval_or_one_of_many():
     assert [column.tolist() for column in found] == [column.tolist() for column in values]
     assert [str(column.dtype) for column in found] == ["int64", "object", "bool"]
     refused(
-        lambda: described.encode_static([values[0], np.array(["q", "z"]), values[2]]), "town 'z' is not one of p, q"
+        lambda: described.encode_static([values[0], np.array(["q", "z"]), values[2]]), "town 'z' is not one of 'p', 'q'"
     )
 
 
