@@ -148,7 +148,7 @@ class AugmentedDataModule(LightningDataModule):
         if short:
             more = f" and of {len(short) - 20} more classes" if len(short) > 20 else ""
             raise InputError(
-                f"synthetic: of {int(wanted.sum())} samples asked for are missing {', '.join(short[:20])}{more}:"
+                f"synthetic: {', '.join(short[:20])}{more} are missing of the {int(wanted.sum())} samples asked for:"
                 " generate more, or ask for fewer"
             )
         parts = [(y == c).nonzero()[:n, 0] for c, n in enumerate(wanted.tolist())]

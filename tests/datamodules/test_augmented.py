@@ -114,7 +114,7 @@ def test_too_few_samples_are_counted_by_class() -> None:
     real = digits()
     made = samples(real, [8, 5, 8, 8, 8, 8, 8, 8, 8, 2])
     text = message(real, made, ratio=2)
-    assert "of 80 samples asked for are missing 3 of class 1, 6 of class 9" in text
+    assert "3 of class 1, 6 of class 9 are missing of the 80 samples asked for" in text
 
 
 def test_validation_and_test_are_the_real_ones() -> None:
