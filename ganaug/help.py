@@ -13,6 +13,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from lightning.pytorch import LightningModule
+from torch import nn
+
 from datamodules import GANDataModule
 from datamodules.options import UNIONS, Within, hints
 from ganaug.refusals import KNOWN
@@ -156,6 +159,8 @@ class Page:
     def __init__(self, parser: Any, of: Callable[..., Any] | None, everything: bool) -> None:
         self.of, self.everything = of, everything
         self.inner = getattr(parser, "_inner_parser", False)
+        kinds = of.__mro__ if isinstance(of, type) else ()
+        self.above = "model." if nn.Module in kinds and LightningModule not in kinds else ""  # of a network's options
         self.name = parser.prog.removeprefix("ganaug [options] ").removeprefix("ganaug ")
         shown = [a for a in parser._actions if a.help != SUPPRESS and a.option_strings and hasattr(a, "dest")]
         self.helps = {a.dest.removesuffix(".help"): a for a in shown if a.dest.endswith(".help")}
@@ -237,8 +242,8 @@ class Page:
             marks.append("required")
         elif option.default not in (None, [], "") and not (usual and name in ("model", "data")):
             marks.append(f"default {value(option.default)}")
-        text = plainly(text).removesuffix(".")
-        return self.line(f"--{name}", f"{text} ({'; '.join(marks)})" if marks else text)
+        said = [plainly(text).removesuffix("."), f"({'; '.join(marks)})" if marks else ""]
+        return self.line(f"--{self.above}{name}", " ".join(filter(None, said)))
 
     def words(self, name: str) -> str:
         """The type of an option."""

@@ -143,7 +143,7 @@ def test_help_of_a_network_lists_its_own_options(elsewhere: None, capsys: pytest
     text = capsys.readouterr().out
     assert end.value.code == 0
     assert text.startswith("sketches.Sketcher\n")
-    assert "--generator.gain" in text
+    assert "  --model.generator.gain" in text
     assert not any(name in text for name in ("schema", "latent_dim", "num_classes"))
     line = said(capsys, "fit", "--import=sketches", "--model.generator.help=sketches.Sketcher")
     assert "--model: generator.help is an option of no class yet: name that before it, --model DCGAN" in line
