@@ -30,9 +30,8 @@ from torch import Tensor, nn
 import datamodules
 from datamodules.rows import joined
 from datamodules.schema import Batch, Schema
+from ganaug import GAN, load
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
-from ganaug.gans.base import GAN
-from ganaug.gans.loading import load
 from ganaug.gans.randomness import stream_seed
 from ganaug.sampling.drawing import draw_samples
 from ganaug.study.arms import first, oversampled, samples_of
