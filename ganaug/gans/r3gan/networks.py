@@ -298,19 +298,11 @@ def inwards(places: Places, before: int, after: int, stride: int) -> nn.Module:
 
 
 def outwards(places: Places, before: int, after: int, stride: int) -> nn.Module:
-    """G's last layer, the mirror image of :func:`inwards`.
-
-    It begins as linear interpolation of what a 1×1 convolution makes. With weights that are drawn one by one, places
-    between others begin unlike these, and few data do not teach that away: a checkerboard (Odena et al. 2016,
-    "Deconvolution and Checkerboard Artifacts"; Aitken et al. 2017, "Checkerboard artifact free sub-pixel convolution").
-    """
+    """G's last layer, the mirror image of :func:`inwards`."""
     if stride == 1:
         return Pointwise(before, after)
-    layer = normal(nn.ConvTranspose2d(before, after, **window(places, stride)), fan_in=before)
-    height, width = (1 - (torch.arange(size) - (size - 1) / 2).abs() / max(1, size // 2) for size in layer.kernel_size)
-    with torch.no_grad():
-        layer.weight.copy_(layer.weight[:, :, :1, :1] * height[:, None] * width)
-    return layer
+    seen = before * (2 if places[0] == 1 else 4)  # by a place of the output, of all that the kernel covers
+    return normal(nn.ConvTranspose2d(before, after, **window(places, stride)), fan_in=seen)
 
 
 def window(places: Places, stride: int) -> dict[str, Any]:

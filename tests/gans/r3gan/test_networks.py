@@ -11,7 +11,6 @@ from ganaug.gans.r3gan.networks import (
     Pointwise,
     Shape,
     downsampled,
-    outwards,
     pyramid,
     reflected,
 )
@@ -48,19 +47,6 @@ def test_a_block_begins_as_the_identity_and_its_weights_are_scaled_by_the_depth(
 def test_downsampling_takes_means_and_keeps_a_last_odd_place() -> None:
     assert downsampled(torch.tensor([[[[1.0, 3.0, 5.0, 7.0, 9.0]]]])).flatten().tolist() == [2.0, 6.0, 9.0]
     assert downsampled(torch.arange(4.0).view(1, 1, 2, 2)).item() == 1.5
-
-
-@pytest.mark.parametrize("places", [(8, 12), (1, 12)])
-def test_a_strided_layer_outwards_begins_as_linear_interpolation(places: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    layer, x = outwards(places, 64, 48, 2), torch.randn(4, 64, -(-places[0] // 2), places[1] // 2)
-    made = layer(x)
-    assert made.shape == (4, 48, *places)
-    flat = places[0] == 1
-    once = F.conv2d(x, layer.weight.sum((2, 3)).T[:, :, None, None] / (2 if flat else 4))
-    inner = slice(None) if flat else slice(1, -1)  # at the edge it fades to 0
-    torch.testing.assert_close(made[:, :, inner, 1:-1], F.interpolate(once, places, mode="bilinear")[:, :, inner, 1:-1])
-    assert once.std().item() == pytest.approx(1.0, rel=0.05)
 
 
 def test_a_basis_goes_on_by_reflection() -> None:
