@@ -119,7 +119,7 @@ class Scores(Callback, metaclass=Remembering):
                 " best.ckpt; raise data.val_fraction for them"
             )
             trainer.limit_val_batches = 0
-        first = trainer.val_check_interval
+        first = getattr(trainer, "val_check_interval", None)  # a Trainer that validates by time has none
         if trainer.limit_val_batches and type(first) is int and 0 < trainer.max_steps < first:
             rank_zero_info(
                 f"no scores and no best.ckpt: the first are due at step {first}, and max_steps is {trainer.max_steps};"
