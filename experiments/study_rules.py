@@ -19,6 +19,7 @@ from tables import table
 from ganaug.study.statistics import summarise
 from ganaug.study.statistics.intervals import holm
 from ganaug.study.statistics.summary import difference
+from ganaug.study.statistics.trainings import WITHOUT
 from ganaug.study.statistics.words import points
 
 
@@ -40,9 +41,11 @@ def lines(study: Path) -> list[dict[str, Any]]:
     by = {rule: summarise(rows, ratio=asked["ratio"], selection=rule)["settings"] for rule in ("folds", "validation")}
     found = []
     for new, old in zip(by["folds"], by["validation"], strict=True):
+        if not new["headline"]:  # no arm with samples was run
+            continue
         plain, base = new["headline"]["arm"].partition(",")[0], new["headline"]["other"]
         score = new["arms"][base][new["metric"]]
-        opponents = {arm: new["arms"][arm][new["metric"]]["mean"] for arm in new["arms"] if "gan" not in arm}
+        opponents = {arm: new["arms"][arm][new["metric"]]["mean"] for arm in WITHOUT if arm in new["arms"]}
         best = max(opponents, key=lambda arm: opponents[arm])
         found.append(
             {
@@ -63,7 +66,11 @@ def lines(study: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, nargs="+")
-    found = [line for study in parser.parse_args().study for line in lines(study)]
+    studies: list[Path] = parser.parse_args().study
+    for study in studies:
+        if not (study / "study.json").is_file():
+            parser.error(f"{study} is no study: give the folder that augment was given as --out")
+    found = [line for study in studies for line in lines(study)]
     given = [line for line in found if line["p"] is not None]
     for line, adjusted in zip(given, holm([line["p"] for line in given]).tolist(), strict=True):
         line["p (Holm)"] = f"{adjusted:.2g}"

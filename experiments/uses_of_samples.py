@@ -34,7 +34,7 @@ from ganaug import GAN, load
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.gans.randomness import stream_seed
 from ganaug.sampling.drawing import draw_samples
-from ganaug.study.arms import first, oversampled, samples_of
+from ganaug.study.arms import alike, first, oversampled, samples_of
 from ganaug.study.plan import stored_parts, without_messages
 from ganaug.study.statistics.intervals import student
 
@@ -82,11 +82,7 @@ class CellUses:
         real = real or self.real
         if made is None:
             return real
-        both = [name for name in real if name in made]
-        marks = [torch.full(part["y"].shape, k == 1) for k, part in enumerate((real, made))]
-        parts = [{**{name: part[name] for name in both}, "synthetic": mark}
-                 for part, mark in zip((real, made), marks, strict=True)]  # fmt: skip
-        return joined(parts)
+        return joined(alike(real, made))
 
     def drawn(self, y: Tensor, widths: Tensor | None = None) -> Batch:
         """Samples of these classes that no filter has seen; z times ``widths`` (N,), if given."""
@@ -230,7 +226,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     study: Path = parser.parse_args().study
+    if not (study / "study.json").is_file():
+        parser.error(f"{study} is no study: give the folder that augment was given as --out")
     asked = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    if "classifier.classical" not in asked:
+        parser.error(f"{study}: needs a study with the classifier of the data's kind, not {asked['classifier.class']}")
     options = {k.removeprefix("data."): v for k, v in asked.items() if k.startswith("data.")}
     data = getattr(datamodules, options.pop("class"))(**options)
     found: dict[str, list[float]] = {}

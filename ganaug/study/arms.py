@@ -129,7 +129,7 @@ class ArmTrainer:
         real = oversampled(train) if "oversampled" in arm else train
         if arm in PAIRS or arm in REDRAWN:
             made = self.made(arm, ratio)
-            return joined(_alike(real, made)), len(made["y"])
+            return joined(alike(real, made)), len(made["y"])
         return real, 0
 
     def run(self, arm: str, ratio: float, steps: int = 1) -> dict[str, Row]:
@@ -211,7 +211,7 @@ def oversampled(rows: Batch) -> Batch:
     return {name: field[index] for name, field in rows.items()}
 
 
-def _alike(real: Batch, made: Batch) -> tuple[Batch, Batch]:
+def alike(real: Batch, made: Batch) -> tuple[Batch, Batch]:
     """Both with the fields that both have, since samples have no number in the source, and marked as what they are."""
     both = [name for name in real if name in made]
     return _marked({k: real[k] for k in both}, False), _marked({k: made[k] for k in both}, True)
