@@ -20,6 +20,7 @@ from datamodules.errors import InputError
 from datamodules.images.blank import Look
 from datamodules.images.files import Picture, Ranges, brightest, read_picture
 from datamodules.images.listing import OnError, PictureFolder, match_classes, picture_folders
+from datamodules.images.metadata import picture_groups
 from datamodules.images.ranges import asked_range
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import both, cropped_size
@@ -97,6 +98,9 @@ class ImageFolder(ImageModule):
     Folders ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, with nothing beside them, are taken as the
     splits: ``train`` and one of the others must be there. What is missing is held out of ``train``.
 
+    ``group`` is a column of a ``metadata.csv`` in the folder of the training pictures, whose column ``file_name`` gives
+    the path of each picture inside that folder.
+
     Args:
         path: of the folder.
         test_path: a second folder, with classes of the same names, to test on.
@@ -169,6 +173,10 @@ class ImageFolder(ImageModule):
         reading = Reading(self.schema, self.crop, ranges)
         tables = {split: self._rows(folder, reading, split) for split, folder in self._folders.items()}
         return tables["train"], tables.get("test"), tables.get("val")
+
+    def groups(self) -> np.ndarray:
+        """Of the column ``group`` in ``metadata.csv``, a group for each training picture."""
+        return picture_groups(self._folders["train"], str(self.group))
 
     def _rows(self, folder: PictureFolder, reading: Reading, split: Split) -> Table:
         in_memory, look, bright = self._fits(len(folder.files)), Look(), [0]

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from datamodules import Digits, ImageArrays, InputError, SeriesArrays, SeriesFile, TextFile
+from datamodules import Digits, ImageArrays, ImageFolder, InputError, SeriesArrays, SeriesFile, TextFile
 from datamodules.splits import whole_groups
 
 SITES = 8
@@ -45,7 +46,20 @@ def arrays(tmp_path, kind: type) -> ImageArrays | SeriesArrays:
     return kind(tmp_path / "rows.npz", group="site", **options)
 
 
+def pictures(tmp_path, column: str = "site") -> ImageFolder:
+    """The rows of metadata.csv are in another order than the files."""
+    rows = []
+    for k in range(160):
+        file = tmp_path / "photos" / "ab"[k % 2] / f"{k:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), k % SITES * 10).save(file)
+        rows.append({"file_name": f"{'ab'[k % 2]}/{k:03}.png", "site": f"s{k % SITES}"})
+    pd.DataFrame(rows).sample(frac=1, random_state=0).to_csv(tmp_path / "photos" / "metadata.csv", index=False)
+    return ImageFolder(tmp_path / "photos", group=column)
+
+
 SOURCES = {
+    "folder": pictures,
     "jsonl": lambda path: text_file(path, ".jsonl"),
     "csv": lambda path: text_file(path, ".csv"),
     "series": series_file,
@@ -76,6 +90,34 @@ def test_groups_are_held_out_whole(tmp_path, source):
     for other in others:
         other.setup()
     assert any(sites_of(other, other.elsewhere) != away for other in others)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (None, "no file .*metadata.csv: write one with the columns file_name, such as a/000.png, and site"),
+        (["file_name,place", "a/000.png,s0"], "no column site: the columns are file_name, place"),
+        (["name,site", "a/000.png,s0"], "no column file_name"),
+        (["file_name,site", "a/000.png,s0", "./a/000.png,s1"], "metadata.csv:3, column file_name: a/000.png is there"),
+        (["file_name,site", "a/000.png,s0"], "no row of 159 of 160 pictures, the first a/002.png"),
+    ],
+)
+def test_metadata_that_names_no_groups_are_refused(tmp_path, rows, message):
+    data = pictures(tmp_path)
+    (tmp_path / "photos" / "metadata.csv").unlink()
+    if rows is not None:
+        (tmp_path / "photos" / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        data.setup()
+
+
+def test_pictures_that_are_skipped_have_no_group(tmp_path):
+    pictures(tmp_path)
+    (tmp_path / "photos" / "a" / "000.png").write_bytes(b"broken")
+    data = ImageFolder(tmp_path / "photos", group="site", on_error="skip")
+    data.setup()
+    assert len(data.groups()) == 159
+    assert not sites_of(data, data.elsewhere) & sites_of(data, data.train)
 
 
 def test_a_group_is_no_measurement(tmp_path):
