@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, Self
@@ -352,6 +353,9 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             "rows": len(self.train),
             "balance": self.balance,
             "fold": self.fold,
+            "checksum": None
+            if self._parts is None
+            else zlib.crc32(self._parts[0].astype("<i8").tobytes()),  # which rows
             "batch_size": self.batch_size,
             "processes": self.trainer.world_size if self.trainer else 1,
         }
@@ -369,6 +373,11 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         for name, here in self._order.items():
             # Older checkpoints say less: without a word of it, nothing was balanced, and the rest is not known.
             there = state_dict.get(name, unsaid.get(name, here))
+            if there != here and name == "checksum":
+                raise InputError(
+                    "the checkpoint was trained on other rows of the data than this run has, though on as many: are the"
+                    " fractions, per_class and imbalance those of the training?"
+                )
             if there != here:
                 what = name if name == "processes" else f"data {name}"
                 raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -55,6 +55,12 @@ def joined(batches: Iterable[Batch]) -> Batch:
     """Batches of the same fields, at least one, as a single one on the CPU."""
     parts = list(batches)
     return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+
+
+def contents(rows: Batch, names: Sequence[str] = ("x", "static", "length")) -> list[bytes]:
+    """The bytes of these fields of each stored row, as far as there are any: equal for equal rows alone."""
+    fields = [rows[name].cpu().numpy() for name in names if name in rows]
+    return [b"".join(field[k].tobytes() for field in fields) for k in range(len(rows["y"]))]
 
 
 def some_rows(rows: Batch, count: int, seed: int) -> Batch:

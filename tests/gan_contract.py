@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from datamodules import GANDataModule, InputError
 from ganaug.gans.base import GAN, DivergedError
@@ -58,6 +61,16 @@ def trainer(steps: int, *callbacks: Callback, **options) -> Trainer:
     return Trainer(max_steps=steps, callbacks=list(callbacks), **settings | options)
 
 
+def on_fake_gpu(model: GAN) -> None:
+    """Put the model on a GPU of which nothing is known but that it is there; inside of ``FakeTensorMode``."""
+    for part in model.modules():
+        for name, field in part._buffers.items():
+            part._buffers[name] = field if field is None else torch.empty_like(field, device="cuda")
+        for name, field in part._parameters.items():
+            part._parameters[name] = None if field is None else nn.Parameter(torch.empty_like(field, device="cuda"))
+    model._device = torch.device("cuda:0")
+
+
 def equal(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
@@ -66,6 +79,7 @@ class GANContract:
     """``steps`` should reach into every phase and over at least two epochs of ``data``."""
 
     steps = 7
+    fake_gpu = True  # whether torch's fake tensors can follow it: neither cuDNN's recurrences nor a look at values
 
     def make(self, data: GANDataModule, **options) -> GAN:
         raise NotImplementedError
@@ -121,6 +135,30 @@ class GANContract:
         assert equal(before, model.state_dict())
         assert modes == [part.training for part in model.modules()]
         assert torch.equal(logits, model.eval().logits(batch))
+
+    def test_samples_are_the_same_in_training_mode(self) -> None:
+        model = self.fitted(2)
+        latent, y = model.latent(torch.arange(3), 0), torch.zeros(3, dtype=torch.long)
+        assert equal(model.train().sample(latent, y), model.eval().sample(latent, y))
+
+    def test_everything_is_where_the_weights_are(self) -> None:
+        """On a GPU that is not there: torch's fake tensors have a device and no values."""
+        if not self.fake_gpu:
+            pytest.skip("fake tensors cannot follow it")
+        module = self.data()
+        module.setup()
+        model = self.make(module)
+        index = torch.arange(4)
+        batch = module.train.__getitems__(index.tolist())
+        latent = model.latent(index, 0)
+        with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv()):
+            on_fake_gpu(model)
+            batch = {name: field.to("cuda") for name, field in batch.items()}
+            made = model.sample(latent, batch["y"].cpu())
+            assert {field.device.type for field in made.values()} == {"cuda"}
+            assert model.judged(batch).device.type == "cuda"
+            changed = model.augmented(batch)
+            assert changed is None or {field.device.type for field in changed.values()} == {"cuda"}
 
     # ---- training
 

@@ -20,7 +20,6 @@ from datamodules.errors import InputError
 from datamodules.images.blank import Look
 from datamodules.images.files import Picture, Ranges, brightest, read_picture
 from datamodules.images.listing import OnError, PictureFolder, match_classes, picture_folders
-from datamodules.images.metadata import picture_groups
 from datamodules.images.ranges import asked_range
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import both, cropped_size
@@ -176,7 +175,7 @@ class ImageFolder(ImageModule):
 
     def groups(self) -> np.ndarray:
         """Of the column ``group`` in ``metadata.csv``, a group for each training picture."""
-        return picture_groups(self._folders["train"], str(self.group))
+        return self._folders["train"].groups(str(self.group))
 
     def _rows(self, folder: PictureFolder, reading: Reading, split: Split) -> Table:
         in_memory, look, bright = self._fits(len(folder.files)), Look(), [0]

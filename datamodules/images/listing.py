@@ -1,4 +1,4 @@
-"""Folders of pictures: which files, of which classes, sizes and modes, and the range of their pixels."""
+"""Folders of pictures: which files, of which classes and groups, sizes and modes, and the range of their pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, reduce
 from operator import or_
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.files.manifest import folder_names, read_manifest
+from datamodules.files.table import TableFile
 from datamodules.images.files import (
     ENDINGS,
     GREY,
@@ -34,6 +35,7 @@ from datamodules.images.splits import split_folders
 from datamodules.labels import quoted, unknown
 
 OnError = Literal["raise", "skip"]
+METADATA, FILE = "metadata.csv", "file_name"  # named as by the datasets library's ImageFolder
 T = TypeVar("T")
 
 
@@ -120,6 +122,37 @@ class PictureFolder:
                     raise InputError(f"{self.path}: {error}") from None
                 if found[kind].said:
                     rank_zero_info(f"{self.path}: {found[kind].said}; another range by value_range")
+        return found
+
+    def groups(self, column: str) -> np.ndarray:
+        """The group of each picture, str (N,), by a column of ``metadata.csv``.
+
+        Its column ``file_name`` gives paths inside the folder.
+
+        Raises:
+            InputError: there is no such file or column, a picture is not in it or is in it twice, or a cell is empty.
+        """
+        path = self.path / METADATA
+        wanted = [file.relative_to(self.path).as_posix() for file in self.files]
+        if not path.is_file():
+            raise InputError(
+                f"group: no file {path}: write one with the columns {FILE}, such as {wanted[0]}, and {column}"
+            )
+        table = TableFile(path, words={FILE, column})
+        table.require(FILE, "group")
+        table.require(column, "group")
+        rows: dict[str, int] = {}
+        for row, written in enumerate(table.words(FILE)):
+            name = PurePosixPath(written.strip().replace("\\", "/")).as_posix()
+            if name in rows:
+                raise InputError(f"{table.place(row, FILE)}: {name} is there twice: remove one of the rows")
+            rows[name] = row
+        missing = [name for name in wanted if name not in rows]
+        if missing:
+            raise InputError(
+                f"{path}: no row of {len(missing)} of {len(wanted)} pictures, the first {missing[0]}: add it"
+            )
+        found: np.ndarray = table.words(column)[[rows[name] for name in wanted]].astype(str)
         return found
 
     def _listing(self, described: dict[str, Any] | None) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:

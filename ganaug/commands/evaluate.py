@@ -195,10 +195,11 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
             f"{ckpt} was trained on the split of data.seed {trained['seed']}, not {data.seed}: its training rows would"
             " be among the test rows"
         )
-    if trained.get("rows") != len(data.train):
+    here = data.state_dict()
+    if any(trained.get(name, here[name]) != here[name] for name in ("rows", "checksum")):
         rank_zero_warn(
-            f"{ckpt} was trained on {trained.get('rows')} rows, --data gives {len(data.train)}: are per_class,"
-            " imbalance and the fractions those of the training?"
+            f"{ckpt} was trained on {trained.get('rows')} rows, --data gives {here['rows']}, not all the"
+            " same: where the fractions are not those of the training, test rows may be among those it was trained on"
         )
 
 

@@ -37,10 +37,10 @@ def export(ckpt: File, out: File) -> Path:
         ckpt: checkpoint that ``ganaug fit`` wrote.
         out: file to write, ``….pt2`` or ``….onnx``; one that is there is replaced.
 
-    The program has two inputs: ``latent`` float32 (B, …), as ``GAN.latent`` draws it (pictures: standard normal
-    (B, latent_dim); sentences: uniform on [0, 1), (B, T); series: uniform on [0, 1), (B, 2 + T, Z)), and ``labels``
-    int64 (B,), class ids, which a model without classes ignores. Its outputs are those of the model's ``sample``, by
-    name: ``x``, ``y``, and of sentences and series ``length`` and ``static``. It runs on the CPU in float32.
+    The program has two inputs: ``latent`` float32 (B, …), of the shape and distribution that the ``latent`` of its
+    model says, and ``labels`` int64 (B,), class ids, which a model without classes ignores. Its outputs are those of
+    the model's ``sample``, by name: ``x``, ``y``, and of sentences and series ``length`` and ``static``. It runs on the
+    CPU in float32.
 
     With it lie ``schema`` (JSON, of :meth:`Schema.to_dict`), ``checkpoint_sha256``, ``model`` and ``ganaug``, the
     version::

@@ -38,9 +38,10 @@ def leak(
     schema = model.schema
     plain = {name: field for name, field in train.items() if name != "y"}
     changed = []
-    with seeded(seed):
+    with seeded(seed, model.device):
         for index in torch.split(torch.arange(len(train["y"])), ROWS) * DRAWS:
-            seen = model.augmented(schema.prepare({name: field[index] for name, field in plain.items()}))
+            rows = {name: field[index].to(model.device) for name, field in plain.items()}
+            seen = model.augmented(schema.prepare(rows))
             if seen is None:
                 return {}
             changed.append(schema.stored(seen))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datamodules.base import GANDataModule
-from datamodules.rows import Table, stored_rows
-from datamodules.schema import Schema
+from datamodules.rows import contents, stored_rows
 from ganaug.kind import kind_of
 
 Fact = tuple[str, str]
@@ -29,7 +28,7 @@ def facts(data: GANDataModule) -> list[Fact]:
 def duplicates(data: GANDataModule) -> list[Fact]:
     """Rows that are there twice within the training rows, and rows of the other splits that are training rows too."""
     seen = {
-        name: _digests(data.schema, table)
+        name: contents(stored_rows(data.schema, table))
         for name, table in (("train", data.train), ("val", data.val), ("test", data.test))
     }
     known = set(seen["train"])
@@ -45,14 +44,6 @@ def as_table(found: list[Fact]) -> str:
     """Lines of text, what in a column of its own."""
     width = max(len(what) for what, _ in found)
     return "\n".join(f"{what:{width}}  {text}" for what, text in found)
-
-
-def _digests(schema: Schema, table: Table) -> list[bytes]:
-    if not len(table):
-        return []
-    rows = stored_rows(schema, table)
-    fields = [rows[name].numpy().reshape(len(rows["y"]), -1) for name in ("x", "static", "length") if name in rows]
-    return [b"".join(field[k].tobytes() for field in fields) for k in range(len(rows["y"]))]
 
 
 def some_names(names: list[str]) -> str:

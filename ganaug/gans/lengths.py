@@ -46,9 +46,10 @@ class LengthsAndStatic(nn.Module):
         self.count += member.sum(0)
 
     def draw(self, uniform: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """A frame for each of ``uniform`` (B,) in [0, 1) and class y (B,): lengths (B,) and static attributes (B, S).
+        """A frame for each of ``uniform`` (B,) in [0, 1] and class y (B,): lengths (B,) and static attributes (B, S).
 
         Of a class that has not been seen yet, the whole length and attributes of 0.
         """
-        row = (uniform * self.count[y].clamp(max=self.rows)).long()
+        seen = self.count[y].clamp(max=self.rows)
+        row = (uniform * seen).long().minimum(seen - 1).clamp(min=0)  # a normal number's share may round to 1
         return self.length[y, row], self.static[y, row]

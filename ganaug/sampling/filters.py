@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from datamodules.errors import InputError
-from datamodules.rows import Table
+from datamodules.rows import Table, contents
 from datamodules.schema import Batch
 from ganaug.classifiers.training import ClassifierFeatures
 from ganaug.gans.base import GAN
@@ -114,10 +114,8 @@ class Evidence:
 
     @cached_property
     def contents(self) -> list[bytes]:
-        """The bytes of every ``x``, equal for equal rows alone; a series' length counts as well."""
-        x = self.rows["x"].cpu().flatten(1).contiguous().numpy()
-        ends = self.rows["length"].tolist() if "length" in self.rows else [0] * len(x)
-        return [row.tobytes() + end.to_bytes(8, "big") for row, end in zip(x, ends, strict=True)]
+        """What tells a sample from a copy: a series with other attributes is still a copy."""
+        return contents(self.rows, ("x", "length"))
 
 
 # ---- the filters -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from torch import Tensor
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
-from datamodules.rows import joined, some_rows
+from datamodules.rows import contents, joined, some_rows
 from datamodules.schema import Batch
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
@@ -206,8 +206,8 @@ def summed_reports(reports: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
 
 def leakage(rows: dict[str, Batch]) -> dict[str, float]:
     """Share of the validation and of the test rows that are equal to a training row; the source's own repetitions."""
-    known = {row.tobytes() for row in rows["train"]["x"].numpy()}
-    parts = {part: [row.tobytes() in known for row in rows[part]["x"].numpy()] for part in ("val", "test")}
+    known = set(contents(rows["train"]))
+    parts = {part: [row in known for row in contents(rows[part])] for part in ("val", "test")}
     return {part: float(np.mean(equal)) for part, equal in parts.items() if equal}
 
 

@@ -295,6 +295,16 @@ def test_a_checkpoint_of_other_data_is_refused():
         assert "\n" not in str(error.value)
 
 
+def test_a_checkpoint_of_as_many_other_rows_is_refused():
+    module, other = (numbers([0, 1] * 40, per_class=20, **shares) for shares in ({"test_fraction": 0.3}, {}))
+    state = module.state_dict()
+    assert len(module.train) == len(other.train)
+    module.load_state_dict(state)
+    with pytest.raises(InputError, match="trained on other rows of the data than this run has, though on as many"):
+        other.load_state_dict(state)
+    other.load_state_dict({name: value for name, value in state.items() if name != "checksum"})  # of an earlier version
+
+
 class Recorder(LightningModule):
     """Learns nothing; keeps the rows it was shown."""
 

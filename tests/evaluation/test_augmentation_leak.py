@@ -1,7 +1,10 @@
 """Whether augmentation shows in samples: told by a classifier that saw real rows with and without it."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from datamodules import Digits, Grammar, Sines
 from datamodules.rows import stored_rows
@@ -10,6 +13,7 @@ from ganaug import DCGAN, R3GAN, SeqGAN
 from ganaug.evaluation import augmentation_leak as leak_module
 from ganaug.evaluation.augmentation_leak import leak
 from ganaug.gans.diffaug.images import augment
+from tests.gan_contract import on_fake_gpu
 
 QUICK = {"seed": 0, "steps": 60, "accelerator": "cpu"}
 
@@ -30,6 +34,20 @@ def test_what_was_augmented_is_told_from_what_was_not(digits: Digits, policy: st
     found = leak(model, train, test, changed, **QUICK)
     assert found["unseen"] < 0.3
     assert found["samples"] > found["unseen"] + 0.4
+
+
+def test_rows_go_where_the_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Sines(series=20, length=16)
+    data.setup()
+    model, found = R3GAN(data.schema, widths=[8], augment="scale"), []
+    rows = stored_rows(data.schema, data.train)
+    given = model.augmented
+    monkeypatch.setattr(leak_module, "seeded", lambda seed, device: nullcontext(found.append(device.type)))
+    monkeypatch.setattr(model, "augmented", lambda batch: found.append(given(batch)["x"].device.type))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_fake_gpu(model)
+        assert leak(model, rows, rows, rows, **QUICK) == {}
+    assert found == ["cuda", "cuda"]
 
 
 @pytest.mark.parametrize("policy", ["shift", "cutout"])

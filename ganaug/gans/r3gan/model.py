@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -202,7 +202,10 @@ class R3GAN(R3GANTraining):
         places, numbers = self.view.places, latent.shape[1] - self.hp.latent_dim
         if self.schema.kind != "series" or numbers == self.noise_numbers(places):
             return places if self.hp.noise or length is None else (1, max(length, places[1]))
-        return 1, bisect_left(range(LARGEST), numbers, key=lambda steps: self.noise_numbers((1, steps)))
+        if length is not None and numbers == self.noise_numbers((1, length)):
+            return 1, length
+        # with a stride of 2 two lengths have so much noise: the longer
+        return 1, bisect_right(range(LARGEST + 1), numbers, key=lambda steps: self.noise_numbers((1, steps))) - 1
 
     def caution(self, options: Mapping[str, Any]) -> str:
         """Of series that are longer than those of the data."""

@@ -9,7 +9,8 @@ SCHEDULES = ("gamma", "lr", "beta2", "augment_probability")
 
 # Huang et al. 2024, appendix and public code: for batches of 512 and 256 pictures. Both end their burn-in at 20 million
 # pictures; of pairs of numbers, the first is that at the start and the second that from there on. The public code puts
-# pictures through more operations than DiffAugment's, which are in their place here.
+# pictures through more operations than DiffAugment's, which are in their place here, and takes the penalties' slopes by
+# the pictures before these; here they are by what D sees.
 PAPER: dict[str, Any] = {
     "latent_dim": 64,
     "noise": 0,

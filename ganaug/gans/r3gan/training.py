@@ -70,9 +70,11 @@ class R3GANTraining(GAN):
         """Learn the units of the training rows and the length of the burn-in, unless a checkpoint has them."""
         super().on_train_start()
         progress = self.progress
-        if not int(progress.burn_in):
+        if self.hp.burn_in:
+            progress.burn_in.fill_(self.hp.burn_in)
+        elif not int(progress.burn_in):
             ends = self.last_step
-            progress.burn_in.fill_(self.hp.burn_in or (UNLIMITED if math.isinf(ends) else max(1, int(ends))))
+            progress.burn_in.fill_(UNLIMITED if math.isinf(ends) else max(1, int(ends)))
         progress.steps = int(progress.burn_in)
         loader: Any = self.trainer.train_dataloader
         table = getattr(loader, "dataset", None)

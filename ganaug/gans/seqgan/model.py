@@ -190,7 +190,7 @@ class SeqGAN(SeqGANTraining):
             InputError: a temperature out of its range.
         """
         Sampler(self.schema.ends, temperature).check()
-        network = cast(Decoder, self.ema.network)
+        network = cast(Decoder, self.ema.network.eval())
         with torch.no_grad():
             losses = self._token_losses(network, batch, temperature=temperature)
         return losses.sum(1) / batch["length"].to(losses.device)
@@ -214,7 +214,7 @@ class SeqGAN(SeqGANTraining):
             raise InputError("the checkpoint cannot be used: the samples that D was being shown are missing")
         if "negatives" in checkpoint["ganaug"]:
             ranks = checkpoint["ganaug"]["negatives"]
-            x, y = (part[self.global_rank % len(part)].to(self.device, torch.long) for part in ranks)
+            x, y = (part[self.global_rank % len(part)].long() for part in ranks)
             self.negatives = x, y
 
     def _check_negatives(self, ranks: Any) -> None:
@@ -269,7 +269,7 @@ class SeqGAN(SeqGANTraining):
         """
         sampler = Sampler(self.schema.ends, temperature, top_k, top_p).check()
         labels = labels.to(self.device)
-        network = cast(Decoder, self.ema.network)
+        network = cast(Decoder, self.ema.network.eval())  # Lightning puts every submodule into training mode
         x = sample_sequences(network, self.classes(labels), latent.to(self.device), sampler).x
         return {"x": x, "length": self.schema.lengths(x), "y": labels}
 

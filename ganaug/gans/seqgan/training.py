@@ -66,8 +66,11 @@ class SeqGANTraining(GAN):
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(x.shape)
 
     def on_train_start(self) -> None:
-        """Say so where the first phase may learn the sentences by heart."""
+        """Move the samples that D is being shown; say so where the first phase may learn the sentences by heart."""
         super().on_train_start()
+        if self.negatives is not None:  # of a checkpoint, which is read before the model is where it trains
+            x, y = self.negatives
+            self.negatives = x.to(self.device), y.to(self.device)
         loader = self.trainer.train_dataloader
         if self.step >= self.hp.mle_steps or not isinstance(loader, StreamLoader):
             return

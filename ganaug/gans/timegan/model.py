@@ -247,8 +247,8 @@ class TimeGAN(TimeGANTraining):
             drawn, attributes = self.frames.draw(latent[:, 0, 0], self.classes(labels))
             lengths = drawn.clamp(max=steps) if length is None else lengths
         generator, supervisor, recovery = (
-            cast(EMA, self.ema[name]).network for name in ("generator", "supervisor", "recovery")
-        )
+            cast(EMA, self.ema[name]).network.eval() for name in ("generator", "supervisor", "recovery")
+        )  # Lightning puts every submodule into training mode
         if static is not None:
             if self.hp.static != "condition":
                 raise InputError(

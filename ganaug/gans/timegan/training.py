@@ -131,6 +131,11 @@ class TimeGANTraining(GAN):
 
     # ---- training ----
 
+    def on_train_start(self) -> None:
+        """Forget codes of an earlier run."""
+        super().on_train_start()
+        self._encoded = None
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Take note of lengths and static attributes, for samples."""
         if self.frames is not None:
@@ -194,6 +199,9 @@ class TimeGANTraining(GAN):
         """One update of generator and supervisor, then one of embedder and recovery, with the codes shared."""
         hp, condition, mask = self.hp, self._condition(batch), self._mask(batch)
         optimizer, coder = self._optimizer("generator"), self._optimizer("embedder")
+        if turn == 0:  # what the phases before, whose networks these share, may have left, short of a step
+            optimizer.zero_grad()
+            coder.zero_grad()
         real = self._code(batch)  # its graph is for the embedder's own update
         codes, both = real.detach(), None if condition is None else condition.repeat(2, 1)
         with self.toggled_optimizer(optimizer):

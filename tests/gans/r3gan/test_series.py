@@ -36,6 +36,24 @@ def batch(rows: int = 64, features: int = 2, **fields) -> Batch:
     return {"x": x, "length": length, "y": torch.arange(rows) % 2, **fields}
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_series_of_any_length_are_as_long_as_they_are_asked_for(stride: int) -> None:
+    model = R3GAN(schema(fixed=True), widths=[8], blocks=1, stride=stride, dense=stride == 2)
+    for length in range(8, 20):
+        latent = model.latent(torch.arange(2), 0, length=length)
+        assert model.sample(latent, torch.zeros(2, dtype=torch.long), length=length)["x"].shape == (2, length, 2)
+
+
+def test_a_share_that_was_rounded_to_one_draws_the_last_row() -> None:
+    one, y = view(), torch.zeros(3, dtype=torch.long)
+    one.see({**batch(3), "y": y})
+    length, _ = one.frames.draw(torch.tensor([0.0, 1.0]), y[:2])
+    assert length.tolist() == [4, 6]
+    many = one.frames.rows
+    one.see({"length": torch.full((many,), 7), "y": y[:1].expand(many)})
+    assert one.frames.draw(torch.ones(1), y[:1])[0].tolist() == [7]
+
+
 def test_units_are_those_of_what_was_measured() -> None:
     rows, one = batch(), view()
     observed = (torch.rand(64, 8, 2, generator=torch.Generator().manual_seed(1)) < 0.8).float()

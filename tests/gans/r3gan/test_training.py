@@ -103,6 +103,10 @@ def test_a_run_burns_in_over_all_of_its_steps_and_one_that_goes_on_keeps_them(tm
     endless = make(Squares(), burn_in=None)
     trainer(-1, spy, max_time={"seconds": 1}).fit(endless, data)
     assert endless.progress.burn_in == 10_000
+    told = make(Squares(), burn_in=9)  # as by --allow_changes
+    told.progress.load_state_dict(model.progress.state_dict())
+    trainer(1).fit(told, Squares())
+    assert told.progress.burn_in == told.progress.steps == 9
 
 
 def test_the_half_life_of_the_average_rises_with_the_burn_in() -> None:

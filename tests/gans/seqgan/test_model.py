@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import DataLoader
 
 from datamodules import GANDataModule, InputError, Table, TextSchema
@@ -16,7 +17,7 @@ from ganaug.gans.seqgan.discriminator import Discriminator
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.seqgan.reinforce import advantages, entropy
 from ganaug.gans.seqgan.rollout import Sampler, sample_sequences
-from tests.gan_contract import GANContract, Stop, trainer
+from tests.gan_contract import GANContract, Stop, on_fake_gpu, trainer
 
 LETTERS = "abcdefgh"
 
@@ -508,6 +509,10 @@ def test_resuming_in_the_middle_of_a_set_of_negatives(tmp_path: Path) -> None:
     resumed = make(Letters(), **options)
     trainer(9).fit(resumed, Letters(), ckpt_path=tmp_path / "a.ckpt")
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
+    with FakeTensorMode(allow_non_fake_inputs=True):  # a checkpoint is read before the model is where it trains
+        on_fake_gpu(resumed)
+        resumed.on_train_start()
+    assert {part.device.type for part in resumed.negatives} == {"cuda"}
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     del checkpoint["ganaug"]["negatives"]
     torch.save(checkpoint, tmp_path / "b.ckpt")

@@ -63,6 +63,7 @@ class TestTimeGAN(GANContract):
     """The default preset on series of different lengths, with static attributes as conditions."""
 
     steps = 9
+    fake_gpu = False
 
     def make(self, data: GANDataModule, **options) -> TimeGAN:
         return make(data, **options)
@@ -518,6 +519,34 @@ def test_codes_of_the_second_phase_are_looked_up() -> None:
     assert len(seen) == 28
     for found, computed in seen:
         torch.testing.assert_close(found, computed, rtol=1e-4, atol=1e-6)
+
+
+def test_a_second_run_does_not_look_up_codes_of_the_first() -> None:
+    data, model = Waves(), make(Waves(), supervisor_steps=50)
+    fit(model, data, 6)
+    assert model._encoded is not None
+    fit(model, data, 1)
+    assert model._encoded is None
+
+
+def test_no_phase_steps_on_gradients_of_another() -> None:
+    """Of an odd number of batches, where two make a step, one is left over."""
+
+    class Forget(Callback):
+        def on_train_batch_start(self, trainer, module, *_) -> None:
+            if trainer.global_step == 6:
+                left.append(any(p.grad is not None for p in module.recovery.parameters()))
+                module.zero_grad()
+
+    left: list[bool] = []
+    steps = {"autoencoder_steps": 3, "supervisor_steps": 3, "accumulate": 2, "d_threshold": 0.0}
+    model, other = make(Waves(), **steps), make(Waves(), **steps)
+    fit(model, Waves(), 7)
+    fit(other, Waves(), 7, Forget())
+    assert left == [True]
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert (mine.grad is None) == (theirs.grad is None)
+        assert mine.grad is None or torch.equal(mine.grad, theirs.grad)
 
 
 def test_rates_fall_over_the_third_phase() -> None:
