@@ -53,6 +53,11 @@ class Kind:
         return schema.prepare(rows)["x"].flatten(1).float().numpy()
 
     @staticmethod
+    def alike(schema: Any, seed: int, train: Batch, *others: Batch) -> list[Batch]:
+        """Stored rows in which how they were read does not tell training rows from others."""
+        return [train, *others]
+
+    @staticmethod
     def scores(*_: Any, **known: Any) -> dict[str, Any]:
         """Scores that other kinds do not have, by name; of ``memorisation`` beyond that in features.
 

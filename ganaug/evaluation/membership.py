@@ -30,7 +30,8 @@ def membership(
     """Two attackers, who has the samples and who has the checkpoint, guess which real rows were trained on.
 
     They guess among as many training as test rows of each class: where a class is rare in training alone, it would tell
-    them apart. Distances are taken in :func:`plain_features`.
+    them apart. Distances are taken in :func:`plain_features`, of rows that are :meth:`~ganaug.kind.Kind.alike`: else
+    words that are not in a vocabulary of the training sentences would tell all others, by samples that know nothing.
 
     Args:
         schema: of the rows.
@@ -47,6 +48,7 @@ def membership(
         Intervals are those of all attacks together (Bonferroni): with 95 % all of them hold, so also that of the
         strongest.
     """
+    train, val, test = kind_of(schema).alike(schema, seed, train, val, test)
     train, val, test, synthetic = (some_rows(part, PAIRS, seed) for part in (train, val, test, synthetic))
     inside, outside = pairs(train["y"], test["y"], seed)
     unseen, beside = pairs(val["y"], test["y"], seed)

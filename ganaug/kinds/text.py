@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from datamodules.rows import Table
 from datamodules.schema import Batch
-from datamodules.text.schema import UNKNOWN, TextSchema
+from datamodules.text.schema import SPECIAL, UNKNOWN, TextSchema
 from ganaug.classifiers import TextClassifier
 from ganaug.evaluation.markup import Html, table_of
 from ganaug.evaluation.text import text_scores
@@ -36,6 +37,28 @@ class Sentences(Kind):
     def inputs(schema: TextSchema, rows: Batch) -> list[str]:
         """N sentences."""
         return schema.decode(rows["x"])
+
+    @staticmethod
+    def alike(schema: TextSchema, seed: int, train: Batch, *others: Batch) -> list[Batch]:
+        """Words that the vocabulary does not hold are drawn from those that it would not hold without their sentence.
+
+        It comes from the training rows, so that an unknown word would tell who is none of them. How often a word has to
+        occur to be in it is what its rarest does.
+        """
+        x, size = train["x"], len(schema.vocabulary)
+        counts = x.flatten().bincount(minlength=size)
+        words = counts[len(SPECIAL) :]
+        if not schema.ends or not words.any():
+            return [train, *others]
+        _, place, own = torch.unique(torch.arange(len(x))[:, None] * size + x, return_inverse=True, return_counts=True)
+        rare = x[(counts[x] - own[place] < words[words > 0].min()) & (x >= len(SPECIAL))]
+        rng = torch.Generator().manual_seed(seed)
+
+        def filled(x: Tensor) -> Tensor:
+            drawn = rare[torch.randint(len(rare), x.shape, generator=rng)] if len(rare) else x
+            return torch.where(x == UNKNOWN, drawn, x)
+
+        return [{**rows, "x": filled(rows["x"])} for rows in (train, *others)]
 
     @staticmethod
     def shifts(schema: TextSchema) -> Mapping[str, Shift]:

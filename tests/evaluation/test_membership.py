@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from datamodules import Digits, GANDataModule
+from datamodules import Digits, GANDataModule, TextFile
 from datamodules.rows import joined, stored_rows
 from datamodules.schema import Batch
+from datamodules.text.schema import UNKNOWN
 from ganaug import DCGAN, load
 from ganaug.commands.evaluate import table
 from ganaug.evaluation.membership import logits, membership, pairs, plain_features
@@ -24,6 +26,17 @@ def splits(data: GANDataModule) -> dict[str, Batch]:
     return {name: stored_rows(data.schema, getattr(data, name)) for name in ("train", "val", "test")}
 
 
+def sentences(tmp_path: Path) -> TextFile:
+    """Of words some of which are rare, so that most sentences that nobody was trained on have an unknown one."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnop"), 5)) for _ in range(3000)]
+    chance = np.arange(1, len(words) + 1) ** -0.9
+    rows = [" ".join(rng.choice(words, 8, p=chance / chance.sum())) for _ in range(400)]
+    (tmp_path / "train.txt").write_text("\n".join(rows[:240]), encoding="utf-8")
+    (tmp_path / "test.txt").write_text("\n".join(rows[240:]), encoding="utf-8")
+    return TextFile(tmp_path / "train.txt", test_path=tmp_path / "test.txt", val_fraction=0.4)
+
+
 def noisy(rows: Batch) -> Batch:
     """Digits a little changed."""
     noise = torch.randn(rows["x"].shape, generator=torch.Generator().manual_seed(0)) * 4
@@ -35,6 +48,23 @@ def halves(rows: Batch) -> tuple[Batch, Batch]:
     order = torch.randperm(2 * count, generator=torch.Generator().manual_seed(0))
     first, second = ({name: field[index] for name, field in rows.items()} for index in order.split(count))
     return first, second
+
+
+def test_unknown_words_do_not_tell_who_was_trained_on(tmp_path: Path) -> None:
+    """By samples of frequent words, which know nothing of any sentence; by copies it is told as before."""
+    data = sentences(tmp_path)
+    rows = splits(data)
+    unknown = {name: (part["x"] == UNKNOWN).any(1).float().mean() for name, part in rows.items()}
+    assert unknown["test"] > unknown["train"]
+    rng = np.random.default_rng(1)
+    counts = rows["train"]["x"].flatten().bincount(minlength=len(data.schema.vocabulary))
+    frequent = [data.schema.vocabulary[k] for k in range(2, len(counts)) if counts[k] >= 4]
+    x, length = data.schema.encode([" ".join(rng.choice(frequent, 8)) for _ in range(200)])
+    ignorant = {"x": x, "length": length, "y": torch.zeros(len(x), dtype=torch.long)}
+    for attack in membership(data.schema, **rows, synthetic=ignorant)["attacks"].values():
+        assert attack["auc"] < 0.6  # unknown words would make it .73
+    for attack in membership(data.schema, **rows, synthetic=rows["train"])["attacks"].values():
+        assert attack["auc"] > 0.95
 
 
 def some(count: int, rows: Batch) -> Batch:
