@@ -108,7 +108,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             class called 3 rare. Where no name is like a number, 3 is the fourth class. Validation and test are left
             whole.
         group: the column, or the array, that says where a row is from, such as a site, a patient or a year, in a source
-            that has one. A share of ``test_fraction`` of these groups, drawn by the seed, is set aside whole, as
+            that has one. A share of ``test_fraction`` of these groups, rounded up, drawn by the seed, is set aside, as
             ``elsewhere``: no other split has a row of them, so that they show what is learnt of a group never seen.
         balance: show every class equally often in training: of rare ones each row comes more than once in a pass.
         steps_per_epoch: batches in what Lightning calls an epoch; by default one pass over the training rows.

@@ -149,6 +149,9 @@ class Scores(Callback, metaclass=Remembering):
         """The features, learnt by the first process: features of two networks could not be compared."""
         own = None
         if trainer.is_global_zero:
+            rank_zero_info(
+                f"scores: a classifier of the training rows is trained first, {self.steps} steps (--scores.steps)"
+            )
             own = fit_features(model.schema, rows, model.seed, steps=self.steps, accelerator=model.device.type)
             own.model.cpu()
         features = cast(ClassifierFeatures, trainer.strategy.broadcast(own))

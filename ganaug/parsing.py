@@ -99,7 +99,7 @@ class Parser(LightningArgumentParser):
         if not self.exit_on_error:
             known = [a.dest for a in self._actions if a.default != SUPPRESS and a.dest != "schema"]
             super().error(with_known(message, known), ex)
-        raise refusal(message, ex)
+        raise refusal(message, ex, self.hints)
 
 
 class HelpAll(_HelpAction):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import datamodules
 from datamodules import GANDataModule, InputError
@@ -39,12 +40,13 @@ def with_known(message: str, known: Collection[str]) -> str:
     return f"{message}: {names_like(unknown[1], known)}" if unknown else message
 
 
-def refusal(message: str, cause: Exception | None) -> InputError:
+def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> InputError:
     """What a person is told.
 
     Args:
         message: jsonargparse's, of many lines.
         cause: the error that it is about.
+        own: hints of the options that are no class's.
     """
     keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     reason = str(deepest(cause) if cause else message)
@@ -58,6 +60,9 @@ def refusal(message: str, cause: Exception | None) -> InputError:
         reason = f"{missing[0]}: name it by --import"
     elif reason.startswith("Expected a") and keys and (words := _wanted(message)):
         return InputError(f"--{keys} {words}")
+    elif keys in own and "Sequence'>" in message and (got := re.search(r"(?:Given|Got) value: (.*)", message)):
+        value = typed(got[1]).replace("'", "")
+        return InputError(f"--{keys} must be {described(own[keys])}, not {value}: write [{value}] for a list of it")
     return InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
 
 

@@ -177,7 +177,7 @@ class TableFile:
                 f"{self.path}:{line}: no CSV ({reason_of(error)}): check the quotes from there on"
             ) from None
         if not names:
-            raise InputError(f"{self.path}: the file is empty: a header and a row a step are needed")
+            raise InputError(f"{self.path}: the file is empty: a header and rows are needed")
         return names, again
 
     def _parquet(self, words: set[str]) -> pd.DataFrame:

@@ -149,9 +149,13 @@ class PictureFolder:
             rows[name] = row
         missing = [name for name in wanted if name not in rows]
         if missing:
+            first = next(iter(rows))
             raise InputError(
-                f"{path}: no row of {len(missing)} of {len(wanted)} pictures, the first {missing[0]}: add it"
+                f"{path}: no row of {len(missing)} of {len(wanted)} pictures, the first {missing[0]}: add it,"
+                f" written so in {FILE}, where the first row has {first}"
             )
+        if more := sorted(set(rows) - set(wanted)):
+            rank_zero_info(f"{path}: rows of no picture here: {len(more)}, the first {more[0]}")
         found: np.ndarray = table.words(column)[[rows[name] for name in wanted]].astype(str)
         return found
 
@@ -162,7 +166,7 @@ class PictureFolder:
             if entry.is_dir():
                 if not entry.name.startswith((".", "__")):  # .git, __MACOSX
                     folders.append(entry)
-            elif described is not None and entry.name in ("manifest.json", "grid.png"):
+            elif entry.name == METADATA or (described is not None and entry.name in ("manifest.json", "grid.png")):
                 continue
             elif is_picture(entry):
                 loose.append(entry)
@@ -179,8 +183,8 @@ class PictureFolder:
             return loose, np.zeros(len(loose), dtype=np.int64), ()
         if loose:
             raise InputError(
-                f"{self.path}: {len(loose)} pictures, the first {loose[0].name}, lie beside the class folders and have"
-                " no class: move them into one, or away"
+                f"{self.path}: of pictures beside the class folders, {len(loose)}, the first {loose[0].name}, the class"
+                " is not known: move them into one, or away"
             )
         if described is not None and described.get("classes"):
             classes = tuple(str(name) for name in described["classes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
-from datamodules.files.manifest import make_folder, replacing
+from datamodules.files.manifest import make_folder, read_manifest, replacing
 from datamodules.images.schema import ImageSchema
 from datamodules.options import Count, File, Positive, Seed, Within, checked
 from datamodules.rows import chosen, stored_rows
@@ -110,8 +111,8 @@ def evaluate(
     warmth = temperature_list(temperatures, schema.kind, model)
     data.prepare_data()
     data.setup()
-    if ckpt is not None:
-        same_split(ckpt, data)
+    if origin := ckpt or drawn_from(samples and Path(samples)):
+        same_split(origin, data)
     train, test = stored_rows(schema, data.train), stored_rows(schema, data.test)
     if len(train["y"]) < 2 or len(test["y"]) < 2:
         raise InputError(f"scores need 2 training and 2 test rows; there are {len(train['y'])} and {len(test['y'])}")
@@ -203,9 +204,21 @@ def same_split(ckpt: Path, data: GANDataModule) -> None:
         )
 
 
+def drawn_from(samples: Path | None) -> Path | None:
+    """The checkpoint that a folder of samples was drawn from, if it is still where it was."""
+    manifest = (read_manifest(samples) if samples is not None and samples.is_dir() else None) or {}
+    path, request = Path(str(manifest.get("checkpoint", "."))), manifest.get("request")
+    if not path.is_file() or not isinstance(request, dict):
+        return None
+    same = hashlib.sha256(path.read_bytes()).hexdigest() == request.get("checkpoint_sha256")
+    return path if same else None
+
+
 def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str, **options: Any) -> Batch:
     """Samples in the class proportions of the training split, by the model's own options."""
     here, there = data.schema, model.schema
+    if here.kind != there.kind:
+        raise InputError(f"the checkpoint makes {there.kind} data, --data gives {here.kind} data")
     if isinstance(here, ImageSchema) and isinstance(there, ImageSchema):
         hint = here.seen_otherwise(there)
         if hint and replace(there, image_size=here.image_size, fit=here.fit) == here:

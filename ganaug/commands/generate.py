@@ -184,6 +184,8 @@ def generate(
             },
         )
         shutil.rmtree(parts)
+        glance = next((out / name for name in ("grid.png", "plot.png") if (out / name).is_file()), None)
+        rank_zero_info(f"{count} samples in {out}" + (f", the first at a glance in {glance}" if glance else ""))
     return out
 
 

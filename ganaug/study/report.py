@@ -169,7 +169,7 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
                 found |= min(one["interval"][0] for one in told) > 0.5 if math.isnan(half) else bool(mean - half > 0.5)
                 controls = [one["control"]["auc"] for one in told if "control" in one]
                 control = f"{sum(controls) / len(controls):.2f}" if controls else None
-                inside = "" if math.isnan(half) else f" ({mean - half:.2f} to {mean + half:.2f})"
+                inside = "" if math.isnan(half) else f" ({max(0, mean - half):.2f} to {min(1, mean + half):.2f})"
                 lines.append(
                     [setting, holder, by, f"{mean:.2f}{inside}", f"{max(one['auc'] for one in told):.2f}", control]
                 )

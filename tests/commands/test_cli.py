@@ -22,6 +22,8 @@ FIT = [
 RUN = Path("lightning_logs", "run")
 ROOT = Path(__file__).parents[2]
 
+STUDY = ["augment", "--data", "Digits", "--model", "DCGAN", "--out", "study"]
+
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +98,8 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ([*FIT, "--trainer.precision", "64-true"], "precision 64-true: a GAN trains in 32-true"),
         ([*FIT, "--trainer.strategy", "fsdp"], "fsdp"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
+        ([*STUDY, "--seeds", "3"], "--seeds must be a list, each a whole number, not 3: write [3] for a list of it"),
+        ([*STUDY, "--imbalance", "{3: 0.1}"], "not {3: 0.1}: write [{3: 0.1}] for a list of it"),
         ([*FIT, "--data", "GANDataModule"], "GANDataModule has no rows of its own; known are "),
         ([*FIT, "--trainer.default_root_dir", "latin.yaml"], "latin.yaml"),
         (["evaluate", "--data", "Digits", "--samples", "x", "--out", "."], "out must be a file"),

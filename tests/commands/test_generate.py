@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import ImageArrays, ImageFolder, InputError, TextFile
+from datamodules import Grammar, ImageArrays, ImageFolder, InputError, TextFile
 from datamodules.images.store import read_images
 from datamodules.text.store import read_texts
 from ganaug import DCGAN, SeqGAN, TimeGAN, load
@@ -285,6 +285,11 @@ def test_scores_of_what_does_not_fit_get_one_line(ckpt: Path, data: Squares, tmp
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="split of data"):
         evaluate(Squares(rows=300, size=16, seed=3), ckpt=ckpt, out=None, **QUICK)
+    generate(ckpt, tmp_path / "made", n=4)
+    with pytest.raises(InputError, match="split of data"):  # samples know their checkpoint
+        evaluate(Squares(rows=300, size=16, seed=3), samples=tmp_path / "made", out=None, **QUICK)
+    with pytest.raises(InputError, match="makes image data, --data gives text data"):
+        evaluate(Grammar(sentences=60), ckpt=ckpt, out=None, **QUICK)
     with pytest.warns(UserWarning, match="trained on 86 rows, --data gives 216"):
         evaluate(data, ckpt=ckpt, out=None, n=4, **QUICK | {"classifier_steps": 2})
     with pytest.raises(InputError, match="another size"):
