@@ -127,8 +127,11 @@ class Study:
     precision: Precision
 
     def folder(self, cell: Cell) -> Path:
-        """Where the cell keeps what it has."""
-        return self.out / "cells" / folder_names([cell.name])[0]
+        """Where the cell keeps what it has; no other cell of the study does."""
+        # Long names of settings are cut, and told apart by their number among those that are as large.
+        settings = folder_names([replace(cell, imbalance=text).setting for text in self.imbalances])
+        setting = settings[list(self.imbalances).index(cell.imbalance)]
+        return self.out / "cells" / (setting + cell.name.removeprefix(cell.setting))
 
     def module(self, cell: Cell) -> GANDataModule:
         """The data of the cell."""
