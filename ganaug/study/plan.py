@@ -137,7 +137,8 @@ class Study:
         """The data of the cell."""
         changes: dict[str, Any] = {"seed": cell.seed}
         changes |= {"per_class": cell.per_class} if cell.per_class is not None else {}
-        changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance else {}
+        # An empty one too, where the data have one of their own.
+        changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance or self.data.imbalance else {}
         return self.data.again(**changes, fold=None if cell.fold is None else (cell.fold, self.folds))
 
     def arms_of(self, cell: Cell) -> tuple[str, ...]:

@@ -31,3 +31,12 @@ def test_no_two_cells_share_a_folder() -> None:
     names = folders(cells, imbalances)
     assert len({name.casefold() for name in names}) == len(cells) == 108
     assert max(len(name.encode()) for name in names) <= 255
+
+
+def test_the_balanced_setting_is_balanced_though_the_data_are_not() -> None:
+    data = Digits(image_size=8, imbalance={"9": 0.1})
+    cells, imbalances = plan(data, None, [{}, {"8": 0.2}], [0], 0)
+    study = SimpleNamespace(data=data, imbalances=imbalances, folds=3)
+    assert [Study.module(study, cell).imbalance for cell in cells] == [{}, {"8": 0.2}]
+    cells, study.imbalances = plan(data, None, None, [0], 0)
+    assert [Study.module(study, cell).imbalance for cell in cells] == [{"9": 0.1}]
