@@ -322,6 +322,8 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     asked = json.loads(json.dumps(asked, default=str))
     make_folder(study.out)
     path = study.out / "study.json"
+    # Listed before the file is looked for: another task may write it at this very moment.
+    taken = any(not entry.name.startswith(".") for entry in study.out.iterdir())
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
         if "selection" not in there:
@@ -334,7 +336,7 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         if differ:
             raise InputError(f"{study.out} holds another study: choose another folder ({'; '.join(differ)})")
         return
-    if any(not entry.name.startswith(".") for entry in study.out.iterdir()):
+    if taken:
         raise InputError(f"{study.out} is not empty, and what is in it is no study: choose another folder")
     with replacing(path) as file:
         file.write((json.dumps(asked, indent=2, ensure_ascii=False) + "\n").encode())

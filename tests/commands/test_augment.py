@@ -1,12 +1,14 @@
 """``ganaug augment``: what a cell trains on, what is chosen by what, going on after a stop, and who may take part."""
 
 import csv
+import itertools
 import json
 import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +35,9 @@ from ganaug.study import stages
 from ganaug.study.arms import ArmTrainer
 from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
+from ganaug.study.plan import open_folder
 from ganaug.study.workers import TimeLeft, gpus, worker_pool
+from tests.interleaving import interleaved
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = partial(DCGAN, width=8, latent_dim=8)
@@ -501,6 +505,22 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="no study"):
         study(tmp_path)
+
+
+def test_tasks_that_begin_at_the_same_time_take_it_for_theirs(
+    done: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them makes the folder its own, whatever another has come to at every line of it."""
+    opened = []
+    monkeypatch.setattr(sys.modules["ganaug.commands.augment"], "open_folder", lambda *given: opened.append(given))
+    study(done[0])
+    asked, cells = opened[0]
+    for line in itertools.count(1):
+        one = replace(asked, out=tmp_path / str(line))
+        if not interleaved(open_folder, line, partial(open_folder, one, cells))(one, cells):
+            break
+        assert (one.out / "study.json").read_bytes() == (done[0] / "study.json").read_bytes()
+    assert line > 15
 
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
