@@ -45,7 +45,7 @@ from ganaug.study.plan import (
     without_messages,
 )
 from ganaug.study.report import write_report
-from ganaug.study.stages import second_stage
+from ganaug.study.stages import numbered, second_stage
 from ganaug.study.statistics import summarise, verdict
 from ganaug.study.statistics.trainings import PAIRS
 from ganaug.study.statistics.trainings import name as setting_name
@@ -190,7 +190,7 @@ def augment(
         accelerator=accelerator,
         precision=precision,
     )
-    every = cells + second_stage(study, cells)  # of the second stage those that are known by now
+    every = numbered(study, cells)
     if list_cells:
         print("\n".join(f"{number:4} {one.name}" for number, one in enumerate(every)))
         return {"cells": [one.name for one in every]}
