@@ -44,9 +44,10 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                     f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
                 )
 
-        if (workers := min(workers, len(left))) > 1:
-            threads = threads or max(1, (os.cpu_count() or 1) // workers)
-            with worker_pool(workers, threads, gpus(study.accelerator)) as pool:
+        if workers > 1 and left:
+            # The last cells have no more threads than those before them: another number rounds otherwise.
+            threads = threads or max(1, cores() // workers)
+            with worker_pool(min(workers, len(left)), threads, gpus(study.accelerator)) as pool:
                 futures = {pool.submit(run_safely, study, cell): cell for cell in left}
                 for future in as_completed(futures):
                     try:
@@ -86,6 +87,11 @@ def run_safely(study: Study, cell: Cell) -> str | None:
         path.write_text(traceback.format_exc(), encoding="utf-8")
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} (traceback in {path})"
     return None
+
+
+def cores() -> int:
+    """How many this process may use, which a scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus(accelerator: str) -> list[str]:
