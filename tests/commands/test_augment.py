@@ -36,7 +36,7 @@ from ganaug.study.arms import ArmTrainer
 from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
 from ganaug.study.plan import open_folder
-from ganaug.study.workers import TimeLeft, gpus, worker_pool
+from ganaug.study.workers import TimeLeft, gpus, starting
 from tests.interleaving import interleaved
 
 ROOT = Path(__file__).parents[2]
@@ -529,21 +529,21 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (gpus("auto"), gpus("cpu")) == (["0", "1"], [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     assert gpus("cuda") == ["GPU-a", "GPU-b"]
-    for given, taken in ((gpus("cuda"), ["GPU-a", "GPU-b", "GPU-a"]), ([], ["GPU-a,GPU-b"] * 3)):
-        with worker_pool(3, 1, given) as pool:
-            for device in taken:  # as its processes would
-                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
-                pool._initializer(*pool._initargs)
-                assert os.environ["CUDA_VISIBLE_DEVICES"] == device
+    with starting(1) as start:
+        for given, taken in ("", "GPU-a,GPU-b"), ("GPU-b", "GPU-b"):
+            pool = start(given)
+            pool._initializer(*pool._initargs)  # as its process would
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
 def test_processes_multiply_as_their_parent_does() -> None:
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
-        with worker_pool(1, 1, []) as pool:
+        with starting(1) as start:
             torch.set_float32_matmul_precision("highest")
-            pool._initializer(*pool._initargs)  # as its processes would
+            pool = start("")
+            pool._initializer(*pool._initargs)  # as its process would
             assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
