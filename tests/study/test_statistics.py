@@ -174,10 +174,11 @@ def test_a_second_stage_leaves_the_spread_to_the_first():
 
 def test_the_detectable_gain_has_the_power_it_promises():
     sizes = {n: detectable(1.0, n) for n in (2, 3, 5, 10, 30)}
-    assert sizes[30] == pytest.approx(2.8016 / math.sqrt(30), rel=0.04)  # of the normal distribution, a little less
+    assert detectable(1.0, 1000) == pytest.approx(2.8016 / math.sqrt(1000), rel=0.01)  # of the normal distribution
     for n, size in sizes.items():
-        centre, limit = size * math.sqrt(n), stats.t.ppf(0.975, n - 1)
-        assert stats.nct.sf(limit, n - 1, centre) == pytest.approx(0.8, abs=1e-6)
+        ratios = np.sqrt(stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, n - 1) / (n - 1))  # estimated to true deviation
+        power = stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, size * math.sqrt(n) * ratios)
+        assert power.mean() == pytest.approx(0.8, abs=1e-3)
     assert detectable(2.0, 5) == pytest.approx(2 * sizes[5])
     assert detectable(1.0, 2, comparisons=20) > detectable(1.0, 2, comparisons=5) > sizes[2]
     headline = only(compared(SAME))["headline"]
