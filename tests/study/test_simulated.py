@@ -67,6 +67,19 @@ def test_the_best_of_several_trainings_by_their_own_validation_is_biased():
     assert rates[10] > 0.3
 
 
+@pytest.mark.parametrize("settings", [1, 3])
+def test_of_studies_trained_to_the_end_one_in_20_is_said_not_to_be(settings):
+    rng, studies, warned = np.random.default_rng(0), 300, 0
+    for _ in range(studies):
+        table = []
+        for n in range(settings):
+            for arm in ("real", "classical"):
+                for steps in (1, 2):
+                    table += folds(arm, 0.5 + 0.02 * rng.normal(size=5), per_class=n, steps=steps)
+        warned += any(setting["untrained"] for setting in summarise(table)["settings"])
+    assert warned / studies < above(1 / 20, studies)
+
+
 # ---- an effect -------------------------------------------------------------------------------------------------------
 
 

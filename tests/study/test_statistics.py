@@ -279,18 +279,43 @@ def test_validation_chooses_only_where_it_is_asked_to():
 # ---- what speaks against a study -------------------------------------------------------------------------------------
 
 
+def longer(rise, arm: str = "classical", **fields) -> list[dict]:
+    """Folds of an arm, and of twice its steps, which add so much in each seed."""
+    short = np.full(len(rise), 0.5)
+    return folds(arm, short, **fields) + folds(arm, short + rise, steps=2, **fields)
+
+
 @pytest.mark.parametrize(
-    ("rise", "warned"), [([0.05, 0.03, 0.04], True), ([0.05, -0.06, 0.02], False), ([0] * 3, False)]
+    ("rise", "warned"),
+    [
+        ([0.05, 0.03, 0.04], True),
+        ([0.05, -0.06, 0.02], False),
+        ([0.05, 0.0, 0.04], False),  # more than its standard error
+        ([-0.05, -0.03, -0.04], False),
+        ([0.04] * 3, False),
+        ([0.04], False),
+        ([0] * 3, False),
+    ],
 )
 def test_opponents_that_were_not_trained_to_the_end(rise, warned):
-    table = compared(UP) + folds("classical", BASE) + folds("classical", np.add(BASE, rise), steps=2)
-    setting = only(table)
+    setting = only(compared(UP) + longer(rise))
     assert [found["arm"] for found in setting["untrained"]] == ["classical"] * warned
     assert setting["arms"]["classical"]["accuracy"]["mean"] == pytest.approx(np.mean(BASE))
     if warned:
         (found,) = setting["untrained"]
         assert (found["mean"], found["n"]) == (pytest.approx(0.04), 3)
-        assert found["error"] == pytest.approx(0.01 / math.sqrt(3))
+        assert found["holm"] == pytest.approx(stats.ttest_1samp(rise, 0, alternative="greater").pvalue)
+
+
+def test_rises_of_many_arms_are_corrected():
+    rise, still = [0.05, 0.03, 0.04], [0.01, -0.01, 0.005]
+    p = float(stats.ttest_1samp(rise, 0, alternative="greater").pvalue)
+    table = compared(UP) + longer(rise) + longer(still, "real") + longer(still, per_class=50)
+    first, second = summarise(table)["settings"]
+    assert [found["holm"] for found in first["untrained"]] == [pytest.approx(3 * p)]
+    assert second["untrained"] == []
+    many = [row for n in range(51, 60) for row in longer(still, per_class=n)]
+    assert summarise(table + many)["settings"][0]["untrained"] == []
 
 
 def test_the_placebo_stands_beside_samples():
