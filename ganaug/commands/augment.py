@@ -45,7 +45,7 @@ from ganaug.study.plan import (
     without_messages,
 )
 from ganaug.study.report import write_report
-from ganaug.study.stages import second_stage
+from ganaug.study.stages import numbered, second_stage
 from ganaug.study.statistics import summarise, verdict
 from ganaug.study.statistics.trainings import PAIRS
 from ganaug.study.statistics.trainings import name as setting_name
@@ -134,7 +134,7 @@ def augment(
             jitter (by default these five, each to half of a batch), mixup.
         curriculum: share of a classifier's steps, the last ones, that see real rows alone.
         workers: processes that run cells side by side, on as many GPUs as there are, in turns.
-        threads: of each process; by default the machine's cores are shared out.
+        threads: of each process; by default the cores that the command may use are shared out among the workers.
         accelerator: what to compute on.
         precision: of the GANs' training: 32-true, or bf16-mixed, faster where the hardware multiplies in it.
         cell: run the cell of this number alone, as one task of many on a cluster; without it, the same command then
@@ -190,7 +190,7 @@ def augment(
         accelerator=accelerator,
         precision=precision,
     )
-    every = cells + second_stage(study, cells)  # of the second stage those that are known by now
+    every = numbered(study, cells)
     if list_cells:
         print("\n".join(f"{number:4} {one.name}" for number, one in enumerate(every)))
         return {"cells": [one.name for one in every]}

@@ -190,9 +190,14 @@ def generate(
 
 
 def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
-    """Make ``out`` ready for the request; False where it holds the complete answer already."""
+    """Make ``out`` ready for the request; False where it holds the complete answer already.
+
+    Processes that share the work may all do so at the same time. So the folder is listed before anything is looked for
+    in it, and as long as there is something in it, a request or a manifest says whose it is.
+    """
     make_folder(out)
     begun = out / PARTS / "request.json"
+    taken = any(entry.name != PARTS for entry in out.iterdir())
     manifest = read_manifest(out)
     before = _begun(begun)
     if before == request:
@@ -200,7 +205,7 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
     if manifest is not None and manifest.get("request") == request and not overwrite:
         return False
     ours = bool(before) or (manifest is not None and "request" in manifest)
-    if any(out.iterdir()):
+    if taken or before:
         if not ours:
             raise InputError(f"{out} is not empty, and what is in it was not generated here: choose another folder")
         if not overwrite:
@@ -211,14 +216,16 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
         schema = (manifest or {}).get("schema")
         known = schema.get("classes") if isinstance(schema, dict) else None
         names = folder_names(before.get("labels", ()) if known is None else known)
-        for name in (*names, PARTS):
+        for name in names:
             shutil.rmtree(out / name, ignore_errors=True)
-        ours_too = ("manifest.json", "grid.png", "plot.png", *(file.name for file in out.glob("samples.*")))
-        for old in (*out.glob("[0-9]" * 8 + ".png"), *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
+        ours_too = ("grid.png", "plot.png", *(file.name for file in out.glob("samples.*")))
+        pictures, parts = out.glob("[0-9]" * 8 + ".png"), begun.parent.glob("*.pt")
+        for old in (*pictures, *parts, *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
             old.unlink(missing_ok=True)
     make_folder(begun.parent)
     with replacing(begun) as file:
         file.write(json.dumps(request).encode())
+    (out / "manifest.json").unlink(missing_ok=True)
     return True
 
 

@@ -108,14 +108,17 @@ class ArmTrainer:
         self.rarest = int(counts.argmin()) if int(counts.min()) < int(counts.max()) else None  # of several the first
 
     def made(self, arm: str, ratio: float) -> Batch:
-        """The samples of the arm, or of a placebo the rows in their place."""
+        """The samples of the arm, or of a placebo as many rows in their place."""
         y, classes, level = self.rows["train"]["y"], self.schema.num_classes, bool(self.cell.imbalance)
+        counts = samples_of(arm, y, classes, ratio, level)
         pool = self.samples
         if arm in REDRAWN:
+            if pool is not None:  # of some classes filters may have left fewer than were asked for
+                counts = counts.minimum(pool["y"].bincount(minlength=classes))
             most = samples_of(arm, y, classes, self.study.ratios[-1], level)
             pool = redrawn(self.rows["train"], most, stream_seed("placebo", self.cell.seed))
         assert pool is not None
-        return first(pool, samples_of(arm, y, classes, ratio, level))
+        return first(pool, counts)
 
     def table(self, arm: str, ratio: float) -> tuple[Batch, int]:
         """The rows that the learner is given, and how many of them were made up."""

@@ -43,14 +43,14 @@ def headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
     counts = [_count(n, what) for n, what in ((len(settings), "setting"), (seeds, "seed"), (cells, "cell"))]
     lost = f", but for {_count(len(failed), 'cell')} that failed" if failed else ""
     rises = [
-        f"{found['arm']} in “{setting['name']}” ({points(found['mean'])}, standard error"
-        f" {points(found['error'], sign=False)})"
+        f"{found['arm']} in “{setting['name']}” ({points(found['mean'])}, p {found['holm']:.2g})"
         for setting in settings
         for found in setting["untrained"]
     ]
     notes = [
-        "Opponents that seem not trained to the end, by the points that twice the steps add on held-out rows:"
-        f" {', '.join(rises)}. A gain over them may be gone when all arms are trained for longer."
+        "Opponents that seem not trained to the end, by the points that twice the steps add on held-out rows (one-sided"
+        f" p, by Holm, below 0.05): {', '.join(rises)}. A gain over them may be gone when all arms are trained for"
+        " longer. Of opponents that are not named here, small rises may have gone unseen."
     ] * bool(rises)
     notes += [f"The cell {cell} failed: {reason}." for cell, reason in failed.items()]
     return Html(

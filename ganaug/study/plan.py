@@ -127,14 +127,18 @@ class Study:
     precision: Precision
 
     def folder(self, cell: Cell) -> Path:
-        """Where the cell keeps what it has."""
-        return self.out / "cells" / folder_names([cell.name])[0]
+        """Where the cell keeps what it has; no other cell of the study does."""
+        # Long names of settings are cut, and told apart by their number among those that are as large.
+        settings = folder_names([replace(cell, imbalance=text).setting for text in self.imbalances])
+        setting = settings[list(self.imbalances).index(cell.imbalance)]
+        return self.out / "cells" / (setting + cell.name.removeprefix(cell.setting))
 
     def module(self, cell: Cell) -> GANDataModule:
         """The data of the cell."""
         changes: dict[str, Any] = {"seed": cell.seed}
         changes |= {"per_class": cell.per_class} if cell.per_class is not None else {}
-        changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance else {}
+        # An empty one too, where the data have one of their own.
+        changes |= {"imbalance": self.imbalances[cell.imbalance]} if cell.imbalance or self.data.imbalance else {}
         return self.data.again(**changes, fold=None if cell.fold is None else (cell.fold, self.folds))
 
     def arms_of(self, cell: Cell) -> tuple[str, ...]:
@@ -318,6 +322,8 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     asked = json.loads(json.dumps(asked, default=str))
     make_folder(study.out)
     path = study.out / "study.json"
+    # Listed before the file is looked for: another task may write it at this very moment.
+    taken = any(not entry.name.startswith(".") for entry in study.out.iterdir())
     if path.is_file():
         there = json.loads(path.read_text(encoding="utf-8"))
         if "selection" not in there:
@@ -330,7 +336,7 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         if differ:
             raise InputError(f"{study.out} holds another study: choose another folder ({'; '.join(differ)})")
         return
-    if any(not entry.name.startswith(".") for entry in study.out.iterdir()):
+    if taken:
         raise InputError(f"{study.out} is not empty, and what is in it is no study: choose another folder")
     with replacing(path) as file:
         file.write((json.dumps(asked, indent=2, ensure_ascii=False) + "\n").encode())

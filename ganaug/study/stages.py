@@ -55,3 +55,13 @@ def second_stage(study: Study, cells: Sequence[Cell]) -> list[Cell]:
         folds = [cell for cell in alike if cell.seed == alike[0].seed]
         found += [replace(cell, seed=last + k) for k in range(1, count + 1) for cell in folds]
     return found
+
+
+def numbered(study: Study, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells by their numbers: those of the first stage, and behind them those of the second.
+
+    These are in it as soon as they are all known, when the last cell of the first stage is finished. A number that
+    tasks on a cluster were given keeps its meaning.
+    """
+    known = all("rows" in study.facts(cell) for cell in cells)
+    return [*cells, *(second_stage(study, cells) if known else [])]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import timedelta
-from multiprocessing.queues import SimpleQueue
+from itertools import cycle, islice
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
@@ -44,21 +44,45 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                     f"{cell.name}: {failure or ', '.join(scores)}", markup=False, highlight=False, soft_wrap=True
                 )
 
-        if (workers := min(workers, len(left))) > 1:
-            threads = threads or max(1, (os.cpu_count() or 1) // workers)
-            with worker_pool(workers, threads, gpus(study.accelerator)) as pool:
-                futures = {pool.submit(run_safely, study, cell): cell for cell in left}
-                for future in as_completed(futures):
-                    try:
-                        failure = future.result()
-                    except BrokenProcessPool:
-                        failure = "a process was killed, perhaps for lack of memory: use fewer workers"
-                    done(futures[future], failure)
+        if workers > 1 and left:
+            # The last cells have no more threads than those before them: another number rounds otherwise.
+            threads = threads or max(1, cores() // workers)
+            side_by_side(study, left, workers, threads, done)
         else:
             with threads_of(threads):
                 for cell in left:
                     done(cell, run_safely(study, cell))
     return failed
+
+
+def side_by_side(
+    study: Study, cells: Sequence[Cell], workers: int, threads: int, done: Callable[[Cell, str | None], None]
+) -> None:
+    """Run cells in processes with so many threads each and a GPU in turns; what kills one of them fails its cell alone.
+
+    Args:
+        study, cells, workers, threads: as of :func:`run`.
+        done: is told each cell that has ended, and what went wrong with it.
+    """
+    waiting = list(reversed(cells))
+    devices = islice(cycle(gpus(study.accelerator) or [""]), min(workers, len(cells)))
+    with starting(threads) as start:
+        # Pools of one: all processes of a larger one are ended together when one of them is killed.
+        free = [(device, start(device)) for device in devices]
+        running: dict[Future[str | None], tuple[Cell, str, ProcessPoolExecutor]] = {}
+        while waiting or running:
+            while waiting and free:
+                cell, (device, process) = waiting.pop(), free.pop()
+                running[process.submit(run_safely, study, cell)] = cell, device, process
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                cell, device, process = running.pop(future)
+                try:
+                    failure = future.result()
+                except BrokenProcessPool:
+                    failure = "its process was killed, perhaps for lack of memory: use fewer workers"
+                    process = start(device)
+                free.append((device, process))
+                done(cell, failure)
 
 
 class TimeLeft(ProgressColumn):
@@ -88,6 +112,11 @@ def run_safely(study: Study, cell: Cell) -> str | None:
     return None
 
 
+def cores() -> int:
+    """How many this process may use, which a scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def gpus(accelerator: str) -> list[str]:
     """NVIDIA GPUs to share out among processes, as ``CUDA_VISIBLE_DEVICES`` calls them."""
     if accelerator not in ("auto", "gpu", "cuda"):
@@ -96,39 +125,42 @@ def gpus(accelerator: str) -> list[str]:
     return [str(k) for k in range(torch.cuda.device_count())] if named is None else [n for n in named.split(",") if n]
 
 
-def start_worker(threads: int, precision: str, devices: SimpleQueue[str], modules: Sequence[str] = ()) -> None:
-    """What a process does first: take its share of the cores, and a GPU where there are any; be as its parent."""
+def start_worker(threads: int, precision: str, device: str, modules: Sequence[str] = ()) -> None:
+    """What a process does first: take its share of the cores, and its GPU where it has one; be as its parent."""
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)  # "high", as the command line sets it, allows TF32
     import_modules(modules)
-    if device := devices.get():
+    if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
 
 
 @contextmanager
-def worker_pool(workers: int, threads: int, devices: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
-    """Processes with so many threads each and a device in turns, which do not outlive this one, told to stop or not."""
+def starting(threads: int) -> Iterator[Callable[[str], ProcessPoolExecutor]]:
+    """What starts a process of so many threads on a GPU or none; no process outlives this one, told to stop or not."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # read when a process starts
     before = {name: os.environ.get(name) for name in names}
     os.environ |= dict.fromkeys(names, str(threads))
     ours = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
-    turns: SimpleQueue[str] = context.SimpleQueue()
-    for number in range(workers):
-        turns.put(devices[number % len(devices)] if devices else "")
     precision = torch.get_float32_matmul_precision()
-    pool = ProcessPoolExecutor(
-        workers, context, initializer=start_worker, initargs=(threads, precision, turns, IMPORTED)
-    )
+    started: list[ProcessPoolExecutor] = []
+
+    def start(device: str) -> ProcessPoolExecutor:
+        given = threads, precision, device, IMPORTED
+        started.append(ProcessPoolExecutor(1, context, initializer=start_worker, initargs=given))
+        return started[-1]
+
     try:
-        yield pool
+        yield start
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for pool in started:
+            pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - ours:
             child.terminate()  # a GAN in training saves before it goes
         raise
     finally:
-        pool.shutdown()
+        for pool in started:
+            pool.shutdown()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

@@ -1,12 +1,14 @@
 """``ganaug augment``: what a cell trains on, what is chosen by what, going on after a stop, and who may take part."""
 
 import csv
+import itertools
 import json
 import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +35,9 @@ from ganaug.study import stages
 from ganaug.study.arms import ArmTrainer
 from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
-from ganaug.study.workers import TimeLeft, gpus, worker_pool
+from ganaug.study.plan import open_folder
+from ganaug.study.workers import TimeLeft, gpus, starting
+from tests.interleaving import interleaved
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = partial(DCGAN, width=8, latent_dim=8)
@@ -503,27 +507,43 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
         study(tmp_path)
 
 
+def test_tasks_that_begin_at_the_same_time_take_it_for_theirs(
+    done: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them makes the folder its own, whatever another has come to at every line of it."""
+    opened = []
+    monkeypatch.setattr(sys.modules["ganaug.commands.augment"], "open_folder", lambda *given: opened.append(given))
+    study(done[0])
+    asked, cells = opened[0]
+    for line in itertools.count(1):
+        one = replace(asked, out=tmp_path / str(line))
+        if not interleaved(open_folder, line, partial(open_folder, one, cells))(one, cells):
+            break
+        assert (one.out / "study.json").read_bytes() == (done[0] / "study.json").read_bytes()
+    assert line > 15
+
+
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert (gpus("auto"), gpus("cpu")) == (["0", "1"], [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     assert gpus("cuda") == ["GPU-a", "GPU-b"]
-    for given, taken in ((gpus("cuda"), ["GPU-a", "GPU-b", "GPU-a"]), ([], ["GPU-a,GPU-b"] * 3)):
-        with worker_pool(3, 1, given) as pool:
-            for device in taken:  # as its processes would
-                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
-                pool._initializer(*pool._initargs)
-                assert os.environ["CUDA_VISIBLE_DEVICES"] == device
+    with starting(1) as start:
+        for given, taken in ("", "GPU-a,GPU-b"), ("GPU-b", "GPU-b"):
+            pool = start(given)
+            pool._initializer(*pool._initargs)  # as its process would
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
 
 
 def test_processes_multiply_as_their_parent_does() -> None:
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
-        with worker_pool(1, 1, []) as pool:
+        with starting(1) as start:
             torch.set_float32_matmul_precision("highest")
-            pool._initializer(*pool._initargs)  # as its processes would
+            pool = start("")
+            pool._initializer(*pool._initargs)  # as its process would
             assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)

@@ -1,11 +1,14 @@
 """``generate`` and ``evaluate`` on a small trained model, as functions and as a command line."""
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +17,18 @@ import torch
 from PIL import Image
 
 from datamodules import Grammar, ImageArrays, ImageFolder, InputError, TextFile
+from datamodules.files.manifest import write_manifest
 from datamodules.images.store import read_images
 from datamodules.text.store import read_texts
 from ganaug import DCGAN, SeqGAN, TimeGAN, load
 from ganaug.commands.evaluate import evaluate
-from ganaug.commands.generate import generate
+from ganaug.commands.generate import _claim, generate
 from ganaug.sampling.resample import MODELS
 from tests.gan_contract import trainer
 from tests.gans.dcgan.test_model import Squares
 from tests.gans.seqgan.test_model import make as make_seqgan
 from tests.gans.timegan.test_model import Waves
+from tests.interleaving import interleaved
 from tests.test_callbacks import Letters, Unigrams
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +178,29 @@ def test_another_generation_is_not_overwritten(ckpt: Path, tmp_path: Path) -> No
         make(ckpt, out, n=6)
     make(ckpt, out, n=2, labels="left", overwrite=True)
     assert sorted(pictures(out)) == ["left/00000000.png", "left/00000001.png"]
+
+
+@pytest.mark.parametrize("there", ["nothing", "samples", "half"])
+def test_processes_that_begin_at_the_same_time_share_the_folder(there: str, tmp_path: Path) -> None:
+    """Whatever another has come to at every line, of a new folder and of one whose samples are replaced."""
+    request, old = {"seed": 1}, {"seed": 0, "labels": ["left"]}
+    for line in itertools.count(1):
+        out = tmp_path / str(line)
+        begun = out / ".partial" / "request.json"
+        if there != "nothing":
+            assert _claim(out, old, False)
+            (begun.parent / "000000000000.pt").touch()
+            (out / "left").mkdir()
+        if there == "samples":
+            shutil.rmtree(begun.parent)
+            write_manifest(out, {"request": old, "schema": {"classes": ["left"]}})
+        given = out, request, there != "nothing"
+        if not interleaved(_claim, line, partial(_claim, *given))(*given):
+            break
+        assert json.loads(begun.read_text()) == request
+        assert [p.relative_to(out) for p in out.rglob("*") if p.is_file()] == [begun.relative_to(out)]
+        assert not (out / "left").exists()
+    assert line > 10
 
 
 def test_other_files_are_never_touched(ckpt: Path, tmp_path: Path) -> None:

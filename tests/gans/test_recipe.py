@@ -14,7 +14,7 @@ from ganaug import DCGAN, GAN, SyntheticDataset, load
 from ganaug.cli import main
 from ganaug.gans.dcgan.model import PRESETS
 from ganaug.runtime.outside import import_modules
-from ganaug.study.workers import worker_pool
+from ganaug.study.workers import starting
 from tests.gan_contract import trainer
 from tests.gans.test_checkpoint import SMALL, fit, same
 
@@ -149,6 +149,6 @@ def test_processes_know_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.path", [*sys.path])
     (tmp_path / "also_outside.py").write_text(OUTSIDE)
     import_modules(["also_outside"])
-    with worker_pool(1, 1, []) as pool:
-        assert pool.submit(eval, "'Outsider' in __import__('ganaug').GAN.models").result()
+    with starting(1) as start:
+        assert start("").submit(eval, "'Outsider' in __import__('ganaug').GAN.models").result()
     del GAN.models["Outsider"]

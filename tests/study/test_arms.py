@@ -89,6 +89,16 @@ def test_a_placebo_has_what_the_arm_with_samples_has_but_for_the_samples() -> No
     assert set(some) < set(more), "more samples are the same and others, as of a GAN"
 
 
+def test_a_placebo_has_no_more_rows_than_the_filters_left_samples() -> None:
+    y = torch.arange(40) % 10
+    for left in (torch.tensor([0, 0, 0, 1, 3, 3, 3, 3, 3]), y[:0]):
+        arms = trainer(y, {"x": torch.zeros(len(left), 1, 8, 8, dtype=torch.uint8), "y": left})
+        for ratio in (0.5, 1.0):
+            (ours, count), (theirs, as_many) = arms.table("gan", ratio), arms.table("placebo", ratio)
+            assert count == as_many
+            assert torch.equal(ours["y"].bincount(), theirs["y"].bincount())
+
+
 def test_repeated_rows_and_samples_beside_them() -> None:
     y = torch.tensor([0] * 12 + [1] * 3)
     made = {"x": torch.full((16, 1, 8, 8), 9, dtype=torch.uint8), "y": torch.tensor([0] * 8 + [1] * 8)}

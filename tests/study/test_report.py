@@ -234,7 +234,7 @@ def test_what_speaks_against_it(tmp_path):
     page, _ = written(
         tmp_path, compared(UP, None) + [r | {"per_class": None} for r in folds("classical", BASE) + longer]
     )
-    assert "classical in “all rows” (+5.0, standard error 0.6)" in page.text
+    assert "classical in “all rows” (+5.0, p 0.0065)" in page.text
     assert "seeds share most of their training rows" in page.text
     page, _ = written(tmp_path / "b", compared(UP, validation=0.5))
     assert "by chance alone looks like a gain" in page.text

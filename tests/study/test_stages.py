@@ -4,7 +4,7 @@ import pytest
 
 from ganaug.study import stages
 from ganaug.study.plan import Cell
-from ganaug.study.stages import headline, second_stage
+from ganaug.study.stages import headline, numbered, second_stage
 
 
 def row(arm: str, seed: int, accuracy: float | None, ratio: float = 0.0, fold: int | None = None, **other) -> dict:
@@ -73,3 +73,18 @@ def test_there_is_no_second_stage_before_the_first_is_finished(monkeypatch: pyte
     rows[cells[3]] = []
     assert len(second_stage(Finished(rows), cells)) == 14
     assert second_stage(Finished(rows, until=None), cells) == []
+
+
+def test_a_number_keeps_its_meaning_in_whatever_order_cells_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "seeds_wanted", lambda *_: 4)
+    cells = [Cell(n, "", seed) for n in (5, 20, 50) for seed in (0, 1)]
+    study = Finished({})
+    lists = [numbered(study, cells)]
+    for cell in reversed(cells):
+        study.rows[cell] = pair(cell.seed, 0.1)
+        lists.append(numbered(study, cells))
+    assert len(lists[-1]) == 12
+    assert all(known == lists[-1][: len(known)] for known in lists)
+    assert second_stage(Finished({cell: study.rows[cell] for cell in cells[2:]}), cells), (
+        "of settings that are finished"
+    )

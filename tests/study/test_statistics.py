@@ -12,7 +12,7 @@ from datamodules.errors import InputError
 from ganaug.study.plan import ARMS, SAMPLED
 from ganaug.study.statistics import summarise
 from ganaug.study.statistics.intervals import detectable, holm, student
-from ganaug.study.statistics.stein import seeds_wanted, stein_interval
+from ganaug.study.statistics.stein import seeds_wanted
 from ganaug.study.statistics.summary import BEST, difference
 from ganaug.study.statistics.trainings import METRICS, PAIRS, PLACEBO, WITHOUT
 from ganaug.study.statistics.words import points
@@ -164,8 +164,9 @@ def test_a_second_stage_leaves_the_spread_to_the_first():
     scores = np.linspace(0.4, 0.45, 6)
     table = rows("real", scores) + rows("gan", scores + change, 1.0)
     found = only(table, first=3)["headline"]
-    assert found["interval"] == pytest.approx(stein_interval(change, 3))
-    assert found["p"] == pytest.approx(2 * stats.t.sf(0.03 / (0.01 / math.sqrt(6)), 2))
+    error = 0.01 / math.sqrt(6)  # by the deviation of the first three
+    assert found["interval"] == pytest.approx(stats.t.interval(0.95, 2, 0.03, error))
+    assert found["p"] == pytest.approx(2 * stats.t.sf(0.03 / error, 2))
     assert found["detectable"] == pytest.approx(detectable(0.01, 6, first=3))
     assert found["seeds_for_one_point"] == seeds_wanted(change[:3], 0.01)
     assert only(table)["headline"]["interval"][0] < found["interval"][0]
@@ -173,10 +174,11 @@ def test_a_second_stage_leaves_the_spread_to_the_first():
 
 def test_the_detectable_gain_has_the_power_it_promises():
     sizes = {n: detectable(1.0, n) for n in (2, 3, 5, 10, 30)}
-    assert sizes[30] == pytest.approx(2.8016 / math.sqrt(30), rel=0.04)  # of the normal distribution, a little less
+    assert detectable(1.0, 1000) == pytest.approx(2.8016 / math.sqrt(1000), rel=0.01)  # of the normal distribution
     for n, size in sizes.items():
-        centre, limit = size * math.sqrt(n), stats.t.ppf(0.975, n - 1)
-        assert stats.nct.sf(limit, n - 1, centre) == pytest.approx(0.8, abs=1e-6)
+        ratios = np.sqrt(stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, n - 1) / (n - 1))  # estimated to true deviation
+        power = stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, size * math.sqrt(n) * ratios)
+        assert power.mean() == pytest.approx(0.8, abs=1e-3)
     assert detectable(2.0, 5) == pytest.approx(2 * sizes[5])
     assert detectable(1.0, 2, comparisons=20) > detectable(1.0, 2, comparisons=5) > sizes[2]
     headline = only(compared(SAME))["headline"]
@@ -277,18 +279,43 @@ def test_validation_chooses_only_where_it_is_asked_to():
 # ---- what speaks against a study -------------------------------------------------------------------------------------
 
 
+def longer(rise, arm: str = "classical", **fields) -> list[dict]:
+    """Folds of an arm, and of twice its steps, which add so much in each seed."""
+    short = np.full(len(rise), 0.5)
+    return folds(arm, short, **fields) + folds(arm, short + rise, steps=2, **fields)
+
+
 @pytest.mark.parametrize(
-    ("rise", "warned"), [([0.05, 0.03, 0.04], True), ([0.05, -0.06, 0.02], False), ([0] * 3, False)]
+    ("rise", "warned"),
+    [
+        ([0.05, 0.03, 0.04], True),
+        ([0.05, -0.06, 0.02], False),
+        ([0.05, 0.0, 0.04], False),  # more than its standard error
+        ([-0.05, -0.03, -0.04], False),
+        ([0.04] * 3, False),
+        ([0.04], False),
+        ([0] * 3, False),
+    ],
 )
 def test_opponents_that_were_not_trained_to_the_end(rise, warned):
-    table = compared(UP) + folds("classical", BASE) + folds("classical", np.add(BASE, rise), steps=2)
-    setting = only(table)
+    setting = only(compared(UP) + longer(rise))
     assert [found["arm"] for found in setting["untrained"]] == ["classical"] * warned
     assert setting["arms"]["classical"]["accuracy"]["mean"] == pytest.approx(np.mean(BASE))
     if warned:
         (found,) = setting["untrained"]
         assert (found["mean"], found["n"]) == (pytest.approx(0.04), 3)
-        assert found["error"] == pytest.approx(0.01 / math.sqrt(3))
+        assert found["holm"] == pytest.approx(stats.ttest_1samp(rise, 0, alternative="greater").pvalue)
+
+
+def test_rises_of_many_arms_are_corrected():
+    rise, still = [0.05, 0.03, 0.04], [0.01, -0.01, 0.005]
+    p = float(stats.ttest_1samp(rise, 0, alternative="greater").pvalue)
+    table = compared(UP) + longer(rise) + longer(still, "real") + longer(still, per_class=50)
+    first, second = summarise(table)["settings"]
+    assert [found["holm"] for found in first["untrained"]] == [pytest.approx(3 * p)]
+    assert second["untrained"] == []
+    many = [row for n in range(51, 60) for row in longer(still, per_class=n)]
+    assert summarise(table + many)["settings"][0]["untrained"] == []
 
 
 def test_the_placebo_stands_beside_samples():

@@ -50,7 +50,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
 
 
 def rise_of(setting: Setting, arm: str) -> float | None:
-    """What twice the steps add to the arm's score on held-out rows, where that is more than chance; else None."""
+    """What twice the steps add to the arm's score on held-out rows, where that is beyond chance; else None."""
     return next((found["mean"] for found in setting["untrained"] if found["arm"] == arm), None)
 
 
