@@ -276,10 +276,10 @@ def _rises(trainings: Trainings) -> list[dict[str, Any]]:
     found = []
     for arm in WITHOUT:
         rises = [rise for rise in trainings.gains((arm, 0.0), (arm, 0.0), (2, 1)) if not math.isnan(rise)]
-        if rises:
-            mean, _, p = map(float, student(rises))
+        mean, _, p = map(float, student(rises)) if rises else (0.0, 0.0, math.nan)
+        if not math.isnan(p):
             found.append({"arm": arm, "mean": mean, "n": len(rises), "holm": p / 2 if mean > 0 else 1 - p / 2})
-    return [rise for rise in found if not math.isnan(rise["holm"])]
+    return found
 
 
 def _keep_rising(settings: Sequence[dict[str, Any]]) -> None:
