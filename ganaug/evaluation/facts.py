@@ -16,6 +16,8 @@ def facts(data: GANDataModule) -> list[Fact]:
     """What has been read, as (what, text), in lines of a table; for a data module that has been set up."""
     splits = {"train": data.train, "val": data.val, "test": data.test}
     found = [("rows", ", ".join(f"{name} {len(table):,}" for name, table in splits.items()))]
+    if not len(data.test):
+        found.append(("no test rows", "evaluate and augment need some: have more of a class, or raise test_fraction"))
     if data.schema.labelled:
         counts = np.bincount(data.train.fields["y"].numpy(), minlength=data.schema.num_classes)
         each = [f"{data.schema.class_name(c)}: {n:,}" for c, n in enumerate(counts)]

@@ -328,10 +328,14 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))
         if "selection" not in there:
             raise InputError(f"{study.out} holds a study of an earlier version: choose another folder")
+        other = {
+            part for part in ("data", "model", "classifier") if there.get(f"{part}.class") != asked[f"{part}.class"]
+        }
         differ = [
             f"{name} {there.get(name)} there, {asked.get(name)} here"
             for name in sorted({*there, *asked})
-            if there.get(name) != asked.get(name)
+            # of another class the name says it all
+            if there.get(name) != asked.get(name) and (name.endswith(".class") or name.partition(".")[0] not in other)
         ]
         if differ:
             raise InputError(f"{study.out} holds another study: choose another folder ({'; '.join(differ)})")

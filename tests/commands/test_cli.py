@@ -98,6 +98,9 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ([*FIT, "--trainer.precision", "64-true"], "precision 64-true: a GAN trains in 32-true"),
         ([*FIT, "--trainer.strategy", "fsdp"], "fsdp"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
+        (["fit"], "the following arguments are required: --data, --model"),
+        (["evaluate"], "the following arguments are required: --data"),
+        (["fit", "--config", "empty.yaml"], "a file of --config holds no options"),
         ([*STUDY, "--seeds", "3"], "--seeds must be a list, each a whole number, not 3: write [3] for a list of it"),
         ([*STUDY, "--imbalance", "{3: 0.1}"], "not {3: 0.1}: write [{3: 0.1}] for a list of it"),
         ([*FIT, "--data", "GANDataModule"], "GANDataModule has no rows of its own; known are "),
@@ -110,6 +113,7 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
 )
 def test_mistakes_get_one_line(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("latin.yaml").write_bytes(b"name: caf\xe9\n")
+    Path("empty.yaml").touch()
     refused(*args)
     assert message in said(capsys)
 
