@@ -67,7 +67,7 @@ class R3GAN(R3GANTraining):
         stride: of G's last and D's first layer: 2 leaves out the blocks at full size, where they cost most (scarce: of
             pictures 2).
         tanh: of pictures: whether G's output is bent into [-1, 1], without which black is never quite black, and the
-            rest tells classes apart; the paper's is cut (scarce: true).
+            rest tells classes apart; the paper's is cut (scarce: true up to 3,072 values, as 32×32 in colour has).
         conditional: whether networks are told the class. Without classes it has no effect.
         static: of series: what to do with static attributes: ``condition``: the networks are told them, and samples get
             those of real series of their class; ``generate``: they are generated along.

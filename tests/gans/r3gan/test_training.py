@@ -203,6 +203,8 @@ def test_pictures_are_bent_into_their_range_but_for_the_paper_s() -> None:
     assert torch.equal(ours.view.made(raw, {}), torch.tanh(raw))
     assert torch.equal(paper.view.made(raw, {}), raw)
     assert not R3GAN(schema, preset="paper_cifar10", widths=[16]).hp.tanh
+    large = ImageSchema(height=64, width=64, channels=3, image_size=64)
+    assert not R3GAN(large, widths=[8]).hp.tanh
     with pytest.raises(InputError, match="tanh: of pictures alone: leave it out for series"):
         R3GAN(Sines(series=20).schema, tanh=True)
 
