@@ -238,7 +238,7 @@ class PointGAN(GAN):
     @torch.no_grad()
     def sample(self, latent: Tensor, labels: Tensor) -> Batch:
         """As many points as the first normal says."""
-        labels = labels.to(self.device)
+        latent, labels = latent.to(self.device), labels.to(self.device)
         share = torch.special.ndtr(latent[:, 0, 0])
         length = FEWEST + (share * (MOST + 1 - FEWEST)).long().clamp(max=MOST - FEWEST)
         x = self.generator(self._told(latent[:, 1:], labels)) * inside(latent[:, 1:], length)
