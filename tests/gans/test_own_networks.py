@@ -30,6 +30,8 @@ STEPS = dict.fromkeys(("embedder", "generator", "supervisor"), own.Codes) | {
 
 
 class TestDCGAN(dcgan.TestDCGAN):
+    fake_gpu = False  # it looks at values
+
     def make(self, data: GANDataModule, **options: Any) -> DCGAN:
         networks = {"generator": partial(own.Painter, width=4), "discriminator": own.Viewer}
         return DCGAN(data.schema, latent_dim=8, **networks | options)
