@@ -141,6 +141,13 @@ class GANContract:
         latent, y = model.latent(torch.arange(3), 0), torch.zeros(3, dtype=torch.long)
         assert equal(model.train().sample(latent, y), model.eval().sample(latent, y))
 
+    def test_labels_of_no_class_are_refused(self) -> None:
+        model = self.make(self.data()).eval()
+        for wrong in (-1, model.schema.num_classes):
+            if model.conditional and model.schema.num_classes > 1:
+                with pytest.raises(InputError, match="labels are class ids from 0 to"):
+                    model.sample(model.latent(torch.arange(2), 0), torch.tensor([0, wrong]))
+
     def test_everything_is_where_the_weights_are(self) -> None:
         """On a GPU that is not there: torch's fake tensors have a device and no values."""
         if not self.fake_gpu:

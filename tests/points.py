@@ -241,5 +241,5 @@ class PointGAN(GAN):
         latent, labels = latent.to(self.device), labels.to(self.device)
         share = torch.special.ndtr(latent[:, 0, 0])
         length = FEWEST + (share * (MOST + 1 - FEWEST)).long().clamp(max=MOST - FEWEST)
-        x = self.generator(self._told(latent[:, 1:], labels)) * inside(latent[:, 1:], length)
+        x = self.generator(self._told(latent[:, 1:], self.classes(labels))) * inside(latent[:, 1:], length)
         return {"x": x, "length": length, "y": labels}

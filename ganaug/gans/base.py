@@ -127,8 +127,17 @@ class GAN(LightningModule, metaclass=Remembering):
         return self.schema.labelled and bool(self.hparams.get("conditional", True))
 
     def classes(self, y: Tensor) -> Tensor:
-        """Class ids (B,) as the networks take them: 0 where the model ignores them."""
-        return y if self.conditional else torch.zeros_like(y)
+        """Class ids (B,) as the networks take them: 0 where the model ignores them.
+
+        Raises:
+            InputError: there is no such class; of ids on a GPU, which would have to be asked for them, nothing is said.
+        """
+        if not self.conditional:
+            return torch.zeros_like(y)
+        count, told = self.schema.num_classes, y.device.type == "cpu" and not torch.compiler.is_compiling()
+        if told and len(y) and not 0 <= int(y.min()) <= int(y.max()) < count:
+            raise InputError(f"labels are class ids from 0 to {count - 1}, not {int(y.min())} to {int(y.max())}")
+        return y
 
     @abstractmethod
     def latent(self, indices: Tensor, seed: int) -> Tensor:

@@ -191,7 +191,10 @@ def _setting(setting: Setting, names: Mapping[str, str]) -> Html:
         }.items():
             lines.setdefault(title, []).append(cell)
     head = [Html(tag("b", arm) + "<br>" + tag("small", _meaning(arm, setting))) for arm in bases]
-    rarest = f" (rarest class: {', '.join(setting['rarest'])})" if setting["rarest"] else ""
+    untold = (
+        "" if any(arm["rare_recall"]["n"] for arm in arms.values()) else "; without test rows, macro-F1 leaves it out"
+    )
+    rarest = f" (rarest class: {', '.join(setting['rarest'])}{untold})" if setting["rarest"] else ""
     every = [metric for metric in names if any(given[metric]["n"] for given in arms.values())]
     rest = [
         [
