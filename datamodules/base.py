@@ -353,9 +353,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             "rows": len(self.train),
             "balance": self.balance,
             "fold": self.fold,
-            "checksum": None
-            if self._parts is None
-            else zlib.crc32(self._parts[0].astype("<i8").tobytes()),  # which rows
+            # which rows
+            "checksum": None if self._parts is None else zlib.crc32(self._parts[0].astype("<i8").tobytes()),
             "batch_size": self.batch_size,
             "processes": self.trainer.world_size if self.trainer else 1,
         }
