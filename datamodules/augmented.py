@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sized
 from functools import partial
 from numbers import Integral, Real
@@ -128,6 +129,7 @@ class AugmentedDataModule(LightningDataModule):
         if len(chosen):
             _alike(self.real.train.__getitems__([0]), fetched(samples, [int(chosen[0])]))
         self.train = Joined(self.real.train, samples, chosen)
+        self._which = zlib.crc32(torch.stack([chosen, y[chosen]]).numpy().astype("<i8").tobytes())
         self._ready = True
         counts = y[chosen].bincount(minlength=self.schema.num_classes).tolist()
         rank_zero_info(
@@ -200,15 +202,32 @@ class AugmentedDataModule(LightningDataModule):
         """
         self.setup("fit")
         for name, here in self._order().items():
-            if state_dict[name] != here:
+            there = state_dict.get(name, here)  # older checkpoints say less
+            if there != here and name in ("rows", "samples"):
                 raise InputError(
-                    f"the checkpoint was trained with data {name} {state_dict[name]}, this run has {here}:"
-                    " resume with the same data options, or start a new run"
+                    f"the checkpoint was trained on other {'real rows' if name == 'rows' else 'samples'} than this run"
+                    " has, though on as many: resume with the same ones, or start a new run"
+                )
+            if there != here:
+                what = name if name == "processes" else f"data {name}"
+                raise InputError(
+                    f"the checkpoint was trained with {what} {there}, this run has {here}: resume with the same"
+                    " options, or start a new run"
                 )
 
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, Any]:
+        """What the rows of a step depend on, beside its number."""
         real = len(self.real.train)
-        return {"seed": self.seed, "real": real, "synthetic": len(self.train) - real, "split": self.real.seed}
+        return {
+            "seed": self.seed,
+            "real": real,
+            "synthetic": len(self.train) - real,
+            "split": self.real.seed,
+            "batch_size": self.batch_size,
+            "processes": self.trainer.world_size if self.trainer else 1,
+            "rows": self.real._order["checksum"],
+            "samples": self._which,  # of which numbers and classes
+        }
 
 
 class Joined(Dataset[Batch]):

@@ -43,7 +43,11 @@ def quoted(names: Sequence[str], most: int = 20) -> str:
 
 
 def stripped(
-    names: Iterable[str], where: object, place: Callable[[int], str], known: Collection[str] = ()
+    names: Iterable[str],
+    where: object,
+    place: Callable[[int], str],
+    known: Collection[str] = (),
+    what: str = "label",
 ) -> list[str]:
     """Labels without the white space around them, which nobody sees; says how many had some.
 
@@ -52,6 +56,7 @@ def stripped(
         where: what holds them, for what is said.
         place: of a row, for what is refused.
         known: names that stay as they are.
+        what: they are: a label, or a group.
 
     Raises:
         InputError: a label is nothing but white space.
@@ -61,9 +66,9 @@ def stripped(
     changed = [name for name, short in zip(names, bare, strict=True) if name != short]
     if changed:
         if "" in bare and "" not in known:
-            raise InputError(f"{place(bare.index(''))}: the label is empty: label the row or remove it")
+            raise InputError(f"{place(bare.index(''))}: the {what} is empty: name it or remove the row")
         shown = quoted(list(dict.fromkeys(changed)), 3)
-        rank_zero_info(f"{where}: {len(changed)} labels have spaces around them, and are taken without: {shown}")
+        rank_zero_info(f"{where}: {len(changed)} {what}s have spaces around them, and are taken without: {shown}")
     return bare
 
 

@@ -48,7 +48,7 @@ class Table(Dataset[Batch]):
 
 def stored_rows(schema: Schema, table: Table) -> Batch:
     """All rows of a table as they are stored, after whatever turns them into what the model sees."""
-    return joined([schema.stored(batch) for batch in table.batches()] or [table.fields])
+    return joined([schema.stored(batch) for batch in table.batches()] or [schema.stored(table.__getitems__([]))])
 
 
 def joined(batches: Iterable[Batch]) -> Batch:

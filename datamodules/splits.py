@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
@@ -95,3 +98,12 @@ def levelled(y: np.ndarray) -> np.ndarray:
     members = [np.flatnonzero(y == c) for c in np.unique(y)]
     most = max(map(len, members))
     return np.sort(np.concatenate([np.resize(own, most) for own in members]))
+
+
+def own_splits(rows: Mapping[Any, int], test_fraction: float, val_fraction: float) -> str:
+    """What is said of a source's own splits, given as the numbers of their rows, and of those that it does not have."""
+    said = "splits of its own: " + ", ".join(f"{role} {count}" for role, count in rows.items())
+    for role, share in (("test", test_fraction), ("val", val_fraction)):
+        if role not in rows:
+            said += f"; {role} is held out of train, {role}_fraction {share:g}"
+    return said

@@ -145,8 +145,9 @@ class Archive:
                 f"{self.path}: {name} is {dtype} of shape {shape}: a group for each of {rows} rows is needed, whole"
                 " numbers or strings"
             )
-        named: np.ndarray = self[name].reshape(-1).astype(str)
-        return named
+        where = f"{self.path}: {name}"
+        named = self[name].reshape(-1).astype(str).tolist()
+        return np.array(stripped(named, where, partial("{}, row {}".format, where), what="group"), dtype=str)
 
     def _named(self, labels: dict[T, np.ndarray], names: dict[T, str]) -> tuple[dict[T, np.ndarray], tuple[str, ...]]:
         path = self.path

@@ -137,7 +137,8 @@ def _is_utf8(content: bytes) -> bool:
 def _rows(content: str, separator: str) -> Iterator[list[str]]:
     """The first rows that have cells."""
     head = content[:4_000_000].splitlines(keepends=True)
-    return islice((row for row in csv.reader(head, delimiter=separator) if row), LOOKED_AT)
+    rows = csv.reader(head, delimiter=separator)
+    return islice((row for row in rows if row and not (len(row) == 1 and row[0].isspace())), LOOKED_AT)
 
 
 def _separator(path: Path, content: str) -> str:

@@ -21,6 +21,7 @@ from datamodules.schema import label_ids
 
 DATE = re.compile(r"\s*(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))(?!\d)")
 ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
+SPACES = re.compile(r"^[ \t]+(?=\r?$)", re.MULTILINE)  # lines of nothing else
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number
 
 
@@ -65,8 +66,10 @@ class TableFile:
             raise InputError(f"{path}: no rows in it, only the names of {len(self.names)} columns")
 
     def _csv(self, words: set[str]) -> pd.DataFrame:
-        content = text_of(self.path, self.marks.encoding)
+        content = text_of(self.path, self.marks.encoding).rstrip("\r\n") + "\n"
         self.marks, said = self.marks.found(self.path, content)
+        if (self.marks.separator or ",") not in content.lstrip().split("\n", 1)[0]:  # blank lines are empty cells then
+            content = SPACES.sub("", content).rstrip("\r\n") + "\n"
         names, again = self._check(content)
         if again:  # of files that were joined
             said.append(f"the header is there again {len(again)} times, first in line {again[0]}: left out")
@@ -101,11 +104,12 @@ class TableFile:
             # The number that the digits mean, to the last bit, as pandas 3 reads by itself.
             **({"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}),
             "low_memory": False,  # guess the type of a column from all of it
+            "skip_blank_lines": len(names) > 1,  # else they are empty cells
             "usecols": None if only is None else sorted(only, key=names.index),
             "nrows": rows,
         }
         try:
-            return pd.read_csv(io.StringIO(content), header=0, names=names, index_col=False, **options)
+            return pd.read_csv(io.StringIO(content.lstrip("\r\n")), header=0, names=names, index_col=False, **options)
         except (ValueError, OverflowError) as error:
             raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
 
@@ -156,8 +160,10 @@ class TableFile:
         try:
             for fields in reader:
                 first, line = line, reader.line_num + 1
-                if not fields or (len(fields) == 1 and fields[0].isspace()):
+                blank = not fields or (len(fields) == 1 and fields[0].isspace())
+                if blank and len(names) != 1:
                     continue
+                fields = fields or [""]  # the empty cell of a single column
                 if not names:
                     names = fields
                     twice = [name for name in names if names.count(name) > 1]
@@ -193,22 +199,31 @@ class TableFile:
 
     def _xlsx(self, words: set[str]) -> pd.DataFrame:
         try:
-            sheets = pd.read_excel(self.path, sheet_name=None, dtype=dict.fromkeys(words, str))
+            with pd.ExcelFile(self.path) as book:
+                sheets = [str(name) for name in book.sheet_names]
+                names = book.parse(sheets[0], nrows=0).columns
+                empty = {name: [""] if name in words else list(EMPTY) for name in names}  # as in a .csv
+                frame = book.parse(sheets[0], dtype=dict.fromkeys(words, str), na_values=empty, keep_default_na=False)
         except ImportError:
             raise InputError(
                 f"{self.path}: .xlsx needs openpyxl: pip install 'ganaug[excel]', or save a .csv"
             ) from None
         except Exception as error:  # openpyxl's are of many kinds
             raise InputError(f"{self.path}: not an .xlsx that can be read ({reason_of(error)[:120]})") from None
-        name, frame = next(iter(sheets.items()))
         if len(sheets) > 1:
-            rank_zero_info(f"{self.path}: of its {len(sheets)} sheets the first is read, {name}")
+            rank_zero_info(f"{self.path}: of its {len(sheets)} sheets the first is read, {sheets[0]}")
         return self._without(frame)
 
     def _without(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The table without the cells that hold no value by ``missing``."""
-        for name in frame.columns if self.marks.missing else ():
-            frame[name] = frame[name].mask(frame[name].astype(str).isin(self.marks.missing))
+        """The table without the cells that hold no value by ``missing``: numbers by what they are, -200.0 as -200."""
+        missing = self.marks.missing
+        numbers = pd.to_numeric(pd.Series(missing, dtype=object), errors="coerce").dropna()
+        for name in frame.columns if missing else ():
+            data = frame[name]
+            empty = data.astype(str).isin(missing)
+            if pd.api.types.is_numeric_dtype(data) and not pd.api.types.is_bool_dtype(data):
+                empty |= data.isin(numbers)
+            frame[name] = data.mask(empty)
         return frame
 
     # ---- places ----
@@ -260,6 +275,15 @@ class TableFile:
         cells = data.dropna().astype(str).str.strip()
         numbers = self._parsed(cells).notna().all()
         return bool(len(cells) and numbers and not any(map(ZERO_IN_FRONT.fullmatch, cells.unique())))
+
+    def beside_numbers(self, column: str) -> int | None:
+        """The first row of a column of words that says that there is no number, where all others are numbers."""
+        cells = self.frame[column].astype(str).str.strip()
+        empty = cells.isin(EMPTY).to_numpy()
+        numbers = self._parsed(cells).notna().to_numpy()
+        if empty.all() or not (empty | numbers).all() or any(map(ZERO_IN_FRONT.fullmatch, cells.unique())):
+            return None
+        return int(empty.argmax()) if empty.any() else None
 
     def numbers(self, column: str, exact: bool = True) -> tuple[np.ndarray, str]:
         """A column of numbers: float64 (R,), NaN where a cell is empty, and the name of its type.

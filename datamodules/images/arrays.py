@@ -16,8 +16,8 @@ from datamodules.files.archive import Archive
 from datamodules.images.blank import Look
 from datamodules.images.ranges import Extent, Range, asked_range, beyond, found_range
 from datamodules.images.sources import ImageModule
-from datamodules.images.splits import own_splits
 from datamodules.rows import Table
+from datamodules.splits import own_splits
 
 NAMES: tuple[dict[str, tuple[str, str]], ...] = (  # of the arrays of pictures and of labels
     {"train": ("x", "y"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
@@ -49,6 +49,10 @@ class ImageSource:
         _, self.height, self.width, self.channels = shapes["train"]
         self.counts = {split: shape[0] for split, shape in shapes.items()}
         self.y, self.classes = archive.labels({s: (*self.arrays[s], n) for s, n in self.counts.items()})
+        for split, y in self.y.items():
+            if len(only := np.setdiff1d(y, self.y["train"])):
+                there, here = self.arrays[split][1], self.arrays["train"][1]
+                raise InputError(f"{archive.path}: the class {self.classes[only[0]]} is in {there} and not in {here}")
 
     def _find(self) -> dict[str, tuple[str, str]]:
         """Names of the arrays of pictures and of labels, by split."""
@@ -105,7 +109,8 @@ class ImageSource:
 
     def _range(self, split: str, x: np.ndarray) -> Range:
         path, (name, _), (train, _) = self.archive.path, self.arrays[split], self.arrays["train"]
-        if split != "train" and x.dtype == self.archive.header(train)[1]:
+        theirs = self.archive.header(train)[1]
+        if split != "train" and _alike(x.dtype, theirs):
             if self._found is None:
                 self._range("train", self.archive[train])
             assert self._found is not None
@@ -201,6 +206,11 @@ class ImageArrays(ImageModule):
             rank_zero_warn(f"{self.path}: {warning}")
         tables = {split: self._table(x, source.y[split]) for split, x in pictures.items()}
         return tables["train"], tables.get("test"), tables.get("val")
+
+
+def _alike(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
+    """Whether pictures of these types are scaled alike: both of floats, or both of whole numbers beyond bytes."""
+    return a == b or (a.kind == b.kind == "f") or all(one.kind in "iu" and one.itemsize > 1 for one in (a, b))
 
 
 def _parts(name: str, path: Path, x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -24,9 +24,9 @@ from datamodules.images.ranges import asked_range
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sides import both, cropped_size
 from datamodules.images.sources import ImageModule
-from datamodules.images.splits import own_splits
 from datamodules.rows import Table
 from datamodules.schema import Batch
+from datamodules.splits import own_splits
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class PictureFiles(Table):
     def __getitems__(self, rows: list[int]) -> Batch:
         index = torch.as_tensor(rows, dtype=torch.long)
         files = [self.files[row] for row in self.fields["row"][index].tolist()]
-        x = torch.stack([self.reading.encode(self.reading(file).image) for file in files])  # (B, C, H, W)
+        read = [self.reading.encode(self.reading(file).image) for file in files or self.files[:1]]
+        x = torch.stack(read)[: len(files)]  # (B, C, H, W), also of no rows
         return self.reading.schema.prepare({"x": x, "y": self.fields["y"][index]})
 
     def subset(self, rows: np.ndarray) -> PictureFiles:
@@ -203,7 +204,8 @@ class ImageFolder(ImageModule):
         return Table({"x": x, "y": y}, transform=self.schema.prepare)
 
     def _fits(self, rows: int) -> bool:
-        if self.in_memory is not None or "SC_AVPHYS_PAGES" not in os.sysconf_names:  # macOS does not say
+        names = getattr(os, "sysconf_names", ())  # macOS and Windows do not say
+        if self.in_memory is not None or "SC_AVPHYS_PAGES" not in names:
             return self.in_memory is not False
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return rows * self.schema.channels * math.prod(self.schema.size) <= free // 4

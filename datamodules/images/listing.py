@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import Split
 from datamodules.errors import InputError
+from datamodules.files.cells import Marks
 from datamodules.files.manifest import folder_names, read_manifest
 from datamodules.files.table import TableFile
 from datamodules.images.files import (
@@ -31,8 +32,8 @@ from datamodules.images.files import (
     walk,
 )
 from datamodules.images.ranges import Extent, Range, found_range
-from datamodules.images.splits import split_folders
-from datamodules.labels import quoted, unknown
+from datamodules.images.splits import passed_over, split_folders
+from datamodules.labels import quoted, stripped, unknown
 
 OnError = Literal["raise", "skip"]
 METADATA, FILE = "metadata.csv", "file_name"  # named as by the datasets library's ImageFolder
@@ -138,7 +139,7 @@ class PictureFolder:
             raise InputError(
                 f"group: no file {path}: write one with the columns {FILE}, such as {wanted[0]}, and {column}"
             )
-        table = TableFile(path, words={FILE, column})
+        table = TableFile(path, words={FILE, column}, marks=Marks(decimal=".", thousands=","))  # numbers are no matter
         table.require(FILE, "group")
         table.require(column, "group")
         rows: dict[str, int] = {}
@@ -156,29 +157,31 @@ class PictureFolder:
             )
         if more := sorted(set(rows) - set(wanted)):
             rank_zero_info(f"{path}: rows of no picture here: {len(more)}, the first {more[0]}")
-        found: np.ndarray = table.words(column)[[rows[name] for name in wanted]].astype(str)
-        return found
+        names = stripped(table.words(column), path, lambda row: table.place(row, column), what="group")
+        return np.array([names[rows[name]] for name in wanted], dtype=str)
 
     def _listing(self, described: dict[str, Any] | None) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-        passed_over: Counter[str] = Counter()
+        skipped: Counter[str] = Counter()
         loose, folders = [], []
+        classes = tuple(str(name) for name in (described or {}).get("classes") or ())
+        named = folder_names(classes)
         for entry in sorted(self.path.iterdir()):
             if entry.is_dir():
-                if not entry.name.startswith((".", "__")):  # .git, __MACOSX
+                if entry.name in named or not passed_over(entry):
                     folders.append(entry)
             elif entry.name == METADATA or (described is not None and entry.name in ("manifest.json", "grid.png")):
                 continue
             elif is_picture(entry):
                 loose.append(entry)
             else:
-                passed_over[entry.suffix.lower() or entry.name] += 1
-        inside = {folder.name: list(walk(folder, passed_over)) for folder in folders}
-        if passed_over:
-            kinds = ", ".join(f"{n} {kind}" for kind, n in passed_over.most_common(5))
-            rank_zero_info(f"{self.path}: files that are no pictures passed over: {passed_over.total()} ({kinds})")
+                skipped[entry.suffix.lower() or entry.name] += 1
+        inside = {folder.name: list(walk(folder, skipped)) for folder in folders}
+        if skipped:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in skipped.most_common(5))
+            rank_zero_info(f"{self.path}: files that are no pictures passed over: {skipped.total()} ({kinds})")
         if not any(inside.values()):
             if not loose:
-                hint = ": give the .npz file to ImageArrays" if passed_over[".npz"] else ""
+                hint = ": give the .npz file to ImageArrays" if skipped[".npz"] else ""
                 raise InputError(f"{self.path}: no pictures in it (looked for {' '.join(sorted(ENDINGS))}){hint}")
             return loose, np.zeros(len(loose), dtype=np.int64), ()
         if loose:
@@ -186,9 +189,8 @@ class PictureFolder:
                 f"{self.path}: of pictures beside the class folders, {len(loose)}, the first {loose[0].name}, the class"
                 " is not known: move them into one, or away"
             )
-        if described is not None and described.get("classes"):
-            classes = tuple(str(name) for name in described["classes"])
-            order = folder_names(classes)
+        if classes:
+            order = named
             others = sorted(set(inside) - set(order))
             if others:
                 known = f"those that it names have {quoted(order)}"

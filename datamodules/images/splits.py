@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from datamodules.base import Split
@@ -18,6 +18,11 @@ NAMES: dict[str, Split] = {  # whatever their case
     "test": "test",
     "testing": "test",
 }
+
+
+def passed_over(folder: Path) -> bool:
+    """Whether a folder is no one's pictures: hidden, or what macOS puts into archives."""
+    return folder.name.startswith(".") or folder.name == "__MACOSX"
 
 
 def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split, Path]:
@@ -44,23 +49,13 @@ def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split
         raise InputError(f"{looks} two of them are the same one: move one away")
     if "train" not in roles:
         raise InputError(f"{looks} there is no train: add it, or give the other folders as path and test_path")
-    beside = [
-        f for f in sorted(path.iterdir()) if f.is_dir() and f not in named and f.name[0] not in "._" and pictures_in(f)
-    ]
+    others = [f for f in sorted(path.iterdir()) if f.is_dir() and f not in named and not passed_over(f)]
+    beside = [folder for folder in others if pictures_in(folder)]
     if beside:
         raise InputError(
             f"{looks} {beside[0].name} lies beside them: move it away, or rename them where they are classes"
         )
     return {role: roles[role] for role in ("train", "val", "test") if role in roles}
-
-
-def own_splits(rows: Mapping[str, int], test_fraction: float, val_fraction: float) -> str:
-    """What is said of a source's own splits, given as the numbers of their rows, and of those that it does not have."""
-    said = "splits of its own: " + ", ".join(f"{role} {count}" for role, count in rows.items())
-    for role, share in (("test", test_fraction), ("val", val_fraction)):
-        if role not in rows:
-            said += f"; {role} is held out of train, {role}_fraction {share:g}"
-    return said
 
 
 def _listed(names: list[str]) -> str:

@@ -7,23 +7,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.files.archive import Archive
 from datamodules.series.base import SeriesModule, SeriesRows
+from datamodules.splits import own_splits
 
 Missing = Literal["raise", "interpolate", "mask"]
 Layout = Literal["NTF", "NFT"]
 WORDS = "arrays of series are numbers; columns of words are read from tables, such as a .csv, by SeriesFile"
 LENGTHS = ("lengths", "length", "len")  # names under which lengths are looked for
+SPLITS: dict[Split, str] = {"train": "_train", "val": "_val", "test": "_test"}  # endings of their arrays' names
 
 
 class SeriesSource:
     """The series of an ``.npz`` file, checked. What :class:`SeriesArrays` documents.
 
     Attributes:
-        splits: endings of the arrays' names, as in ``x_train``.
+        splits: those of ``train``, ``val``, ``test`` that there are, and how the names of their arrays end, as in
+            ``x_train``.
         rows: of each split.
         classes: their names.
         columns: names of the F measurements.
@@ -40,27 +44,39 @@ class SeriesSource:
             raise InputError(
                 f"{archive.path}: no array x, nor x_train: the file holds {', '.join(archive.keys) or 'nothing'}"
             )
-        self.splits = ("_train", "_test") if "x_train" in archive and "x_test" in archive else ("",)
-        if "x" not in archive and "x_test" not in archive:
-            self.splits = ("_train",)
+        if "x_train" in archive and "x" in archive:
+            raise InputError(f"{archive.path}: holds x and x_train: leave the series to train on in one of them")
+        self.splits = {split: end for split, end in SPLITS.items() if f"x{end}" in archive}
+        if "x" in archive:
+            self.splits = {"train": "", **self.splits}
         if layout is None and "layout" in archive:
             layout = str(archive["layout"])  # type: ignore[assignment]
         if layout not in ("NTF", "NFT", None):
             raise InputError(f"{archive.path}: layout must be NTF or NFT, not {layout!r}")
-        values = {split: self._values(f"x{split}", layout) for split in self.splits}
-        widths = {split: x.shape[2] for split, x in values.items()}
+        values = {split: self._values(f"x{end}", layout) for split, end in self.splits.items()}
+        widths = {f"x{self.splits[split]}": x.shape[2] for split, x in values.items()}
         if len(set(widths.values())) > 1:
             raise InputError(
-                f"{archive.path}: x_train and x_test hold {' and '.join(map(str, widths.values()))} columns"
+                f"{archive.path}: {' and '.join(widths)} hold {' and '.join(map(str, widths.values()))} columns"
             )
-        features = widths[self.splits[0]]
+        features = values["train"].shape[2]
         plain = ["value"] if features == 1 else [f"x{k}" for k in range(features)]
         self.columns = self._names("columns", features) or tuple(plain)
-        self.dtypes = self._names("dtypes", features) or (str(archive.header(f"x{self.splits[0]}")[1]),) * features
+        stored = str(archive.header(f"x{self.splits['train']}")[1])
+        self.dtypes = self._names("dtypes", features) or (stored,) * features
         self.static = self._names("static_columns")
-        self.y, self.classes = archive.labels({end: (f"x{end}", f"y{end}", len(x)) for end, x in values.items()})
+        labels = {split: (f"x{end}", f"y{end}", len(values[split])) for split, end in self.splits.items()}
+        self.y, self.classes = archive.labels(labels)
         self.rows = {split: self._rows(split, x, missing) for split, x in values.items()}
-        self.static_dtypes = tuple(str(column.dtype) for column in self.rows[self.splits[0]].static)
+        self.static_dtypes = tuple(str(column.dtype) for column in self.rows["train"].static)
+
+    def unread(self) -> list[str]:
+        """Names of the arrays that nothing is made of."""
+        ends = self.splits.values()
+        whole = ("layout", "columns", "dtypes", "static_columns", "classes")
+        statics = [f"static_{k}" for k in range(len(self.static))]
+        known = {*whole, *(f"{name}{end}" for name in ("x", "y", *LENGTHS, *statics) for end in ends)}
+        return [key for key in self.archive.keys if key not in known]
 
     def _values(self, name: str, layout: Layout | None) -> np.ndarray:
         """float64 (N, T, F)."""
@@ -93,9 +109,9 @@ class SeriesSource:
             raise InputError(f"{self.archive.path}: {key} names {next(n for n in names if names.count(n) > 1)} twice")
         return names
 
-    def _rows(self, split: str, x: np.ndarray, missing: Missing) -> SeriesRows:
-        path, name = self.archive.path, f"x{split}"
-        length = self._length(split, x)
+    def _rows(self, split: Split, x: np.ndarray, missing: Missing) -> SeriesRows:
+        path, end = self.archive.path, self.splits[split]
+        name, length = f"x{end}", self._length(end, x)
         row, step = np.nonzero(np.arange(x.shape[1]) < length[:, None])
 
         def place(position: int, column: int) -> str:
@@ -114,13 +130,13 @@ class SeriesSource:
             seen = np.zeros(x.shape, dtype=bool)
             seen[row, step] = observed
         return SeriesRows(
-            whole, length, self.y[split], [self._static(k, split, len(x)) for k in range(len(self.static))], seen
+            whole, length, self.y[split], [self._static(k, end, len(x)) for k in range(len(self.static))], seen
         )
 
-    def _length(self, split: str, x: np.ndarray) -> np.ndarray:
+    def _length(self, end: str, x: np.ndarray) -> np.ndarray:
         """int64 (N,): of the file, or up to the last step that has a number."""
         path, steps = self.archive.path, x.shape[1]
-        name = next((f"{name}{split}" for name in LENGTHS if f"{name}{split}" in self.archive), None)
+        name = next((f"{name}{end}" for name in LENGTHS if f"{name}{end}" in self.archive), None)
         if name is None:
             there = ~np.isnan(x).all(axis=2)  # (N, T)
             length: np.ndarray = np.where(there.any(axis=1), steps - there[:, ::-1].argmax(axis=1), 0)
@@ -134,14 +150,14 @@ class SeriesSource:
         wrong = np.flatnonzero((length < 1) | (length > steps))
         if len(wrong):
             raise InputError(
-                f"{path}: the series in row {wrong[0]} of x{split} has length {length[wrong[0]]}: at least 1 and at"
+                f"{path}: the series in row {wrong[0]} of x{end} has length {length[wrong[0]]}: at least 1 and at"
                 f" most {steps} are possible"
             )
         return length
 
-    def _static(self, number: int, split: str, rows: int) -> np.ndarray:
+    def _static(self, number: int, end: str, rows: int) -> np.ndarray:
         """The attribute of that number, (N,)."""
-        name = f"static_{number}{split}"
+        name = f"static_{number}{end}"
         column = self.archive[name]
         if column.shape != (rows,):
             raise InputError(f"{self.archive.path}: {name} has shape {column.shape}: a value for each of {rows} series")
@@ -154,7 +170,8 @@ class SeriesSource:
 class SeriesArrays(SeriesModule):
     """Series and labels from a ``.npz`` file.
 
-    The file holds ``x`` and, where there are labels, ``y``; or ``x_train``, ``y_train``, ``x_test``, ``y_test``, whose
+    The file holds ``x`` (or ``x_train``) and, where there are labels, ``y`` (``y_train``); ``x_val``, ``y_val`` and
+    ``x_test``, ``y_test`` are used as such, and what there is not of them is held out of the training rows. Their
     numbers of steps may differ. Series are numbers: (N, T), or in three axes as ``layout`` says. Labels are whole
     numbers or strings; beside an array ``classes`` of names they are ids into it. Of series of different lengths
     ``lengths`` (or ``length`` or ``len``; ``lengths_train``, …) says how many steps count; without it, a series ends
@@ -179,24 +196,31 @@ class SeriesArrays(SeriesModule):
         super().__init__(**kwargs)
         check_missing(missing)
         source = SeriesSource(path, layout, missing)
-        rows = [source.rows[split] for split in source.splits]
+        if others := [key for key in source.unread() if key != self.group]:
+            rank_zero_info(f"{source.archive.path}: arrays that are not read: {', '.join(others)}")
+        rows = source.rows
+        if len(rows) > 1:
+            counts = {split: len(part) for split, part in rows.items()}
+            rank_zero_info(f"{source.archive.path}: {own_splits(counts, self.test_fraction, self.val_fraction)}")
         if self.group is not None:
-            rows[0].group = source.archive.groups(self.group, len(rows[0]))
-        test = rows[1] if len(rows) > 1 else None
-        present = np.unique(rows[0].y)
-        if test is not None and len(only := np.setdiff1d(test.y, present)):
-            raise InputError(
-                f"{source.archive.path}: the class {source.classes[only[0]]} is in y_test and not in y_train"
-            )
+            rows["train"].group = source.archive.groups(self.group, len(rows["train"]))
+        present = np.unique(rows["train"].y)
+        for split in rows:
+            if len(only := np.setdiff1d(rows[split].y, present)):
+                there, here = (f"y{source.splits[name]}" for name in (split, "train"))
+                raise InputError(
+                    f"{source.archive.path}: the class {source.classes[only[0]]} is in {there} and not in {here}"
+                )
         if source.classes and len(present) == 1:
             rank_zero_warn(f"{source.archive.path}: all series are of one class, {source.classes[present[0]]}")
         self.describe(
-            rows[0],
-            test,
+            rows["train"],
+            rows.get("test"),
             source.columns,
+            val=rows.get("val"),
             classes=source.classes,
             dtypes=source.dtypes,
-            **static_fields(source.static, source.static_dtypes, rows),
+            **static_fields(source.static, source.static_dtypes, list(rows.values())),
         )
 
 

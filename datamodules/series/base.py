@@ -71,17 +71,25 @@ class SeriesModule(GANDataModule):
         self.scaler = scaler
         self.bounds = bounds
 
-    def describe(self, rows: SeriesRows, test: SeriesRows | None, columns: tuple[str, ...], **fields: Any) -> None:
+    def describe(
+        self,
+        rows: SeriesRows,
+        test: SeriesRows | None,
+        columns: tuple[str, ...],
+        val: SeriesRows | None = None,
+        **fields: Any,
+    ) -> None:
         """Take the rows, and make the schema: split, then fit the scalers on the training rows.
 
         Args:
-            rows: all of them; or, where the source has a test split of its own, the others.
-            test: that split.
+            rows: all of them; or, where the source has splits of its own for testing or validation, the others.
+            test: the one for testing.
             columns: names of the F measurements.
+            val: the one for validation.
             **fields: of :class:`SeriesSchema`, but those that are known from the rows.
         """
-        self._rows, self._test = rows, test
-        steps = max(part.values.shape[1] for part in (rows, test) if part is not None)
+        self._rows, self._test, self._val = rows, test, val
+        steps = max(part.values.shape[1] for part in self._sources)
         unscaled = (0.0,) * len(columns), (1.0,) * len(columns)
         known: dict[str, Any] = {
             "columns": columns,
@@ -89,13 +97,13 @@ class SeriesModule(GANDataModule):
             "offset": unscaled[0],
             "scale": unscaled[1],
             "length": steps,
-            "fixed": all((part.length == steps).all() for part in (rows, test) if part is not None),
+            "fixed": all((part.length == steps).all() for part in self._sources),
             "scaler": self.scaler,
             "static_offset": (0.0,) * len(fields.get("static", ())),
             "static_scale": (1.0,) * len(fields.get("static", ())),
         }
         self.schema = SeriesSchema(**known | fields)  # the classes are needed to split
-        train, _, _ = self.partition(rows.y, test is not None)
+        train, _, _ = self.partition(rows.y, test is not None, val is not None)
         counts = rows.inside()[train][:, :, None] & (True if rows.observed is None else rows.observed[train])
         values = np.where(counts, rows.values[train], np.nan)  # (N, T, F)
         empty = np.flatnonzero(np.isnan(values).all(axis=(0, 1)))
@@ -113,6 +121,11 @@ class SeriesModule(GANDataModule):
             (static_offset[k],), (static_scale[k],) = fit_scaler(rows.static[k][train][:, None], "min_max")
         self.schema = replace(self.schema, static_offset=tuple(static_offset), static_scale=tuple(static_scale))
 
+    @property
+    def _sources(self) -> list[SeriesRows]:
+        """All rows of the source, by its own splits."""
+        return [part for part in (self._rows, self._test, self._val) if part is not None]
+
     def _ranges(self, columns: tuple[str, ...], train: np.ndarray) -> tuple[tuple[float, ...], ...]:
         """As in the schema, of training values (N, T, F): the bounds that were asked for, and those of constants."""
         given = self.bounds if isinstance(self.bounds, Mapping) else {}
@@ -128,7 +141,7 @@ class SeriesModule(GANDataModule):
             if self.schema.words(k):
                 ranges.append(())
                 continue
-            parts = [part.values[..., k][part.inside()] for part in (self._rows, self._test) if part is not None]
+            parts = [part.values[..., k][part.inside()] for part in self._sources]
             least, most = min(map(np.min, parts)), max(map(np.max, parts))
             if name in given and (least < given[name][0] or most > given[name][1]):
                 beyond = least if least < given[name][0] else most
@@ -160,9 +173,10 @@ class SeriesModule(GANDataModule):
         """As the source has read them."""
         return self._rows.group
 
-    def load(self) -> tuple[Table, Table | None]:
+    def load(self) -> tuple[Table, Table | None, Table | None]:
         """The rows as the model sees them."""
-        return Table(self._encoded(self._rows)), None if self._test is None else Table(self._encoded(self._test))
+        test, val = (None if part is None else Table(self._encoded(part)) for part in (self._test, self._val))
+        return Table(self._encoded(self._rows)), test, val
 
     def _encoded(self, rows: SeriesRows) -> Batch:
         missing = self.schema.length - rows.values.shape[1]

@@ -350,7 +350,8 @@ def _as(values: np.ndarray, dtype: str) -> np.ndarray:
     if kind.kind not in "iu":
         return values
     limits = np.iinfo(kind)
-    return np.clip(np.round(values), float(limits.min), np.nextafter(float(limits.max), 0))
+    largest = float(limits.max)  # of 64 bits one more than there is
+    return np.clip(np.round(values), limits.min, largest if largest <= limits.max else np.nextafter(largest, 0))
 
 
 def fit_scaler(values: np.ndarray, scaler: Scaler) -> tuple[tuple[float, ...], tuple[float, ...]]:

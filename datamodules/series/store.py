@@ -102,8 +102,8 @@ def read_series(path: str | Path, schema: SeriesSchema) -> tuple[Batch, bool]:
     """Read series that :func:`write_series` wrote, or tables and arrays of the same columns, scaled as by a schema.
 
     Args:
-        path: of a ``.csv`` or ``.parquet`` in long form, of an ``.npz`` as :class:`SeriesArrays` reads it, both splits
-            of which are joined, or of a folder that holds ``samples.csv``, ``.parquet`` or ``.npz``.
+        path: of a ``.csv`` or ``.parquet`` in long form, of an ``.npz`` as :class:`SeriesArrays` reads it, whose splits
+            are joined, or of a folder that holds ``samples.csv``, ``.parquet`` or ``.npz``.
         schema: of the data that they are like: it names the columns of tables.
 
     Returns:
@@ -119,7 +119,7 @@ def read_series(path: str | Path, schema: SeriesSchema) -> tuple[Batch, bool]:
     if path.suffix.lower() == ".npz" and not path.is_dir():
         source = SeriesSource(path)
         columns, classes, static = source.columns, source.classes, source.static
-        parts = [source.rows[split] for split in source.splits]
+        parts = list(source.rows.values())
     else:
         path, _ = find(path)
         table = SeriesTable(path, Roles.of(schema))

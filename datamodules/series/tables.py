@@ -83,7 +83,7 @@ class SeriesTable:
         times = self._times()
         self._measure(measured, times, missing)
         self.label, self.classes = self._labels(label)
-        self.group = None if roles.group is None else table.words(roles.group)[self.order].astype(str)
+        self.group = None if roles.group is None else self._groups(roles.group)[self.order]
         self.static, self.static_dtypes, self.static_decimals = self._attributes()
         self.written = self._written(measured)
         self.label_column = label or LABEL
@@ -327,6 +327,11 @@ class SeriesTable:
             ids, classes = np.array([known[name] for name in classes])[ids], self.roles.classes
         return ids[self.order], classes
 
+    def _groups(self, column: str) -> np.ndarray:
+        """The group of each row, str (R,)."""
+        names = self.table.words(column)
+        return np.array(stripped(names, self.path, lambda row: self.table.place(row, column), what="group"), dtype=str)
+
     def _attributes(self) -> tuple[list[np.ndarray], tuple[str, ...], tuple[int, ...]]:
         """Attributes (R,), constant within each series, their types and their decimals."""
         columns, dtypes, decimals = [], [], []
@@ -338,6 +343,11 @@ class SeriesTable:
                     raise InputError(f"{self.table.place(int(gap[0]), name)}: the cell is empty: fill it in")
                 decimals.append(decimals_of(column, dtype))
             else:
+                if (odd := self.table.beside_numbers(name)) is not None:
+                    raise InputError(
+                        f"{self.table.place(odd, name)}: no number, where all others are numbers: fill it in, or write"
+                        " the others as words"
+                    )
                 column, dtype = self.table.words(name), "object"
                 decimals.append(-1)
             column = column[self.order]

@@ -232,7 +232,7 @@ class TextSource:
                 raise InputError(
                     f"{row.place}: {self.group} is empty, or neither a string nor a whole number: fill it in"
                 )
-        names = stripped([str(row.group) for row in rows], self.path, lambda row: rows[row].place)
+        names = stripped([str(row.group) for row in rows], self.path, lambda row: rows[row].place, what="group")
         return np.array(names, dtype=str)
 
     def _ids(self, rows: list[Row]) -> np.ndarray:

@@ -327,6 +327,26 @@ def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
             )
 
 
+def test_other_rows_are_not_gone_on_with() -> None:
+    def module(real: GANDataModule, made: list[int], **options) -> AugmentedDataModule:
+        found = AugmentedDataModule(real, samples(digits(), made), **options)
+        found.setup()
+        return found
+
+    as_many = [2] * 10
+    before = module(digits(), as_many).state_dict()
+    module(digits(), as_many).load_state_dict(before)
+    for other, expected in (
+        (module(digits(), as_many, batch_size=4), "with data batch_size 8, this run has 4"),
+        (module(digits(val_fraction=0.3), as_many), "on other real rows than this run has, though on as many"),
+        (module(digits(), [3, 1] + [2] * 8), "on other samples than this run has, though on as many"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            other.load_state_dict(before)
+        older = {name: before[name] for name in ("step", "seed", "real", "synthetic", "split")}
+        other.load_state_dict(older)  # which says less
+
+
 # ---- bad input ----
 
 

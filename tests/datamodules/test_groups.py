@@ -190,3 +190,22 @@ def test_the_choice_is_the_seed_s():
     assert (first == whole_groups(groups, 0.25, 2**40, "site")).all()
     assert first.sum() == 15
     assert len(np.unique(groups[first])) == 5
+
+
+@pytest.mark.parametrize("source", ["images", "series arrays", "series", "folder"])
+def test_spaces_around_a_group_s_name_are_nothing(tmp_path, source, caplog):
+    plain = SOURCES[source](tmp_path)
+    plain.setup()
+    for file in sorted(tmp_path.rglob("*")):
+        if file.suffix == ".csv":
+            text = file.read_text(encoding="utf-8")
+            file.write_text(text.replace("s1", " s1 ", 1), encoding="utf-8")
+        elif file.suffix == ".npz":
+            held = dict(np.load(file))
+            held["site"] = np.array([f" {name} " if k == 5 else name for k, name in enumerate(held["site"])])
+            np.savez(file, **held)
+    with caplog.at_level("INFO"):
+        data = plain.again()
+        data.setup()
+    assert "1 groups have spaces around them, and are taken without" in caplog.text
+    assert sites_of(data, data.elsewhere) == sites_of(plain, plain.elsewhere)

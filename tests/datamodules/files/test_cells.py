@@ -258,3 +258,50 @@ def test_dates_that_no_option_names_are_no_categories(tmp_path: Path, caplog: py
             assert SeriesFile(tmp_path / "a.csv", window=6).schema.columns == ("v", "way")
         assert f"{tmp_path / 'a.csv'}: dates, left out: day; time_column names those of the steps" in caplog.text
         caplog.clear()
+
+
+@pytest.mark.parametrize("end", ["csv", "xlsx", "parquet"])
+@pytest.mark.parametrize(("kind", "marker"), [("float64", "-200"), ("int64", "-200.0")])
+def test_a_number_for_no_value_is_known_however_it_is_written(tmp_path: Path, end: str, kind: str, marker: str) -> None:
+    table = pd.DataFrame({"v": RNG.integers(2, 9, 60).astype(kind), "w": RNG.random(60)})
+    table.loc[[3, 50], "v"] = -200
+    if end == "csv":
+        table = table.astype({"v": object}).replace({"v": {-200: marker}})
+    {"csv": table.to_csv, "xlsx": table.to_excel, "parquet": table.to_parquet}[end](tmp_path / f"a.{end}", index=False)
+    module = SeriesFile(tmp_path / f"a.{end}", window=6, missing="mask", missing_values=[marker])
+    module.setup()
+    assert module.schema.decode(module.train.fields["x"])[..., 0].min() >= 2
+
+
+def test_a_blank_line_of_a_single_column_is_an_empty_cell(tmp_path: Path) -> None:
+    content = "v\n" + "".join("\n" if k == 5 else "  \r\n" if k == 6 else f"{k}\n" for k in range(40)) + "\n\n"
+    module = SeriesFile(write(tmp_path / "a.csv", content), window=8, stride=8, missing="mask")
+    assert module._rows.values[0, :, 0].tolist() == list(range(8))
+    assert module._rows.observed is not None
+    assert module._rows.observed[0, :, 0].tolist() == [True] * 5 + [False] * 2 + [True]
+    assert len(module._rows) == 5
+
+
+def test_words_of_an_xlsx_are_those_of_a_csv(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": np.arange(40) // 4, "v": RNG.random(40), "label": ["NA", "EU"] * 20})
+    table["label"] = np.where(table["id"] % 2, "NA", "EU")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_excel(tmp_path / "a.xlsx", index=False)
+    for end in ("csv", "xlsx"):
+        assert SeriesFile(tmp_path / f"a.{end}", id_column="id", label_column="label").schema.classes == ("EU", "NA")
+
+
+def test_a_line_of_spaces_does_not_hide_the_semicolons(tmp_path: Path) -> None:
+    content = lines("a;b", "{v:.2f};{k}").replace(".", ",") + "   \n"
+    assert SeriesFile(write(tmp_path / "a.csv", content), window=6).schema.columns == ("a", "b")
+
+
+def test_an_attribute_of_numbers_has_no_words(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": np.arange(60) // 3, "v": RNG.random(60), "age": (20 + np.arange(60) // 3).astype(str)})
+    table.loc[table["id"] == 4, "age"] = "NA"
+    table.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match=r"a\.csv:14, column age: no number, where all others are numbers"):
+        SeriesFile(tmp_path / "a.csv", id_column="id", static_columns=["age"])
+    table.loc[table["id"] == 5, "age"] = "unknown"  # then they are words
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert "NA" in SeriesFile(tmp_path / "a.csv", id_column="id", static_columns=["age"]).schema.static_categories[0]

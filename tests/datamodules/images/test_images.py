@@ -13,6 +13,7 @@ from PIL import Image
 from datamodules import CIFAR10, MNIST, Digits, FashionMNIST, GANDataModule, ImageArrays, ImageFolder, InputError
 from datamodules.images.files import read_picture
 from datamodules.images.folder import PictureFiles
+from datamodules.rows import stored_rows
 from tests.data_contract import DataModuleContract, WorkersContract, assert_same, rows
 
 CLASSES = ("cat", "dog", "鸟")
@@ -452,6 +453,44 @@ def test_what_is_no_picture_is_passed_over_and_counted(tmp_path, caplog):
         module = ImageFolder(tmp_path)
     assert len(everything(module)["y"]) == 6
     assert "files that are no pictures passed over: 4 (2 .txt" in caplog.text
+
+
+def test_folders_that_begin_with_underscores_are_classes(tmp_path):
+    class_folders(tmp_path, n=2)
+    save(tmp_path / "__other__" / "1.png", pixels(8, 8))
+    assert ImageFolder(tmp_path).schema.classes == ("__other__", "cat", "dog", "鸟")
+
+
+def test_pictures_read_from_the_disk_may_be_none(tmp_path):
+    class_folders(tmp_path, n=4)
+    module = ImageFolder(tmp_path, in_memory=False, val_fraction=0.0)
+    module.setup()
+    rows = stored_rows(module.schema, module.val)
+    held = ImageFolder(tmp_path, in_memory=True, val_fraction=0.0)
+    held.setup()
+    same = stored_rows(held.schema, held.val)
+    assert {name: (field.shape, field.dtype) for name, field in rows.items() if name in same} == {
+        name: (field.shape, field.dtype) for name, field in same.items()
+    }
+
+
+def test_test_pictures_of_another_type_have_the_training_pictures_range(tmp_path):
+    x = np.random.default_rng(0).integers(0, 4096, (40, 8, 8))
+    x[0, 0, 0] = 4095
+    dim = (x[:10] // 4).astype(np.int32)
+    means = []
+    for dtype in (np.uint16, np.int32):
+        np.savez(tmp_path / "a.npz", x_train=x.astype(np.uint16), x_test=dim.astype(dtype))
+        module = ImageArrays(tmp_path / "a.npz")
+        module.setup()
+        means.append(float(stored_rows(module.schema, module.test)["x"].float().mean()))
+    assert means[0] == means[1] < 64
+
+
+def test_a_class_of_the_test_pictures_alone_is_refused(tmp_path):
+    x = np.zeros((6, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=[0, 1] * 3, x_test=x, y_test=[0, 1, 2] * 2)
+    refused(lambda: ImageArrays(tmp_path / "a.npz"), "the class 2 is in y_test and not in y_train")
 
 
 MODES = {

@@ -171,3 +171,38 @@ def test_other_bad_input(tmp_path):
     refused(lambda: SeriesArrays(file, missing="drop"), "missing must be raise, interpolate or mask, not 'drop'")
     with pytest.warns(UserWarning, match="all series are of one class, 0"):
         SeriesArrays(file)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_the_ends_of_a_type_come_back(tmp_path, dtype):
+    limits = np.iinfo(dtype)
+    x = values(30, features=1).astype(dtype)
+    x[0, 0], x[0, 1] = limits.min, limits.max
+    schema = SeriesArrays(write(tmp_path / "a.npz", x=x), layout="NTF").schema
+    found = schema.frame(np.arange(30), {"x": schema.encode(x.astype(float), np.full(30, 7))} | rest(30))["value"]
+    assert found.dtype == dtype
+    assert found[0] == limits.min
+    exact = limits.bits < 64  # float64 has fewer digits
+    assert found[1] == limits.max if exact else found[1] > limits.max * (1 - 1e-9)
+
+
+def rest(n: int) -> dict:
+    return {"length": torch.full((n,), 7), "y": torch.zeros(n, dtype=torch.long)}
+
+
+def test_splits_of_its_own_are_used_and_other_arrays_named(tmp_path, caplog):
+    arrays = {"x": values(30), "x_val": values(8, seed=1), "x_test": values(10, 9, seed=2), "notes": np.arange(3)}
+    with caplog.at_level("INFO"):
+        module = SeriesArrays(write(tmp_path / "a.npz", **arrays), layout="NTF")
+    assert "splits of its own: train 30, val 8, test 10" in caplog.text
+    assert "arrays that are not read: notes" in caplog.text
+    module.setup()
+    assert [len(part) for part in (module.train, module.val, module.test)] == [30, 8, 10]
+    assert module.schema.length == 9
+    scaled = module.schema.decode(module.val.fields["x"])[:, :7]
+    np.testing.assert_allclose(scaled, arrays["x_val"], rtol=1e-5, atol=1e-6)
+    both = write(tmp_path / "b.npz", x=values(), x_train=values())
+    refused(lambda: SeriesArrays(both, layout="NTF"), "holds x and x_train")
+    only = {"y_train": np.arange(30) % 2, "y_val": np.arange(8) % 3}
+    two = write(tmp_path / "c.npz", x_train=values(30), x_val=values(8), **only)
+    refused(lambda: SeriesArrays(two, layout="NTF"), "the class 2 is in y_val and not in y_train")

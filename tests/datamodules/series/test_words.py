@@ -11,6 +11,7 @@ from datamodules import InputError, SeriesFile
 from datamodules.schema import Schema
 from datamodules.series.store import read_series, write_series
 from ganaug import TimeGAN, evaluate, generate
+from ganaug.classifiers.training import fit_features
 from ganaug.metrics.series import frequency_distance
 from tests.gan_contract import trainer
 
@@ -88,7 +89,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_samples_are_words(trained: Path, tmp_path: Path) -> None:
+def test_samples_are_words(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def learnt(*args, **options):
+        asked.append(options["steps"])
+        return fit_features(*args, **options)
+
+    monkeypatch.setattr("ganaug.evaluation.series.fit_features", learnt)
     generate(trained / "a.ckpt", tmp_path / "made", n=30, accelerator="cpu", progress=False)
     made = pd.read_csv(tmp_path / "made" / "samples.csv")
     assert list(made.columns) == ["id", "t", "speed", "state"]
@@ -97,6 +105,7 @@ def test_samples_are_words(trained: Path, tmp_path: Path) -> None:
         data=SeriesFile(trained / "a.csv", id_column="id", time_column="t"),
         samples=tmp_path / "made", out=None, repeats=0, classifier_steps=5, accelerator="cpu",
     )["scores"]  # fmt: skip
+    assert asked == [5]
     for name in ("word_frequency_distance", "word_transition_distance"):
         assert 0 <= result[name]["floor"] < 0.2
         assert result[name]["floor"] <= result[name]["synthetic"] <= 1
