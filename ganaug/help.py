@@ -74,7 +74,8 @@ OF_FIT = ("init_from", "allow_changes", "trainer.max_", "trainer.val_check", "pr
 AUGMENT = {
     "What is compared": ("per_class", "imbalance", "arms", "ratios", "seeds", "shift"),
     "Training": (
-        "gan_steps", "filters", "classifier", "classifier_steps", "classical", "label_smoothing", "curriculum",
+        "gan_steps", "init_from", "filters", "classifier", "classifier_steps", "classical", "label_smoothing",
+        "curriculum",
     ),
     "Which ratio, and how many seeds": ("ratio", "selection", "folds", "repeats", "until", "max_seeds"),
 }  # fmt: skip

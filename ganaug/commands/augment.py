@@ -19,10 +19,23 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once
 from datamodules.files.manifest import replacing
-from datamodules.options import Count, Folder, Natural, Positive, Processes, Seed, Share, Within, checked, in_range
+from datamodules.options import (
+    Count,
+    File,
+    Folder,
+    Natural,
+    Positive,
+    Processes,
+    Seed,
+    Share,
+    Within,
+    checked,
+    in_range,
+)
 from datamodules.schema import Schema
 from ganaug.classifiers.training import Precision
 from ganaug.gans.base import GAN
+from ganaug.gans.finetune import begin_from
 from ganaug.gans.recipe import Recipe
 from ganaug.kind import kind_of
 from ganaug.runtime.devices import Accelerator
@@ -61,6 +74,7 @@ def augment(
     imbalance: Sequence[Mapping[str | int, float]] | None = None,
     seeds: Sequence[Seed] = (0, 1, 2, 3, 4),
     gan_steps: Count | None = None,
+    init_from: File | None = None,
     ratios: Sequence[Positive] = (1.0, 3.0),
     ratio: Positive | None = None,
     selection: Selection = "folds",
@@ -103,6 +117,8 @@ def augment(
             the GAN sees every class equally often, without which it learns little of the rare ones.
         seeds: each draws the split, the subset, the GAN and the classifier anew.
         gan_steps: batches that each GAN is trained for; by default 2,000, after the phases that lead up to its last.
+        init_from: checkpoint from whose weights each GAN begins, such as that of a GAN of rows without labels; classes
+            are matched by name. None of the rows that it learnt from may be among those that are tested on.
         ratios: numbers of samples to try, as multiples of the training rows.
         ratio: the one of them that is fixed in advance, on which the verdict rests; by default the first that is at
             least 1, or else the largest.
@@ -168,12 +184,14 @@ def augment(
         raise InputError(f"model must make a GAN from a schema, not a {type(template).__name__}")
     if not template.conditional:
         raise InputError(f"samples of this {type(template).__name__} have no labels to learn from: make it conditional")
+    begun = "" if init_from is None else begin_from(template, init_from)
     study = Study(
         out=out.absolute(),
         data=data.again(),
         imbalances=imbalances,
         recipe=Recipe.of(template),
         gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),
+        init_from=None if init_from is None else Path(init_from).absolute(),
         selection=selection,
         folds=folds,
         ratios=tuple(sorted(ratios)),
@@ -208,6 +226,8 @@ def augment(
         f"{costs(study, asked)}; the arms are {', '.join(study.arms)}; the ratio fixed in advance is {fixed:g}"
         + (f"; a second stage brings each setting to at most {max_seeds} seeds" if until and cell is None else "")
     )
+    if begun:
+        rank_zero_info(f"each GAN: {begun}")
     with told.listen():
         failed = run(study, asked, workers, threads, progress)
         if cell is None and (more := second_stage(study, cells)):

@@ -55,7 +55,9 @@ def begin_from(model: GAN, path: str | Path) -> str:
 
     Weights of the same name and shape are taken. Of those with a place for each class, or each word of the vocabulary,
     the places of the same names are; what is new begins at the mean of the checkpoint's, in the midst of what the other
-    weights have learnt to read, instead of far off where it would be drawn.
+    weights have learnt to read, instead of far off where it would be drawn. Where the checkpoint's model was told no
+    classes, what reads them beside something else begins as it was drawn: a model may learn from rows without labels
+    first.
 
     Raises:
         InputError: the checkpoint cannot be read, is of another class of models, or has nothing that fits.
@@ -69,6 +71,7 @@ def begin_from(model: GAN, path: str | Path) -> str:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     named = _named(model, there)
+    plain = Recipe.of(model).laid_out(replace(model.schema, classes=())).state_dict() if model.conditional else {}
     weights, own = checkpoint["state_dict"], model.state_dict()
     whole: list[str] = []
     partly: list[str] = []
@@ -78,6 +81,8 @@ def begin_from(model: GAN, path: str | Path) -> str:
             left.append(name)
             continue
         taken = put(mine, weights[name], [(d, kind) for kind in named for d in kind.dimensions.get(name, ())])
+        if taken is None and name in plain and plain[name].shape == weights[name].shape:
+            taken = put_in_front(mine, weights[name])
         (left if taken is None else whole if taken else partly).append(name)
     hint = model.schema.seen_otherwise(there) if isinstance(model.schema, ImageSchema) else ""
     if not whole and not partly:
@@ -141,6 +146,16 @@ def put(mine: Tensor, theirs: Tensor, dimensions: list[tuple[int, Named]]) -> bo
         d, torch.tensor(here, dtype=torch.int64), theirs.index_select(d, torch.tensor(source, dtype=torch.int64))
     )
     return len(here) == mine.shape[d]
+
+
+@torch.no_grad()
+def put_in_front(mine: Tensor, theirs: Tensor) -> bool | None:
+    """Write their values into the first places of mine, along the one dimension where it is larger; see :func:`put`."""
+    larger = [d for d, (a, b) in enumerate(zip(mine.shape, theirs.shape, strict=True)) if a != b]
+    if len(larger) != 1 or mine.dtype != theirs.dtype or mine.shape[larger[0]] < theirs.shape[larger[0]]:
+        return None
+    mine.narrow(larger[0], 0, theirs.shape[larger[0]]).copy_(theirs)
+    return False
 
 
 def _said(path: str | Path, whole: list[str], partly: list[str], left: list[str], named: list[Named]) -> str:

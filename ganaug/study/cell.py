@@ -26,6 +26,7 @@ from ganaug.evaluation.augmentation_leak import leak
 from ganaug.evaluation.membership import membership
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import AtomicCheckpointIO, serialised
+from ganaug.gans.finetune import begin_from
 from ganaug.gans.loading import load
 from ganaug.gans.randomness import stream_seed
 from ganaug.metrics.distance import PAIRS, memorisation, nearest
@@ -115,6 +116,8 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         )
         model = study.recipe.make(data.schema, seed=cell.seed)
+        if study.init_from is not None:
+            begin_from(model, study.init_from)
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None)
         last.replace(ckpt)
         shutil.rmtree(last.parent)  # with what a killed process may have left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import pickle
@@ -89,6 +90,7 @@ class Study:
         imbalances: by their text, classes and shares.
         recipe: of the GAN.
         gan_steps: batches that it is trained for.
+        init_from: checkpoint whose weights it begins from; None for new ones.
         selection: what a ratio can be chosen by.
         folds: parts that training rows are cut into.
         ratios: of samples to training rows, in rising order.
@@ -110,6 +112,7 @@ class Study:
     imbalances: dict[str, dict[str, float]]
     recipe: Recipe
     gan_steps: int
+    init_from: Path | None
     selection: Selection
     folds: int
     ratios: tuple[float, ...]
@@ -314,6 +317,7 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         "cells": [cell.name for cell in cells],
         **{name: getattr(study, name) for name in names},
         "folds": study.folds if study.selection == "folds" else None,
+        "init_from": None if study.init_from is None else hashlib.sha256(study.init_from.read_bytes()).hexdigest(),
         "until": study.until,
         "max_seeds": study.max_seeds if study.until else None,
     }

@@ -26,7 +26,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from datamodules import Digits, Grammar, ImageArrays, InputError, Schema
-from ganaug import DCGAN, GAN, SeqGAN
+from ganaug import DCGAN, GAN, R3GAN, SeqGAN
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.image import ImageClassifier
 from ganaug.commands.augment import augment
@@ -37,6 +37,7 @@ from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
 from ganaug.study.plan import open_folder
 from ganaug.study.workers import TimeLeft, gpus, starting
+from tests.gan_contract import trainer
 from tests.interleaving import interleaved
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +95,38 @@ def without_report(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
     """Its plots take longer than all the rest; ``done`` and the command line write it."""
     if request.function is not test_the_command_line:
         monkeypatch.setattr(sys.modules["ganaug.commands.augment"], "write_report", lambda *_: None)
+
+
+# ---- where GANs begin ----
+
+
+def test_each_gan_begins_from_the_weights_that_are_given(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = digits(per_class=8, seed=7)
+    model = R3GAN(replace(plain.schema, classes=()), widths=[8], latent_dim=8)  # which is told no classes
+    run = trainer(2)
+    run.fit(model, plain)
+    run.save_checkpoint(tmp_path / "plain.ckpt")
+    began: list[torch.Tensor] = []
+    start = R3GAN.on_train_start
+
+    def watched(self) -> None:
+        began.append(self.generator.project.weight[:, :8].clone())
+        start(self)
+
+    monkeypatch.setattr(R3GAN, "on_train_start", watched)
+    options = {**SHORT, "model": partial(R3GAN, widths=[8], latent_dim=8)}
+    with caplog.at_level("INFO"):
+        study(tmp_path / "out", init_from=tmp_path / "plain.ckpt", **options)
+    assert len(began) == 2  # of the cell and of its fold
+    for weight in began:
+        assert torch.equal(weight, model.generator.project.weight)
+    assert f"each GAN: begun from {tmp_path / 'plain.ckpt'}" in caplog.text
+    with pytest.raises(InputError, match=r"holds another study: .*init_from"):
+        study(tmp_path / "out", **options)
+    with pytest.raises(InputError, match="holds a R3GAN, this run trains a DCGAN"):
+        study(tmp_path / "other", init_from=tmp_path / "plain.ckpt", **SHORT)
 
 
 # ---- what comes of it ----

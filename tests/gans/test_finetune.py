@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 
 from datamodules import Digits, GANDataModule, InputError, Signals, TextFile
 from datamodules.rows import Table, stored_rows
-from ganaug import DCGAN, GAN, SeqGAN, TimeGAN
+from ganaug import DCGAN, GAN, R3GAN, SeqGAN, TimeGAN
 from ganaug.classifiers.training import fit_features
 from ganaug.commands.evaluate import evaluate
 from ganaug.gans.finetune import begin_from
@@ -112,6 +112,41 @@ def test_what_a_series_is_told_of_its_class_is_matched_by_name(tmp_path: Path) -
         assert torch.equal(mine[:, :-2], theirs[:, :-2])
         assert torch.equal(mine[:, -1], theirs[:, -1])  # car
         torch.testing.assert_close(mine[:, -2], theirs[:, -2:].mean(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "data"),
+    [
+        (partial(R3GAN, widths=[8], latent_dim=8), lambda **options: Digits(per_class=8, **options)),
+        (
+            partial(TimeGAN, hidden=4, layers=2, autoencoder_steps=1, supervisor_steps=1),
+            lambda **_: Signals(kinds=["ar", "car"], series=40, length=8, batch_size=4),
+        ),
+    ],
+)
+def test_a_model_of_rows_without_labels_is_begun_from(make: Callable[..., GAN], data: Any, tmp_path: Path) -> None:
+    rows = data()
+    plain, told, said = begun(lambda schema, **o: make(replace(schema, classes=()), **o), rows, rows, tmp_path)
+    told = make(rows.schema, seed=1)
+    fresh = {name: weight.clone() for name, weight in told.state_dict().items()}
+    said = begin_from(told, tmp_path / "a.ckpt")
+    front = 0
+    for name, weight in plain.state_dict().items():
+        mine = told.state_dict()[name]
+        if name.partition(".")[0] in told.of_data:
+            continue
+        if mine.shape == weight.shape:
+            assert torch.equal(mine, weight), name
+            continue
+        (d,) = (d for d, (a, b) in enumerate(zip(mine.shape, weight.shape, strict=True)) if a != b)
+        size = weight.shape[d]
+        assert torch.equal(mine.narrow(d, 0, size), weight), name
+        rest = mine.shape[d] - size
+        assert torch.equal(mine.narrow(d, size, rest), fresh[name].narrow(d, size, rest)), name
+        front += 1
+    assert front
+    assert f"{front} in part" in said
+    trainer(2).fit(told, rows)
 
 
 @pytest.mark.slow
