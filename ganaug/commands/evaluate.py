@@ -173,7 +173,11 @@ def evaluate(
         with replacing(Path(out)) as file:
             file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
     rank_zero_info(table(result))
-    figures = kind.figures(schema, test, synthetic)
+    if labelled or not schema.labelled:
+        figures = kind.figures(schema, test, synthetic)
+    else:  # samples of no class stand beside the real ones of all
+        alike = [{**rows, "y": torch.zeros_like(rows["y"])} for rows in (test, synthetic)]
+        figures = kind.figures(replace(schema, classes=()), *alike)
     if ckpt is not None and warmth:
         figures["temperatures"] = temperatures_of(result)
     for name, figure in figures.items():

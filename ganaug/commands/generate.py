@@ -176,6 +176,7 @@ def generate(
                 "checkpoint": str(ckpt),
                 "request": request,
                 "counts": {schema.class_name(c): int(k) for c, k in enumerate(counts) if k},
+                "files": _files(out),
                 "schema": schema.to_dict(),
                 "versions": {
                     "python": sys.version.split()[0],
@@ -202,23 +203,25 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
     before = _begun(begun)
     if before == request:
         return True
-    if manifest is not None and manifest.get("request") == request and not overwrite:
+    same = manifest is not None and manifest.get("request") == request
+    lacking = same and manifest is not None and _files(out) < manifest.get("files", 0)
+    if same and not lacking and not overwrite:
         return False
     ours = bool(before) or (manifest is not None and "request" in manifest)
     if taken or before:
         if not ours:
             raise InputError(f"{out} is not empty, and what is in it was not generated here: choose another folder")
         if not overwrite:
-            raise InputError(
-                f"{out} holds the samples of another generation: choose another folder or give --overwrite"
-            )
+            why = "lacks files that were written there" if lacking else "holds the samples of another generation"
+            raise InputError(f"{out} {why}: choose another folder or give --overwrite")
         # Of a generation that was stopped before its manifest the labels are known from its request.
         schema = (manifest or {}).get("schema")
         known = schema.get("classes") if isinstance(schema, dict) else None
         names = folder_names(before.get("labels", ()) if known is None else known)
         for name in names:
             shutil.rmtree(out / name, ignore_errors=True)
-        ours_too = ("grid.png", "plot.png", *(file.name for file in out.glob("samples.*")))
+        written = before or (manifest or {})["request"]
+        ours_too = ("grid.png", "plot.png", f"samples.{written.get('format')}")
         pictures, parts = out.glob("[0-9]" * 8 + ".png"), begun.parent.glob("*.pt")
         for old in (*pictures, *parts, *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
             old.unlink(missing_ok=True)
@@ -227,6 +230,12 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
         file.write(json.dumps(request).encode())
     (out / "manifest.json").unlink(missing_ok=True)
     return True
+
+
+def _files(out: Path) -> int:
+    """How many files of samples there are in a folder."""
+    files = (file for file in out.rglob("*") if file.is_file() and PARTS not in file.parts)
+    return sum(file.name not in ("manifest.json", "grid.png", "plot.png") for file in files)
 
 
 def _begun(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.classifiers.training import fit_features
-from ganaug.metrics.distance import frechet_distance, memorisation
+from ganaug.metrics.distance import PAIRS, frechet_distance, memorisation
 from ganaug.metrics.judges import discriminative_score, predictive_score
 from ganaug.metrics.series import autocorrelation_distance, correlation_distance, frequency_distance, marginal_distance
 
@@ -67,13 +67,13 @@ def series_scores(
         ):
             scores[name] = {"synthetic": distance(*real, *made), "floor": distance(*real, *unseen), "rows": n}
     if words := [(first, width) for first, width in zip(schema.places, schema.widths, strict=True) if width > 1]:
-        for name, steps in (("word_frequency_distance", 1), ("word_transition_distance", 2)):
+        for name, order in (("word_frequency_distance", 1), ("word_transition_distance", 2)):
             columns = [
                 [(part["x"][..., first : first + width], part["length"]) for part in few] for first, width in words
             ]
             scores[name] = {
-                "synthetic": fmean(frequency_distance(*a, *c, steps) for a, _, c in columns),
-                "floor": fmean(frequency_distance(*a, *b, steps) for a, b, _ in columns),
+                "synthetic": fmean(frequency_distance(*a, *c, order) for a, _, c in columns),
+                "floor": fmean(frequency_distance(*a, *b, order) for a, b, _ in columns),
                 "rows": n,
             }
     # Whatever the classes: what a network sees that was taught how series go on, as the published figures have it.
@@ -86,7 +86,7 @@ def series_scores(
         "rows": n,
         "extractor": context.name,
     }
-    values = [part["x"].flatten(1) for part in (train, test, synthetic)]
+    values = [some_rows(part, PAIRS, seed)["x"].flatten(1) for part in (train, test, synthetic)]
     return scores | {"memorisation": {"in_values": memorisation(*values)}}
 
 

@@ -35,6 +35,11 @@ def as_array(rows: Any) -> np.ndarray:
 def _as_given(values: Any) -> np.ndarray:
     """As an array, in which a list of strings that holds something else too does not become one of strings alone."""
     array = np.asarray(values)
+    if array.dtype == object and isinstance(values, pd.DataFrame):  # of types that may have gaps
+        types = pd.api.types
+        if all(types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype) for dtype in values.dtypes):
+            numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            return numbers
     mixed = isinstance(values, list | tuple) and array.dtype.kind in "US"
     return np.asarray(values, dtype=object) if mixed else array
 

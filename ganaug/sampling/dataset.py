@@ -62,10 +62,11 @@ class SyntheticDataset(Dataset[Batch]):
         if n is not None and per_class is not None:
             raise InputError("give n or per_class, not both")
         for name, value in (("n", n), ("per_class", per_class), ("batch_size", batch_size)):
-            if value is not None and (not isinstance(value, Integral) or value < 1):
+            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
                 raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
-        if not 0 <= seed < 2**64:
-            raise InputError(f"seed must be at least 0 and below 2**64, not {seed}")
+        given: Any = seed
+        if not isinstance(given, Integral) or isinstance(given, bool) or not 0 <= int(given) < 2**64:
+            raise InputError(f"seed must be a whole number, at least 0 and below 2**64, not {seed!r}")
         self.model = ckpt if isinstance(ckpt, GAN) else load(ckpt)
         chosen = choose_labels(self.model, labels)
         count = n if n is not None else (10 if per_class is None else per_class) * len(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,7 +56,11 @@ def wanted_rows(model: GAN, path: Path) -> tuple[Tensor, dict[str, Tensor]]:
     if unknown:
         known = ", ".join([*([label] if model.conditional else []), *static]) or "(none)"
         raise InputError(f"{path}: no column {unknown[0]!r} can be asked for; known are {known}")
-    columns = {name: table.words(name) for name in table.names}
+    series = schema if isinstance(schema, SeriesSchema) else None
+    categories = dict(zip(static, series.static_categories, strict=True)) if series else {}
+    columns: dict[str, Any] = {
+        name: table.words(name) if name == label or categories[name] else _measured(table, name) for name in table.names
+    }
     y = torch.zeros(len(table.frame), dtype=torch.long)
     asked = []
     for k in range(len(y)):
@@ -71,6 +75,14 @@ def wanted_rows(model: GAN, path: Path) -> tuple[Tensor, dict[str, Tensor]]:
     if label not in columns and model.conditional:
         raise InputError(f"{path}: no column {label}, which says the class of each row")
     return y, {"static": torch.stack(asked)} if asked and set(static) & set(columns) else {}
+
+
+def _measured(table: TableFile, name: str) -> np.ndarray:
+    """A column of numbers, each of which is asked for."""
+    numbers = table.numbers(name)[0]
+    if (gaps := np.flatnonzero(np.isnan(numbers))).size:
+        raise InputError(f"{table.place(int(gaps[0]), name)}: the cell is empty: fill it in or remove the row")
+    return numbers
 
 
 def asked_for(static: str | Mapping[str, str | float] | None) -> dict[str, str | float] | None:

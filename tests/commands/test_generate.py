@@ -180,6 +180,23 @@ def test_another_generation_is_not_overwritten(ckpt: Path, tmp_path: Path) -> No
     assert sorted(pictures(out)) == ["left/00000000.png", "left/00000001.png"]
 
 
+def test_a_folder_that_lacks_its_samples_is_not_complete(ckpt: Path, tmp_path: Path) -> None:
+    for format, name in (("npz", "samples.npz"), ("folder", "left/00000000.png")):
+        out = make(ckpt, tmp_path / format, n=4, format=format)
+        (out / name).unlink()
+        with pytest.raises(InputError, match=r"lacks files that were written there: .* --overwrite"):
+            make(ckpt, out, n=4, format=format)
+        make(ckpt, out, n=4, format=format, overwrite=True)
+        assert (out / name).is_file()
+
+
+def test_a_file_of_ones_own_beside_samples_is_kept(ckpt: Path, tmp_path: Path) -> None:
+    out = make(ckpt, tmp_path / "out", n=4, format="npz")
+    (out / "samples.mine.xlsx").write_text("mine")
+    make(ckpt, out, n=2, format="npz", overwrite=True)
+    assert (out / "samples.mine.xlsx").read_text() == "mine"
+
+
 @pytest.mark.parametrize("there", ["nothing", "samples", "half"])
 def test_processes_that_begin_at_the_same_time_share_the_folder(there: str, tmp_path: Path) -> None:
     """Whatever another has come to at every line, of a new folder and of one whose samples are replaced."""

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from datamodules import Digits, InputError, SeriesFile
-from ganaug import DCGAN, TimeGAN, generate
+from ganaug import DCGAN, TimeGAN, generate, load
+from ganaug.sampling.wanted import wanted_rows
 from tests.gan_contract import trainer
 
 
@@ -69,6 +70,24 @@ def test_a_table_of_wanted_rows(folder: Path, tmp_path: Path) -> None:
             generate(folder / "condition.ckpt", tmp_path / "b", rows=tmp_path / "wanted.csv", accelerator="cpu")
     with pytest.raises(InputError, match="leave --n out"):
         generate(folder / "condition.ckpt", tmp_path / "b", rows=tmp_path / "wanted.csv", n=3, accelerator="cpu")
+
+
+@pytest.mark.parametrize("end", ["csv", "xlsx", "parquet"])
+def test_wanted_numbers_need_not_be_whole(end: str, folder: Path, tmp_path: Path) -> None:
+    wanted = pd.DataFrame({"age": [25.5, 70.25], "sex": ["m", "f"]})
+    file = tmp_path / f"wanted.{end}"
+    if end == "csv":
+        wanted.to_csv(file, index=False, sep=";", decimal=",")
+    else:
+        {"xlsx": wanted.to_excel, "parquet": wanted.to_parquet}[end](file, index=False)
+    model = load(folder / "condition.ckpt")
+    asked = wanted_rows(model, file)[1]["static"]
+    first, offset, scale = asked[:, 0], model.schema.static_offset[0], model.schema.static_scale[0]
+    np.testing.assert_allclose(first * scale + offset, wanted["age"], rtol=1e-6)
+    gap = wanted.assign(age=[25.5, None])
+    gap.to_csv(tmp_path / "gap.csv", index=False)
+    with pytest.raises(InputError, match=r"gap\.csv:3, column age: the cell is empty"):
+        wanted_rows(model, tmp_path / "gap.csv")
 
 
 def test_a_table_of_wanted_classes(tmp_path: Path) -> None:

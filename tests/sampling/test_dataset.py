@@ -123,7 +123,8 @@ def test_a_model_without_classes_says_so() -> None:
         ({"batch_size": 0}, "batch_size must be a whole number, at least 1, not 0"),
         ({"per_class": 2.5}, "per_class must be a whole number, at least 1, not 2.5"),
         ({"labels": [0.7]}, "unknown label 0.7"),
-        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": -1}, "seed must be a whole number, at least 0"),
+        ({"seed": "a"}, "seed must be a whole number, at least 0"),
         ({"labels": "a,z"}, "unknown label 'z'"),
     ],
 )

@@ -264,6 +264,16 @@ def test_bad_rows() -> None:
     assert "X: the column 3 is categorical" in refused(GANSampler(shape=(5, 2), **SERIES), frame, series()[1])
 
 
+def test_columns_that_may_have_gaps_are_numbers() -> None:
+    frame = pd.DataFrame(series()[0].reshape(13, 10))
+    nullable = frame.round({3: 0}).astype({3: "Int64", 4: "Float32"})
+    X, _ = GANSampler(shape=(5, 2), **SERIES).fit_resample(nullable, series()[1])
+    assert list(X.dtypes) == list(nullable.dtypes)
+    assert len(X) > 13
+    nullable.iloc[4, 3] = pd.NA
+    assert "NaN or infinity in row 4" in refused(GANSampler(shape=(5, 2), **SERIES), nullable, series()[1])
+
+
 def test_bad_labels() -> None:
     X, y = pictures()
     assert "row 3 has no label" in refused(GANSampler(), X, [*y[:3].tolist(), np.nan, *y[4:].tolist()])
