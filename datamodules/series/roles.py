@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from datamodules.errors import InputError
@@ -25,6 +25,7 @@ class Roles:
         wide: whether a row is a series.
         irregular: whether the time between steps is to be known.
         ties: whether a step may have the time of the one before, as samples of irregular series may.
+        samples: whether the table is one of samples, which need neither labels nor numbers of steps.
     """
 
     id: str | None = None
@@ -38,6 +39,13 @@ class Roles:
     wide: bool = False
     irregular: bool = False
     ties: bool = False
+    samples: bool = False
+
+    def in_table(self, names: list[str]) -> Roles:
+        """These, but for what a table with such columns does without: steps of samples are then in the file's order."""
+        unlabelled = (self.samples or self.classes) and self.label not in names
+        unnumbered = self.samples and self.time == STEP and STEP not in names
+        return replace(self, label=None if unlabelled else self.label, time=None if unnumbered else self.time)
 
     @staticmethod
     def of(schema: SeriesSchema) -> Roles:
@@ -52,6 +60,7 @@ class Roles:
             classes=schema.classes,
             irregular=schema.intervals,
             ties=schema.intervals,
+            samples=True,
         )
 
 

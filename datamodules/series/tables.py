@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +58,9 @@ class SeriesTable:
     ) -> None:
         texts = (roles.id, roles.time, roles.label or LABEL, roles.group, *roles.static, *roles.words)
         words = {name for name in texts if name}
-        self.path, self.roles = path, roles
+        self.path = path
         self.table = table = TableFile(path, words, marks)
-        if roles.classes and roles.label not in table.names:
-            self.roles = roles = replace(roles, label=None)  # samples need no labels
+        self.roles = roles = roles.in_table(table.names)
         for role in ("id", "time", "label"):
             if (name := getattr(roles, role)) is not None:
                 table.require(name, f"{role}_column")

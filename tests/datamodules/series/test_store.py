@@ -228,3 +228,16 @@ def test_what_cannot_be_written_gets_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(pd.DataFrame, "to_parquet", lambda *_, **__: __import__("pyarrow"))
     refused(lambda: write_series(described, [batch], tmp_path / "out", "parquet"), "pip install 'ganaug[parquet]'")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_samples_of_others_need_no_column_of_steps(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"id": np.repeat(np.arange(20), 6), "v": rng.random(120), "w": rng.random(120)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    data = SeriesFile(tmp_path / "a.csv", id_column="id")
+    rows, labelled = read_series(tmp_path / "a.csv", data.schema)
+    assert not labelled
+    np.testing.assert_allclose(data.schema.decode(rows["x"]).reshape(120, 2), table[["v", "w"]], rtol=1e-5)
+    table.assign(step=np.tile(np.arange(6), 20)).to_csv(tmp_path / "b.csv", index=False)
+    assert torch.equal(read_series(tmp_path / "b.csv", data.schema)[0]["x"], rows["x"])
+    refused(lambda: SeriesFile(tmp_path / "a.csv", id_column="id", time_column="step"), "no column step")
