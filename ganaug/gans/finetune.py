@@ -71,7 +71,10 @@ def begin_from(model: GAN, path: str | Path) -> str:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     named = _named(model, there)
-    plain = Recipe.of(model).laid_out(replace(model.schema, classes=())).state_dict() if model.conditional else {}
+    told = there.labelled and checkpoint.get("hyper_parameters", {}).get("conditional", True)
+    plain: dict[str, Tensor] = {}  # the weights of such a model that is told no classes, as the checkpoint's is
+    if model.conditional and not told:
+        plain = Recipe.of(model).laid_out(replace(model.schema, classes=())).state_dict()
     weights, own = checkpoint["state_dict"], model.state_dict()
     whole: list[str] = []
     partly: list[str] = []
@@ -151,6 +154,8 @@ def put(mine: Tensor, theirs: Tensor, dimensions: list[tuple[int, Named]]) -> bo
 @torch.no_grad()
 def put_in_front(mine: Tensor, theirs: Tensor) -> bool | None:
     """Write their values into the first places of mine, along the one dimension where it is larger; see :func:`put`."""
+    if mine.ndim != theirs.ndim:
+        return None
     larger = [d for d, (a, b) in enumerate(zip(mine.shape, theirs.shape, strict=True)) if a != b]
     if len(larger) != 1 or mine.dtype != theirs.dtype or mine.shape[larger[0]] < theirs.shape[larger[0]]:
         return None

@@ -23,6 +23,7 @@ from datamodules.text.store import read_texts
 from ganaug import DCGAN, SeqGAN, TimeGAN, load
 from ganaug.commands.evaluate import evaluate
 from ganaug.commands.generate import _claim, generate
+from ganaug.kind import kind_of
 from ganaug.sampling.resample import MODELS
 from tests.gan_contract import trainer
 from tests.gans.dcgan.test_model import Squares
@@ -306,6 +307,21 @@ def test_real_data_score_at_the_floor_and_copies_are_found(data: Squares, tmp_pa
     for place in ("in_pixels", "in_features"):
         assert found["unseen"]["memorisation"][place]["closer"] <= 0.05
         assert found["copied"]["memorisation"][place]["copies"] == 1.0
+
+
+def test_samples_of_no_class_are_shown_under_no_name(data: Squares, tmp_path: Path, monkeypatch) -> None:
+    shown: list[tuple] = []
+    kind = kind_of(data.schema)
+    monkeypatch.setattr(kind, "figures", lambda schema, *rows: shown.append((schema.classes, rows)) or {})
+    model = DCGAN(data.schema, width=4, latent_dim=4, conditional=False)
+    run = trainer(1)
+    run.fit(model, data)
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    options = {"out": None, "n": 6, "classifier_steps": 2, "cas": False, "accelerator": "cpu", "progress": False}
+    evaluate(data, ckpt=tmp_path / "a.ckpt", **options)
+    ((classes, rows),) = shown
+    assert classes == ()
+    assert not any(part["y"].any() for part in rows)
 
 
 def test_scores_without_classes(plain: Path) -> None:

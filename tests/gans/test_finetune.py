@@ -149,6 +149,15 @@ def test_a_model_of_rows_without_labels_is_begun_from(make: Callable[..., GAN], 
     trainer(2).fit(told, rows)
 
 
+def test_a_model_that_was_told_no_classes_of_rows_with_labels_is_begun_from(tmp_path: Path) -> None:
+    rows = Digits(per_class=8)
+    make = partial(R3GAN, widths=[8], latent_dim=8)
+    plain, _, _ = begun(lambda schema, **o: make(schema, conditional=False, **o), rows, rows, tmp_path)
+    told = make(rows.schema, seed=1)
+    assert "in part" in begin_from(told, tmp_path / "a.ckpt")
+    assert torch.equal(told.generator.project.weight[:, :8], plain.generator.project.weight)
+
+
 @pytest.mark.slow
 def test_a_new_class_is_learnt_sooner_from_a_model_of_the_others(tmp_path: Path, capsys: Any) -> None:
     everything, others_ = Digits(), Some(tuple(range(9)))
