@@ -51,6 +51,7 @@ def test_beside_another_logger_the_run_has_its_folder(
         "    def log_hyperparams(self, params, *args, **kwargs): pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("ganaug.runtime.outside.IMPORTED", [])  # else processes of later tests look for it
     main(["--import", "mine", *RUN, "--trainer.logger", "mine.Mine", "--trainer.max_steps", "2"])
     assert "score/kernel_distance" in capsys.readouterr().out
     folder = tmp_path / "lightning_logs" / "dcgan_digits" / "version_0"
