@@ -69,6 +69,16 @@ def some_rows(rows: Batch, count: int, seed: int) -> Batch:
     return {name: field[index] for name, field in rows.items()}
 
 
+def spread_rows(rows: Batch, most: int) -> Batch:
+    """At most so many rows, as evenly from the classes as there are, in their order: of each class the first."""
+    y = rows["y"]
+    by_class = torch.argsort(y, stable=True)
+    place = torch.empty_like(y)  # in its class
+    place[by_class] = torch.cat([torch.arange(k) for k in y.bincount().tolist()])
+    index = torch.sort(torch.argsort(place, stable=True)[:most])[0]
+    return {name: field[index] for name, field in rows.items()}
+
+
 def chosen(total: int, count: int, seed: int) -> Tensor:
     """Numbers of at most ``count`` of so many rows, each once, in an order and a choice by the seed alone: int64."""
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]

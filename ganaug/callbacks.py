@@ -228,7 +228,6 @@ class LastCheckpoint(Checkpoint, metaclass=Remembering):
         if self._saved_step != trainer.global_step:
             self._save(trainer)
         self._listening.close()
-        told.received = 0  # told after the last batch: all is done and saved, and nothing left to stop
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the signals back, whatever ended the run."""

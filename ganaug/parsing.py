@@ -39,6 +39,7 @@ from ganaug.gans.finetune import begin_from
 from ganaug.help import Page
 from ganaug.loggers import set_aside
 from ganaug.refusals import KNOWN, deepest, one_line, refusal, with_known
+from ganaug.runtime.stopping import told
 from ganaug.typed import read_as_typed, settled
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
@@ -277,6 +278,7 @@ class CLI(LightningCLI):
         """If this process fails, the others that it has started wait for it in vain, maybe where no signal is heard."""
         try:
             super()._run_subcommand(subcommand)
+            told.received = 0  # told behind the last batch: all is done and saved, and nothing left to stop
         except BaseException:
             kill_processes(self.trainer, signal.SIGKILL)
             raise

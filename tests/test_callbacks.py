@@ -19,13 +19,14 @@ from torch import nn
 from datamodules import GANDataModule, Table, TextSchema
 from datamodules.text.schema import SPECIAL
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
+from ganaug.cli import main
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import read_checkpoint
 from ganaug.gans.loading import load
 from ganaug.gans.randomness import draw_rows
 from ganaug.kind import kind_of
 from ganaug.loggers import markdown
-from ganaug.runtime.stopping import told
+from ganaug.runtime.stopping import Stopped, told
 from tests.gan_contract import trainer
 from tests.gans.dcgan.test_model import Squares, make
 
@@ -261,12 +262,32 @@ class AfterTheLastBatch(Callback):
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_told_after_the_last_batch_a_run_ends_as_one_that_is_done(tmp_path: Path) -> None:
+def test_told_after_the_last_batch_a_run_is_finished(tmp_path: Path) -> None:
+    """What comes behind it decides whether to stop: ``fit`` has nothing left to do, a study has."""
     data = Squares(rows=30)
     run = trainer(3, AfterTheLastBatch(), LastCheckpoint(), default_root_dir=tmp_path, enable_checkpointing=True)
-    with told.listen():  # as the command line does
-        run.fit(make(data), data)
+
+    def fitted() -> None:
+        with told.listen():
+            run.fit(make(data), data)
+            assert told.received == signal.SIGTERM
+
+    with pytest.raises(Stopped, match=str(128 + signal.SIGTERM)):
+        fitted()
     assert read_checkpoint(LastCheckpoint.path(run))["global_step"] == 3
+
+
+def test_fit_that_is_told_after_the_last_batch_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = LastCheckpoint._save
+
+    def told_meanwhile(self, trainer):
+        signal.raise_signal(signal.SIGTERM)
+        save(self, trainer)
+
+    monkeypatch.setattr(LastCheckpoint, "_save", told_meanwhile)
+    options = "--data Digits --model DCGAN --model.width 8 --trainer.max_steps 2 --trainer.accelerator cpu"
+    main(["fit", *options.split(), f"--trainer.default_root_dir={tmp_path}", "--last.every_n_steps=0"])
+    assert list(tmp_path.rglob("last.ckpt"))
 
 
 @pytest.mark.parametrize("rows", [1, 0])

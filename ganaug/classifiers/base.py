@@ -92,7 +92,7 @@ class Classifier(LightningModule):
         """Cross-entropy of a training batch; where rows are marked as ``synthetic``, only their labels are smoothed."""
         batch = self.augmented(batch)
         logits, y, smoothing = self(batch).float(), batch["y"], self.label_smoothing
-        if "synthetic" not in batch:
+        if not smoothing or "synthetic" not in batch:
             return F.cross_entropy(logits, y, label_smoothing=smoothing)
         each = [F.cross_entropy(logits, y, label_smoothing=s, reduction="none") for s in (0.0, smoothing)]
         return torch.where(batch["synthetic"], each[1], each[0]).mean()

@@ -49,8 +49,9 @@ class ImageClassifier(Classifier):
     ``y`` int64 (B,).
 
     Classical augmentation of pictures of three channels is TrivialAugment, and half of them are mirrored: name other
-    changes where left and right mean something. All other pictures are shifted by up to 1/8 of their sides and turned
-    by up to 15 degrees, black moving in; flips are made on request alone. See
+    changes where left and right mean something. Pictures of one channel are shifted by up to 1/8 of their sides and
+    turned by up to 15 degrees, black moving in, before TrivialAugment; those of other numbers of channels, which it
+    does not know, are shifted and turned alone. Flips are made on request. See
     :mod:`ganaug.classifiers.image_augmentation` and, for what mixes pictures, :mod:`ganaug.classifiers.mixing`. The
     pretext task is to tell by how many quarter turns a picture was rotated: Gidaris et al. 2018, "Unsupervised
     Representation Learning by Predicting Image Rotations", arXiv 1803.07728, section 2.
@@ -106,8 +107,9 @@ class ImageClassifier(Classifier):
 
     @staticmethod
     def usual(schema: ImageSchema) -> tuple[str, ...]:
-        """TrivialAugment and flips of pictures of three channels; else, where sides may mean the class, less."""
-        return ("trivialaugment", "flip") if schema.channels == 3 else ("shift", "rotate")
+        """TrivialAugment where it knows the channels; flips of three, elsewhere sides may mean the class."""
+        by_channels = {1: ("shift", "rotate", "trivialaugment"), 3: ("trivialaugment", "flip")}
+        return by_channels.get(schema.channels, ("shift", "rotate"))
 
     @staticmethod
     def fields(schema: ImageSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

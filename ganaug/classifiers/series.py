@@ -31,7 +31,7 @@ class SeriesClassifier(Classifier):
     """A small InceptionTime: see :class:`~ganaug.classifiers.inception_time.InceptionTime`.
 
     Batches are ``x`` float32 (B, T, F), ``length`` int64 (B,) and ``y`` int64 (B,); what stands beyond a series' length
-    is never looked at.
+    is never looked at; nor are static attributes, and which values were missing.
 
     Classical augmentation is of five sorts, each done to half of the series: see
     :mod:`ganaug.classifiers.series_augmentation`; on request it mixes them: see :mod:`ganaug.classifiers.mixing`. The

@@ -132,22 +132,24 @@ def augment(
         max_seeds: that are run for it at most, those given among them.
         arms: of real, oversampled (rare classes repeated), smote, classical (augmentation), classical_oversampled; gan,
             oversampled_gan, classical_gan and classical_oversampled_gan, the same with samples; gan_only; and trts
-            (trained on real rows, tested on samples): by default all that the data and the classifier allow. Besides
-            there are placebo and classical_placebo, where real rows drawn again take the place of samples.
+            (trained on real rows, tested on samples before filters): by default all that the data and the classifier
+            allow. Besides there are placebo and classical_placebo, where real rows drawn again take the place of
+            samples.
         filters: that samples have to pass, in order: discriminator, agreement, duplicates, density; [] for none.
             Unless validation rows choose, they compare samples with training rows alone, which density cannot.
         shift: what befalls test rows, beside what they are, for scores of their own: of pictures noise, blur, contrast,
             translate, rotate; of sentences typos, drop, swap, unknown; of series noise, drift, loss, rate; [] for
             nothing. By default all, on at most 2,000 rows, a third of them at each of three strengths. With the data's
-            group also group: rows of groups that no cell has rows of, as many.
+            group also group: rows of groups that the cell has no rows of, as many.
         classifier: by class path; by default that of the data's kind, which may be given with options such as width. Or
             a LightningModule whose forward(batch) gives logits, or an estimator of scikit-learn.
         classifier_steps: batches of 128 that each classifier is trained for.
         label_smoothing: of the labels of samples, for the classifier of the data's kind.
         classical: what classical augmentation does to a batch, in order; of pictures shift, rotate, flip,
-            trivialaugment, randaugment, mixup, cutmix (by default [trivialaugment,flip] of three channels, else
-            [shift,rotate]); of sentences eda (the default), forget; of series slice, time_warp, magnitude_warp, scale,
-            jitter (by default these five, each to half of a batch), mixup.
+            trivialaugment, randaugment, mixup, cutmix (by default [trivialaugment,flip] of three channels,
+            [shift,rotate,trivialaugment] of one, else [shift,rotate]); of sentences eda (the default), forget; of
+            series slice, time_warp, magnitude_warp, scale, jitter (by default these five, each to half of a batch),
+            mixup.
         curriculum: share of a classifier's steps, the last ones, that see real rows alone.
         workers: processes that run cells side by side, on as many GPUs as there are, in turns.
         threads: of each process; by default the cores that the command may use are shared out among the workers.
@@ -290,7 +292,9 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     writer = csv.DictWriter(text, columns(study), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = summarise(rows, ratio=study.ratio, failed=failed, first=study.first_stage, selection=study.selection)
+    summary = summarise(
+        rows, ratio=study.ratio, failed=failed, first=study.first_stage, selection=study.selection, until=study.until
+    )
     result = {"verdict": verdict(summary), "summary": summary}
     for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:
@@ -320,7 +324,7 @@ def galleries(study: Study, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         path = study.folder(cell) / "gallery.pt"
         if path.is_file():
             kept = torch.load(path, weights_only=True)
-            rows = {name: kept[name] for name in ("synthetic", "nearest")}
+            rows = {name: kept[name] for name in ("synthetic", "nearest", "total")}
             setting = setting_name({"per_class": cell.per_class, "imbalance": cell.imbalance})
             found.append({"title": f"Samples, {setting}", "schema": Schema.from_dict(kept["schema"]), **rows})
     return found

@@ -61,6 +61,11 @@ class Listener:
         if received and not self._depth:
             raise Stopped(128 + received)
 
+    def heed(self) -> None:
+        """Stop for a signal that was only noted."""
+        if self.received:
+            self._stop(self.received, None)
+
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.received = number
         if number == signal.SIGUSR1 and os.environ.get("SLURM_PROCID", "0") == "0":

@@ -358,7 +358,7 @@ FILTERS: dict[str, Callable[[Evidence, Evidence, Evidence], Verdict]] = {
 NOTES = {  # why a sample goes
     "discriminator": "the GAN's own discriminator takes it for synthetic",
     "agreement": "a classifier of the real rows sees another class, or is unsure",
-    "duplicates": "equal to a training row, nearer to one than 99 % of unseen rows are, or equal to another sample",
+    "duplicates": "equal to a training row, nearer to one than 99 % of other real rows are, or equal to another sample",
     "density": "lies where there are no training rows",
 }
 

@@ -11,13 +11,14 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 from torch import Tensor
 
+from datamodules.errors import InputError
 from datamodules.rows import joined, some_rows
 from datamodules.schema import Batch, Schema
 from datamodules.splits import levelled
 from ganaug.gans.randomness import stream_seed
 from ganaug.kind import kind_of
 from ganaug.study.learners import Predict
-from ganaug.study.plan import REDRAWN, Cell, Row, Study, columns, key
+from ganaug.study.plan import REDRAWN, SAMPLED, Cell, Row, Study, columns, key
 from ganaug.study.smote import smote
 from ganaug.study.statistics.trainings import PAIRS, SHIFT
 
@@ -96,12 +97,20 @@ class ArmTrainer:
         schema: of its rows.
         rows: ``train``, ``val`` and ``test``, as they are stored.
         samples: of the GAN, class after class; None where no arm needs any.
+        raw: the same before filters, which ``trts`` is about: a filter may have asked a classifier of these rows.
     """
 
     def __init__(
-        self, study: Study, cell: Cell, schema: Schema, rows: dict[str, Batch], samples: Batch | None = None
+        self,
+        study: Study,
+        cell: Cell,
+        schema: Schema,
+        rows: dict[str, Batch],
+        samples: Batch | None = None,
+        raw: Batch | None = None,
     ) -> None:
-        self.study, self.cell, self.schema, self.rows, self.samples = study, cell, schema, rows, samples
+        self.study, self.cell, self.schema, self.rows = study, cell, schema, rows
+        self.samples, self.raw = samples, raw
         held = rows["val"]["y"] if cell.fold is not None else rows["train"]["y"][:0]
         counts = torch.cat([rows["train"]["y"], held]).bincount(minlength=schema.num_classes)  # as in the whole cell
         self.metric = "macro_f1" if cell.imbalance else "accuracy"
@@ -111,7 +120,7 @@ class ArmTrainer:
         """The samples of the arm, or of a placebo as many rows in their place."""
         y, classes, level = self.rows["train"]["y"], self.schema.num_classes, bool(self.cell.imbalance)
         counts = samples_of(arm, y, classes, ratio, level)
-        pool = self.samples
+        pool = self.raw if arm == "trts" else self.samples
         if arm in REDRAWN:
             if pool is not None:  # of some classes filters may have left fewer than were asked for
                 counts = counts.minimum(pool["y"].bincount(minlength=classes))
@@ -119,6 +128,13 @@ class ArmTrainer:
             pool = redrawn(self.rows["train"], most, stream_seed("placebo", self.cell.seed))
         assert pool is not None
         return first(pool, counts)
+
+    def lacking(self, arm: str, ratio: float, made: int) -> int:
+        """Samples that were asked for and that filters did not leave."""
+        if arm not in SAMPLED:
+            return 0
+        asked = samples_of(arm, self.rows["train"]["y"], self.schema.num_classes, ratio, bool(self.cell.imbalance))
+        return int(asked.sum()) - made
 
     def table(self, arm: str, ratio: float) -> tuple[Batch, int]:
         """The rows that the learner is given, and how many of them were made up."""
@@ -128,12 +144,12 @@ class ArmTrainer:
             return _marked(made, True), len(made["y"])
         if arm == "smote":
             rows = smote(train, self.schema, stream_seed("smote", self.cell.seed))
-            return rows, len(rows["y"]) - len(train["y"])
+            return _marked(rows, False), len(rows["y"]) - len(train["y"])
         real = oversampled(train) if "oversampled" in arm else train
         if arm in PAIRS or arm in REDRAWN:
             made = self.made(arm, ratio)
             return joined(alike(real, made)), len(made["y"])
-        return real, 0
+        return _marked(real, False), 0  # where labels of samples are smoothed, those of real rows are not, in any arm
 
     def run(self, arm: str, ratio: float, steps: int = 1) -> dict[str, Row]:
         """Train once and examine; after ``real`` on the samples too, if that is asked.
@@ -149,7 +165,8 @@ class ArmTrainer:
         began = time.perf_counter()
         rows, made = self.table(arm, ratio)
         found: Row = {"arm": arm, "ratio": ratio, "steps": steps, "accuracy": None}
-        found |= {"train_rows": len(rows["y"]) - made, "synthetic_rows": made, "seconds": 0.0}
+        found |= {"train_rows": len(rows["y"]) - made, "synthetic_rows": made}
+        found |= {"lacking_rows": self.lacking(arm, ratio, made), "seconds": 0.0}
         if not bool((rows["y"] != rows["y"][:1]).any()):  # samples alone, of which too few have passed the filters
             return {key(arm, ratio, steps): found}
         # The same seed in all arms: they begin with the same weights and differ in their rows alone.
@@ -191,6 +208,8 @@ class ArmTrainer:
     def examined(self, predict: Predict, rows: Batch) -> dict[str, Any]:
         """Accuracy, mean F1 of the classes that have rows, recall of the rarest, or None; and −log of p(y)."""
         answers = predict(rows)
+        if not bool(answers.isfinite().all()):
+            raise InputError("classifier: its answers are no numbers, it has diverged: lower its learning rate")
         right, said = rows["y"].numpy(), answers.argmax(1).numpy()
         rare = recall_score(right == self.rarest, said == self.rarest, zero_division=np.nan)  # NaN where it has no row
         return {

@@ -18,7 +18,7 @@ from torch import Tensor
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.manifest import make_folder, replacing
-from datamodules.rows import contents, joined, some_rows
+from datamodules.rows import contents, joined, some_rows, spread_rows
 from datamodules.schema import Batch
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
@@ -31,6 +31,7 @@ from ganaug.gans.loading import load
 from ganaug.gans.randomness import stream_seed
 from ganaug.metrics.distance import PAIRS, memorisation, nearest
 from ganaug.runtime.devices import device_of
+from ganaug.runtime.stopping import told
 from ganaug.runtime.training import plain_trainer
 from ganaug.sampling.drawing import draw_samples
 from ganaug.sampling.filters import Figures, filter_samples
@@ -81,7 +82,8 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
                 keep(gan_seconds=round(time.perf_counter() - began, 2))
             keep(**make_samples(study, cell, model, rows))
         samples = _read(folder / "samples.pt") if study.needs_gan(cell) else None
-        trainer = ArmTrainer(study, cell, data.schema, rows, samples)
+        raw = _read(folder / "raw.pt") if "trts" in study.arms_of(cell) else None
+        trainer = ArmTrainer(study, cell, data.schema, rows, samples, raw)
         done = facts.setdefault("runs", {})
         for training in study.trainings(cell):
             if key(*training) not in done:
@@ -119,6 +121,7 @@ def trained(study: Study, cell: Cell, data: GANDataModule) -> GAN:
         if study.init_from is not None:
             begin_from(model, study.init_from)
         trainer.fit(model, data, ckpt_path=str(last) if last.is_file() else None)
+        told.heed()  # of a signal that came behind the last batch
         last.replace(ckpt)
         shutil.rmtree(last.parent)  # with what a killed process may have left
     return load(ckpt)
@@ -148,10 +151,13 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
         real = {part: rows[part] for part in ("train", "val", "test")}
         facts["membership"] = membership(schema, **real, synthetic=raw, model=model, seed=cell.seed)
     if cell.fold is None and cell.seed == study.gallery_seed and len(samples["y"]):
-        shown = _spread(samples, GALLERY)
+        shown = spread_rows(samples, GALLERY)
         index = nearest(judge(shown), judge(train))[1]
-        gallery = {"schema": schema.to_dict(), "synthetic": shown, "nearest": {k: v[index] for k, v in train.items()}}
-        _write(folder / "gallery.pt", gallery)
+        near = {name: field[index] for name, field in train.items()}
+        found = {"schema": schema.to_dict(), "total": len(samples["y"]), "synthetic": shown, "nearest": near}
+        _write(folder / "gallery.pt", found)
+    if "trts" in study.arms_of(cell):
+        _write(folder / "raw.pt", raw)
     _write(folder / "samples.pt", samples)
     return facts
 
@@ -212,14 +218,6 @@ def leakage(rows: dict[str, Batch]) -> dict[str, float]:
     known = set(contents(rows["train"]))
     parts = {part: [row in known for row in contents(rows[part])] for part in ("val", "test")}
     return {part: float(np.mean(equal)) for part, equal in parts.items() if equal}
-
-
-def _spread(rows: Batch, most: int) -> Batch:
-    """At most so many rows, as evenly from the classes as there are."""
-    y = rows["y"]
-    place = torch.cat([torch.arange(k) for k in y.bincount().tolist()])  # in its class; they stand class after class
-    index = torch.sort(torch.argsort(place, stable=True)[:most])[0]
-    return {name: field[index] for name, field in rows.items()}
 
 
 def _write(path: Path, content: Any) -> None:

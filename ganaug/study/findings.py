@@ -24,11 +24,13 @@ WORDS = {
     "none": "no difference seen",
     "equal": "no interval",
     "unused": "not used",
+    "no samples": "no sample left by filters",
 }
 BRIEF = WORDS | {"gain": "▲", "harm": "▼", "none": ""}
 CHOICES = {
     "folds": "for each seed at the ratio, 0 among them, that is best on the held-out folds of all other seeds, so that"
-    " no score has a part in its own choice",
+    " no score has a part in its own choice; where the data have no test split of their own, other seeds' folds share"
+    " rows with a seed's test rows, which flatters a little: “always” is free of that",
     "validation": "for each seed at the ratio, 0 among them, that is best on its validation rows, judged by the same"
     " trainings: the best of several is held against one, which by chance alone looks like a gain (in simulated studies"
     " without any effect, in half of those with 10 seeds); go by “always”",
@@ -52,6 +54,19 @@ def headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
         f" p, by Holm, below 0.05): {', '.join(rises)}. A gain over them may be gone when all arms are trained for"
         " longer. Of opponents that are not named here, small rises may have gone unseen."
     ] * bool(rises)
+    for setting in settings:
+        found = setting["headline"] or {"lacking": 0.0, "interval": None}
+        if found["lacking"] >= 0.1:
+            notes.append(
+                f"In “{setting['name']}” filters left {100 * (1 - found['lacking']):.0f} % of the samples asked for:"
+                " see “Samples left out”."
+            )
+        ends, wanted = found["interval"], summary["until"]
+        if wanted and ends and 50 * (ends[1] - ends[0]) > wanted + 1e-9:
+            notes.append(
+                f"In “{setting['name']}” the interval reaches {points((ends[1] - ends[0]) / 2, sign=False)} points to"
+                f" each side, where {wanted:g} were asked for: all seeds that were allowed have run."
+            )
     notes += [f"The cell {cell} failed: {reason}." for cell, reason in failed.items()]
     return Html(
         tag("p", f"{', '.join(counts)}, {_count(len(rows), 'training')}: all are in here{lost}.", class_="eyebrow")
@@ -97,14 +112,13 @@ def differences(summary: Mapping[str, Any]) -> Html:
         f"Comparison and ratio ({amount(summary['ratio'])}, “always”) were fixed in advance. Differences are within a"
         f" seed, on test rows; their 95 % interval is {interval}, and holds for these test rows. “p (Holm)” is"
         f" corrected for {_count(summary['comparisons'], 'comparison')}: gain or harm where it is below 0.05. “Could"
-        " see” is the true gain, in points, that 4 of 5 such studies would find. “Seeds for ±1” is how many, these"
-        " among them, make the interval one point wide each way, by Stein's two-stage procedure."
+        f" see” is the true gain, in points, that {'at least ' * bool(stage)}4 of 5 such studies would find. “Seeds for"
+        " ±1” is how many, these among them, make the interval one point wide each way, by Stein's two-stage procedure."
     )
-    if any(setting["per_class"] is None for setting in summary["settings"]):
-        terms += (
-            " Without a number of rows a class, seeds share most of their training rows: those intervals are too narrow"
-            " (Nadeau and Bengio 2003)."
-        )
+    terms += (
+        " Seeds draw from the same rows: where each takes a third of them or more, as it does without a number of rows"
+        " a class, intervals are too narrow (Nadeau and Bengio 2003), and further seeds make that worse."
+    )
     return Html(
         tag("h2", "What GAN samples add")
         + plotted(difference_figure(lines), f"Differences with their 95 % intervals: {alt}.")

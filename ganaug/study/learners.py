@@ -224,6 +224,8 @@ def as_learner(
     """
     network = kind_of(schema).classifier
     made, options = (network, {}) if classifier is None else behind(classifier)
+    if classical is not None and not classical:
+        raise InputError("classical: name a change, or leave it out, and the arms with classical by --arms")
     if made is network:
         changes = network.usual(schema) if classical is None else named_once("classical", classical, network.changes)
         policies = [name for name in changes if name in ("randaugment", "trivialaugment")]

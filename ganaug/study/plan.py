@@ -20,7 +20,7 @@ from torch import Tensor
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
 from datamodules.files.manifest import folder_names, make_folder, replacing
-from datamodules.rows import stored_rows
+from datamodules.rows import spread_rows, stored_rows
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.training import Precision
 from ganaug.gans.recipe import Recipe
@@ -42,11 +42,12 @@ ARMS = {
     "placebo": "real rows drawn again in the place of samples",
     "classical_placebo": "real rows drawn again in the place of samples, with classical augmentation",
     "gan_only": "GAN samples alone",
-    "trts": "trained on real rows, tested on samples",
+    "trts": "trained on real rows, tested on samples before filters",
 }
 REDRAWN = {placebo: PAIRS[arm] for arm, placebo in PLACEBO.items()}  # a placebo and the arm that it adds rows to
 SAMPLED = (*PAIRS, "gan_only", "trts")  # need a GAN
 
+TRIED = 2000  # rows, at most, that somebody's classifier is tried on before anything is trained
 Selection = Literal["folds", "validation"]
 Training = tuple[str, float, int]  # an arm, a ratio of samples to real rows, and a multiple of the classifier's steps
 Row = dict[str, Any]
@@ -240,7 +241,7 @@ def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None
             one_length = "length" not in train or len(set(train["length"].tolist())) == 1
             vectors &= kind_of(data.schema).vectors and complete and one_length
             if not study.learner.augments:  # ours can learn from anything
-                _tried(study.learner, data.schema, {name: f[:: max(1, len(f) // 200)] for name, f in train.items()})
+                _tried(study.learner, data.schema, spread_rows(train, TRIED))
     named = named_once("arms", [arm for arm in ARMS if arm not in REDRAWN] if arms is None else arms, ARMS)
     if not named:
         raise InputError(f"arms: give at least one of {', '.join(ARMS)}")
@@ -366,7 +367,8 @@ def columns(study: Study) -> tuple[str, ...]:
     """Names of what a row of the results says."""
     scores = ("accuracy", "macro_f1", "rare_recall", "rarest", "loss", *(f"{SHIFT}{name}" for name in study.shift))
     trained = ("cell", "per_class", "imbalance", "seed", "fold", "arm", "ratio", "steps")
-    return (*trained, *scores, "validation", "validation_loss", "train_rows", "synthetic_rows", "seconds")
+    given = ("validation", "validation_loss", "train_rows", "synthetic_rows", "lacking_rows", "seconds")
+    return (*trained, *scores, *given)
 
 
 def key(arm: str, ratio: float, steps: int) -> str:

@@ -18,7 +18,7 @@ from ganaug.sampling.filters import NOTES
 from ganaug.study.findings import differences, headline, ratios, scores
 from ganaug.study.gallery import gallery_of
 from ganaug.study.plots import PLOTS
-from ganaug.study.statistics.intervals import student
+from ganaug.study.statistics.intervals import ALPHA, holm, student
 from ganaug.study.statistics.trainings import Row, name
 
 COPIES = ("memorisation", "leakage", "augmentation_leak")  # what a cell may say of samples and splits
@@ -158,24 +158,27 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     given = [(settings.get(cell, cell), facts["membership"]) for cell, facts in cells.items() if "membership" in facts]
     if not given:
         return Html("")
-    lines, found = [], False
+    lines, found, chances = [], False, list[float]()
     for setting in dict.fromkeys(setting for setting, _ in given):
         of_setting = [told["attacks"] for name, told in given if name == setting and "attacks" in told]
         for attack, (holder, by) in ATTACKS.items():
             told = [attacks[attack] for attacks in of_setting if attack in attacks]
             if told:
                 mean, half, _ = student([one["auc"] for one in told])
+                p = float(student([one["auc"] - 0.5 for one in told])[2])
                 # One seed, or the same in all, leaves nothing to estimate chance from: each then speaks for itself.
-                found |= min(one["interval"][0] for one in told) > 0.5 if math.isnan(half) else bool(mean - half > 0.5)
+                found |= math.isnan(p) and min(one["interval"][0] for one in told) > 0.5
+                chances += [] if math.isnan(p) else [p if mean > 0.5 else 1.0]
                 controls = [one["control"]["auc"] for one in told if "control" in one]
                 control = f"{sum(controls) / len(controls):.2f}" if controls else None
                 inside = "" if math.isnan(half) else f" ({max(0, mean - half):.2f} to {min(1, mean + half):.2f})"
                 lines.append(
                     [setting, holder, by, f"{mean:.2f}{inside}", f"{max(one['auc'] for one in told):.2f}", control]
                 )
+    found |= bool((holm(chances) < ALPHA).any())
     lacking = dict.fromkeys(told["sentence"] for _, told in given if "attacks" not in told)
     seen = (
-        "Yes, in part: the interval of at least one attack lies above 0.5."
+        "Yes, in part: at least one attack does better than 0.5, beyond chance, corrected for all that are listed."
         if found
         else "Not that these attacks could show. That is no proof of privacy: others may do better."
     )

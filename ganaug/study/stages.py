@@ -16,7 +16,7 @@ from ganaug.study.statistics.trainings import PAIRS, headline_of
 
 
 def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
-    """How far the headline's arm is above the same without samples, for each seed of a setting; None if it is not run.
+    """How far the headline's arm is above the same without samples, for each seed of a setting; None if one lacks it.
 
     Args:
         rows: of one setting; those of whole cells are read.
@@ -28,8 +28,10 @@ def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
     arm = headline_of(imbalance, {arm for arm, _, _ in scores})
     if arm is None:
         return None
-    seeds = dict.fromkeys(seed for _, _, seed in scores)
-    return [scores[arm, ratio, seed] - scores[PAIRS[arm], 0.0, seed] for seed in seeds]
+    pairs = [((arm, ratio, seed), (PAIRS[arm], 0.0, seed)) for seed in dict.fromkeys(seed for _, _, seed in scores)]
+    if any(key not in scores for pair in pairs for key in pair):  # the folder is that of another study
+        return None
+    return [scores[ours] - scores[theirs] for ours, theirs in pairs]
 
 
 def second_stage(study: Study, cells: Sequence[Cell]) -> list[Cell]:

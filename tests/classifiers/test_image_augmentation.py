@@ -65,6 +65,15 @@ def test_trivialaugment_changes_a_few_pictures_alike(channels: int) -> None:
     assert len(trivialaugmented(x[:3])) == 3
 
 
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_trivialaugment_leaves_something_of_small_pictures(side: int) -> None:
+    """As published, shifts by up to 32 pixels leave an eighth of 8×8 pictures black."""
+    torch.manual_seed(0)
+    pictures = (2 * torch.rand(1, 1, side, side) - 1).repeat(8000, 1, 1, 1)
+    black = trivialaugmented(pictures, alike=4).flatten(1).eq(-1).all(1)
+    assert float(black.float().mean()) < 0.02
+
+
 def test_mixed_pictures_have_mixed_labels() -> None:
     schema = ImageSchema(height=16, width=16, channels=1, image_size=16, classes=("a", "b", "c"))
     batch = {"x": torch.ones(6, 1, 16, 16) * torch.arange(6)[:, None, None, None] / 5, "y": torch.arange(6) % 3}
@@ -89,7 +98,13 @@ def test_a_mixed_series_is_as_long_as_the_longer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "names"), [(1, ("shift", "rotate")), (3, ("trivialaugment", "flip")), (4, ("shift", "rotate"))]
+    ("channels", "names"),
+    [
+        (1, ("shift", "rotate", "trivialaugment")),
+        (2, ("shift", "rotate")),
+        (3, ("trivialaugment", "flip")),
+        (4, ("shift", "rotate")),
+    ],
 )
 def test_what_is_usual(channels: int, names: tuple[str, ...]) -> None:
     schema = ImageSchema(height=8, width=8, channels=channels, image_size=8, classes=("a", "b"))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from datamodules import Digits
+from datamodules import Digits, InputError
 from ganaug.study.arms import (
     ArmTrainer,
     first,
@@ -124,8 +124,24 @@ def test_samples_of_one_class_alone_teach_nothing() -> None:
     (run,) = trainer(torch.arange(20) % 10, made).run("gan_only", 1.0).values()
     assert run == {
         "arm": "gan_only", "ratio": 1.0, "steps": 1, "accuracy": None, "train_rows": 0, "synthetic_rows": 2,
-        "seconds": 0.0,
+        "lacking_rows": 18, "seconds": 0.0,
     }  # fmt: skip
+
+
+def test_a_classifier_that_has_diverged_has_no_score() -> None:
+    rows = {"y": torch.arange(20) % 10}
+    with pytest.raises(InputError, match="it has diverged: lower its learning rate"):
+        trainer(rows["y"]).examined(lambda asked: torch.full((20, 10), torch.nan), rows)
+
+
+def test_labels_of_real_rows_are_marked_as_such_in_every_arm() -> None:
+    y = torch.tensor([0, 1] * 10 + [2])
+    made = {"x": torch.zeros(30, 1, 8, 8, dtype=torch.uint8), "y": (torch.arange(30) % 3).sort()[0]}
+    arms = trainer(y, made)
+    arms.schema = SimpleNamespace(num_classes=3)
+    for arm in ("real", "oversampled", "classical", "classical_oversampled", "gan", "placebo"):
+        rows, count = arms.table(arm, 1.0)
+        assert int(rows["synthetic"].sum()) == count
 
 
 def test_classes_without_rows_do_not_count_in_macro_f1() -> None:

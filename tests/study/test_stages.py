@@ -45,6 +45,10 @@ def test_the_headline_is_of_whole_cells_at_the_ratio_fixed_in_advance() -> None:
     assert headline([row("real", 0, 0.5)], 1.0) is None
 
 
+def test_rows_of_another_study_have_no_headline() -> None:
+    assert headline(pair(0, 0.1), ratio=2.0) is None
+
+
 def test_each_setting_gets_the_seeds_that_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = [Cell(n, "", seed, fold) for n in (5, 20) for seed in (0, 7) for fold in (None, 0)]
     rows = {cell: pair(cell.seed, 0.01 * cell.seed) if cell.fold is None else [] for cell in cells}

@@ -49,9 +49,26 @@ def test_nothing_could_have_been_seen_by_two_seeds():
     assert "; a true gain of 8.0 to over 100 would be" in said(compared([0.15, -0.15], 5), compared(SAME))
 
 
-def test_an_interval_that_touches_zero_is_no_gain():
-    still = said(compared([0.0] * 3))
-    assert "made no difference that could be seen with 20 a class (0.0 points accuracy, 95 % interval 0.0 to" in still
+def test_of_equal_scores_nothing_is_concluded():
+    assert "gave 0.0 points accuracy with 20 a class (the same in every seed: no interval, noth" in said(
+        compared([0.0] * 3)
+    )
+
+
+def left(table: list[dict], made: int, lacking: int) -> list[dict]:
+    """With so many samples, and so many that filters did not leave."""
+    counts = {"synthetic_rows": made, "lacking_rows": lacking}
+    return [row | counts if row["arm"] == "classical_gan" else row for row in table]
+
+
+def test_what_filters_left_is_told():
+    assert "filters" not in said(left(compared(UP), 95, 5))
+    assert "; filters left 60 % of the samples asked for)" in said(left(compared(UP), 60, 40))
+    two = said(left(compared(SAME), 60, 40), compared(SAME, 50))
+    assert "; with 20 a class filters left 60 % of the samples asked for; a true gain" in two
+    assert said(left(compared([0.0] * 3), 0, 40)).endswith(
+        "cannot be judged with 20 a class, where filters left no sample."
+    )
 
 
 def test_what_does_not_survive_the_correction_is_no_gain():
@@ -109,7 +126,7 @@ def test_a_gain_is_held_against_the_best_and_the_placebo():
     sentence = said(compared(UP), real, placebo)
     assert "helped with 20 a class (+2.1 points accuracy" in sentence
     assert "; not shown beside the best arm without samples: −2.9 (−3.1 to" in sentence
-    assert "; not shown beside real rows drawn again in their place: 0.0 (0.0 to 0.0)" in sentence
+    assert "; not shown beside real rows drawn again in their place: 0.0 (no interval)" in sentence
     assert "not shown" not in said(compared(UP), rows("classical_placebo", np.add(BASE, -0.01), 1.0))
 
 

@@ -28,18 +28,17 @@ def student(differences: Any, first: int | None = None) -> tuple[Floats, Floats,
 
     Returns:
         Mean, half the width of the 95 % interval, two-sided p, each (...). Half width and p are NaN for one seed, and
-        for equal differences other than 0, which leave nothing to estimate chance from.
+        for equal differences, which leave nothing to estimate chance from.
     """
     x = np.asarray(differences, dtype=float)
     n, mean = x.shape[-1], x.mean(-1)
     staged = min(first or n, n)
     if staged < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    sd, largest = x[..., :staged].std(-1, ddof=1), np.abs(x).max(-1)
-    known, still = sd > 1e-12, largest <= 1e-12
-    error = np.where(known, sd, 1.0) / math.sqrt(n)
-    half = np.where(known, stats.t.ppf(1 - ALPHA / 2, staged - 1) * error, np.where(still, 0.0, np.nan))
-    p = np.where(known, 2 * stats.t.sf(np.abs(mean) / error, staged - 1), np.where(still, 1.0, np.nan))
+    sd = x[..., :staged].std(-1, ddof=1)
+    error = np.where(sd > 1e-12, sd, np.nan) / math.sqrt(n)
+    half = stats.t.ppf(1 - ALPHA / 2, staged - 1) * error
+    p = 2 * stats.t.sf(np.abs(mean) / error, staged - 1)
     return mean, half, p
 
 

@@ -46,6 +46,7 @@ def summarise(
     failed: Mapping[str, str] | None = None,
     first: int | None = None,
     selection: str | None = None,
+    until: float | None = None,
 ) -> dict[str, Any]:
     """Means, deviations and paired differences of every arm, in every setting: a number of rows a class, an imbalance.
 
@@ -66,9 +67,10 @@ def summarise(
         first: how many seeds, the lowest, were a first stage whose spread said how many are wanted; by default all.
         selection: what ratios are chosen by, ``folds`` or ``validation``, for each seed its own validation rows; by
             default folds where rows have any.
+        until: half width, in points, that the headline's interval was to have; None for any.
 
     Returns:
-        Plain values, fit for JSON. ``ratio``, ``failed`` and ``first`` as given; ``selection``: ``folds``,
+        Plain values, fit for JSON. ``ratio``, ``failed``, ``first`` and ``until`` as given; ``selection``: ``folds``,
         ``validation`` or None; ``metrics``, names by metric; ``comparisons`` and ``shifts``, how many headlines, and
         how many differences under shift, Holm's correction is for; and ``settings``, a list of ``name``, ``per_class``,
         ``imbalance``, ``seeds``, ``rarest``, ``metric`` (accuracy or, under imbalance, macro-F1) and:
@@ -80,8 +82,9 @@ def summarise(
         - ``headline``, or None: ``arm``, ``other``, the difference of these; ``holm``, its adjusted p; ``outcome`` by
           that, where ``before holm`` is a gain or harm by its own interval alone; ``detectable``, the true gain that is
           found in 4 of 5 such studies; ``seeds_for_one_point``, by Stein, for an interval of a point each way;
-          ``shifts``, by name, the same difference on test rows that something has befallen, with ``holm`` and
-          ``outcome`` corrected for ``shifts``, all those of all settings;
+          ``lacking``, the share of the samples asked for that filters did not leave: where they left none, the outcome
+          is ``no samples``; ``shifts``, by name, the same difference on test rows that something has befallen, with
+          ``holm`` and ``outcome`` corrected for ``shifts``, all those of all settings;
         - ``untrained``: arms without samples whose score on held-out rows rises with twice the steps, beyond chance:
           ``arm``, ``mean`` rise, ``n``, and ``holm``, the one-sided p of Student over seeds, corrected for all such
           arms of all settings, below 0.05. It is a warning: of studies whose arms were all trained to the end 1 in 20
@@ -118,6 +121,7 @@ def summarise(
         "comparisons": len(family),
         "shifts": len(shifted),
         "first": first,
+        "until": until,
         "settings": settings,
         "failed": dict(failed or {}),
     }
@@ -265,6 +269,11 @@ def _headline(
     staged = paired(rows, others, trainings.metric)[:first]
     found = _difference(rows, others, trainings.metric, first)
     headline: dict[str, Any] = {"arm": pair[0], "other": pair[1], **found, "holm": None, "detectable": None}
+    made = sum(row.get("synthetic_rows") or 0 for row in rows.values())
+    lacking = sum(row.get("lacking_rows") or 0 for row in rows.values())
+    headline["lacking"] = lacking / (made + lacking) if made + lacking else 0.0
+    if lacking and not made:
+        headline["outcome"] = "no samples"
     shifted = {m.removeprefix(SHIFT): _difference(rows, others, m, first) for m in metrics if m.startswith(SHIFT)}
     headline["shifts"] = {name: {**found, "holm": None} for name, found in shifted.items()}
     headline["seeds_for_one_point"] = seeds_wanted(staged, 0.01) if len(staged) > 1 else None

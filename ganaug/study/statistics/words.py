@@ -101,7 +101,13 @@ def _numbers(setting: Setting) -> str:
                 parts.append(f"not shown beside {words}: {points(compared['mean'])} ({_ends(compared)})")
     elif headline["outcome"] == "none":
         parts.append(_detectable([setting]))
-    return "; ".join(parts)
+    return "; ".join([*parts, *_lacking(setting)])
+
+
+def _lacking(setting: Setting) -> list[str]:
+    """What filters have left of the samples, where a tenth of them or more is missing."""
+    share = setting["headline"]["lacking"]
+    return [f"filters left {100 * (1 - share):.0f} % of the samples asked for"] if share >= 0.1 else []
 
 
 def _ends(compared: Mapping[str, Any]) -> str:
@@ -131,6 +137,7 @@ def _unseen(settings: list[Setting], summary: Mapping[str, Any]) -> str:
         if bounds:
             low, high = (points(end, sign=False) for end in (min(b[0] for b in bounds), max(b[1] for b in bounds)))
             parts.append(f"95 % intervals within {low} to {high} points {METRICS[metric]}")
+    parts += [f"{where([s])} {told}" for s in settings for told in _lacking(s)]
     return f"{verb} {where(settings)} ({'; '.join([*parts, _detectable(settings)])})"
 
 
@@ -146,6 +153,10 @@ def _missing(settings: list[Setting], _: Mapping[str, Any]) -> str:
     return f"cannot be judged {where(settings)}, where no seed ran both arms"
 
 
+def _none_left(settings: list[Setting], _: Mapping[str, Any]) -> str:
+    return f"cannot be judged {where(settings)}, where filters left no sample"
+
+
 CLAUSES = {
     "gain": _each("helped"),
     "harm": _each("hurt"),
@@ -154,6 +165,7 @@ CLAUSES = {
     "one seed": _inconclusive("one seed"),
     "equal": _inconclusive("the same in every seed"),
     "missing": _missing,
+    "no samples": _none_left,
 }
 
 
