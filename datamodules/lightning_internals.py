@@ -12,6 +12,7 @@ from lightning.pytorch.core.optimizer import (
     _init_optimizers_and_lr_schedulers,
     do_nothing_closure,
 )
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch.optim import Optimizer
 
@@ -68,6 +69,11 @@ def attached(module: LightningModule) -> bool:
 def leave_signals_alone(trainer: Trainer) -> None:
     """Keep Lightning from setting handlers of signals."""
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def copied(trainer: Trainer) -> bool:
+    """Whether its processes are sent a copy of the module, or forked, where others start anew."""
+    return isinstance(trainer.strategy, DDPStrategy) and trainer.strategy._start_method != "popen"
 
 
 def forget_processes(trainer: Trainer) -> None:

@@ -56,8 +56,8 @@ class Previews(Callback, metaclass=Remembering):
             scores = {"score/kernel_distance": 0.0, "score/frechet_distance": 0.0}
             for summary in hparams(options, scores):  # type: ignore[no-untyped-call]
                 writer._get_file_writer().add_summary(summary)
-        if trainer.loggers:
-            table = cast(Any, trainer).datamodule.train
+        if trainer.loggers and isinstance(data := getattr(trainer, "datamodule", None), GANDataModule):
+            table = data.train
             rows = [
                 row
                 for c in range(min(20, pl_module.schema.num_classes))
@@ -113,7 +113,9 @@ class Scores(Callback, metaclass=Remembering):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave validation out where it would give no score, for which ModelCheckpoint would wait in vain."""
         data = getattr(trainer, "datamodule", None)
-        if isinstance(data, GANDataModule) and len(data.val) < 2 and trainer.limit_val_batches:
+        if not isinstance(data, GANDataModule):
+            rank_zero_warn("no scores: they need a GANDataModule, whose training rows their network learns from")
+        elif len(data.val) < 2 and trainer.limit_val_batches:
             rank_zero_warn(
                 f"too few validation rows to score samples with ({len(data.val)}, 2 are needed): no scores and no"
                 " best.ckpt; raise data.val_fraction for them"
@@ -131,7 +133,7 @@ class Scores(Callback, metaclass=Remembering):
     ) -> None:
         """Keep the features of the batch and of the samples drawn for it."""
         schema = pl_module.schema
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or not isinstance(getattr(trainer, "datamodule", None), GANDataModule):
             return
         if self.features is None:
             data = trainer.datamodule  # type: ignore[attr-defined]

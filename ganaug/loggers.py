@@ -52,7 +52,8 @@ def show(logger: Logger, tag: str, shown: Shown, step: int) -> None:
 @rank_zero_only
 def set_aside(metrics: Path) -> None:
     """Keep what a CSVLogger has written before, which it deletes when a run goes on: as ``metrics_1.csv`` and so on."""
-    number = 1 + len(list(metrics.parent.glob(f"{metrics.stem}_*.csv")))
+    there = [path.stem.removeprefix(f"{metrics.stem}_") for path in metrics.parent.glob(f"{metrics.stem}_*.csv")]
+    number = 1 + max((int(name) for name in there if name.isdecimal()), default=0)
     if metrics.exists():
         metrics.rename(metrics.with_name(f"{metrics.stem}_{number}.csv"))
 

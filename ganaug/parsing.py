@@ -16,7 +16,7 @@ import torch
 from jsonargparse import SUPPRESS, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
@@ -24,7 +24,7 @@ from lightning.pytorch.utilities import rank_zero_info
 import datamodules
 import ganaug
 from datamodules import GANDataModule, InputError, Schema
-from datamodules.lightning_internals import kill_processes, leave_signals_alone
+from datamodules.lightning_internals import copied, kill_processes, leave_signals_alone
 from datamodules.options import hints
 from ganaug import GAN, DivergedError
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
@@ -33,13 +33,14 @@ from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.commands.inspect import inspect as inspect_data
-from ganaug.evaluation.facts import as_table, facts
+from ganaug.gans.base import COPIED
 from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
 from ganaug.help import Page
 from ganaug.loggers import set_aside
 from ganaug.refusals import KNOWN, deepest, one_line, refusal, with_known
 from ganaug.runtime.stopping import told
+from ganaug.terminal import Facts, ProgressBar
 from ganaug.typed import read_as_typed, settled
 
 # A schema is handed from the data to the model; without this its fields would be asked for one by one.
@@ -55,6 +56,9 @@ VERBS: dict[str, Callable[..., Any]] = {
     "export": export,
     "inspect": inspect_data,
 }
+
+
+FILED = ("CSVLogger", "TensorBoardLogger")  # loggers whose folder is the run's
 
 
 class Parser(LightningArgumentParser):
@@ -110,32 +114,6 @@ class HelpAll(_HelpAction):
         """Print it, and leave."""
         parser.everything = True
         super().__call__(parser, *args, **kwargs)
-
-
-class ProgressBar(RichProgressBar):
-    """Counts towards ``max_steps`` where a run has no number of epochs; Lightning's says "Epoch 0/-2" there."""
-
-    def _update_metrics(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Only where they are new: to ask for them in every step would stall a GPU."""
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and trainer.global_step % every == 0:
-            super()._update_metrics(trainer, pl_module)
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        steps = self.trainer.max_steps
-        if steps < 0 or self.trainer.max_epochs != -1:
-            return super()._get_train_description(current_epoch)
-        return f"From step {self.trainer.global_step} of {steps}"
-
-
-class Facts(Callback):
-    """Says what was read, before training begins."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Once, and not again by a run that goes on."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.is_global_zero and not trainer.global_step and isinstance(data, GANDataModule):
-            print(as_table(facts(data)))
 
 
 class SaveConfig(SaveConfigCallback):
@@ -205,10 +183,16 @@ class CLI(LightningCLI):
         self.run_name = config.name or f"{_class(config.model)}_{_class(config.data)}".lower()
         root = Path(config.trainer.default_root_dir or ROOT) / self.run_name
         self.version: int | None = None
-        self._find(config, root)
         given = config.trainer.logger
+        first = given[0] if isinstance(given, list) and given else given
+        if config.ckpt_path in ("last", "best") and (
+            first is False or (_class(first) in FILED and first.init_args.save_dir != ROOT)
+        ):
+            of = "no logger" if first is False else "a logger of another folder"
+            raise InputError(f"--ckpt_path {config.ckpt_path}: with {of} give the path of the checkpoint")
+        self._find(config, root)
         for logger in given if isinstance(given, list) else [given]:
-            if _class(logger) in ("CSVLogger", "TensorBoardLogger") and logger.init_args.save_dir == ROOT:
+            if _class(logger) in FILED and logger.init_args.save_dir == ROOT:
                 for name, value in (("save_dir", str(root.parent)), ("name", self.run_name), ("version", self.version)):
                     logger.init_args[name] = value
                 if _class(logger) == "TensorBoardLogger":
@@ -219,8 +203,8 @@ class CLI(LightningCLI):
     def _find(self, config: Any, root: Path) -> None:
         """The checkpoint that is wanted, and the version of the run that it is of."""
         if (wanted := config.ckpt_path) not in ("last", "best"):
-            if wanted == "hpc":
-                raise InputError("--ckpt_path hpc: give last, best or the path of a checkpoint")
+            if wanted in ("hpc", ""):
+                raise InputError(f"--ckpt_path {wanted!r}: give last, best or the path of a checkpoint")
             return
         ours = (p for p in root.glob(f"*/checkpoints/{wanted}.ckpt") if re.fullmatch(r"version_\d+", p.parts[-3]))
         found = sorted(ours, key=lambda p: p.stat().st_mtime)
@@ -263,6 +247,8 @@ class CLI(LightningCLI):
             trainer = super().instantiate_trainer(**kwargs)
         except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
             raise InputError(str(error)) from error
+        if copied(trainer):
+            raise InputError(COPIED)
         # Lightning's handlers would take the place of ours, and only take a note: of a run that no batch follows, or
         # that waits for another process, nothing would come of it.
         leave_signals_alone(trainer)
@@ -283,6 +269,15 @@ class CLI(LightningCLI):
             kill_processes(self.trainer, signal.SIGKILL)
             raise
 
+    def before_validate(self) -> None:
+        """Options that the checkpoint may differ in."""
+        config = self.config_init[self.subcommand]
+        if config.init_from is not None:
+            raise InputError(f"--init_from is for fit: {self.subcommand} takes a checkpoint by --ckpt_path")
+        self.model.allow_changes = config.allow_changes
+
+    before_test = before_predict = before_validate
+
     def before_fit(self) -> None:
         """Begin from the weights that are asked for, and say where the run is."""
         config = self.config_init[self.subcommand]
@@ -291,7 +286,8 @@ class CLI(LightningCLI):
             rank_zero_info(begin_from(self.model, config.init_from))
         if self.trainer.is_global_zero and self.trainer.log_dir:
             print(f"run folder: {self.trainer.log_dir}")
-            print(f"watch it: tensorboard --logdir {Path(self.trainer.log_dir).parent}")
+            if any(isinstance(one, TensorBoardLogger) for one in self.trainer.loggers):
+                print(f"watch it: tensorboard --logdir {Path(self.trainer.log_dir).parent}")
 
 
 def _class(config: Any) -> str:

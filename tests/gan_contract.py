@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from datamodules import GANDataModule, InputError
-from ganaug.gans.base import GAN, DivergedError
+from ganaug import DivergedError
+from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import FORMAT, AtomicCheckpointIO, read_checkpoint
 from ganaug.gans.loading import load
 

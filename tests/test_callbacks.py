@@ -142,8 +142,11 @@ def test_tensorboard_counts_batches_and_shows_what_it_should(run: Path) -> None:
 
 def test_last_checkpoint_is_the_last_step_and_best_is_by_score(run: Path) -> None:
     assert read_checkpoint(run / "run" / "version_0" / "checkpoints" / "last.ckpt")["global_step"] == 24
+    events = EventAccumulator(str(run / "run" / "version_0"))
+    events.Reload()
+    scores = events.Scalars("score/kernel_distance")
     best = read_checkpoint(run / "best" / "best.ckpt")
-    assert best["global_step"] in (8, 16, 24)
+    assert best["global_step"] == min(scores, key=lambda e: e.value).step + 1
     assert load(run / "best" / "best.ckpt").schema.classes == ("left", "right")
 
 
@@ -337,3 +340,17 @@ def test_signals_are_given_back(callbacks: tuple[Callback, ...], tmp_path: Path)
         assert signal.getsignal(signal.SIGTERM) is handled
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_plain_loaders_have_previews_of_samples_and_no_scores(tmp_path: Path) -> None:
+    data = Squares(rows=30)
+    data.setup()
+    loader = data.train_dataloader()
+    options = {"limit_val_batches": 1, "val_check_interval": 2, "check_val_every_n_epoch": None}
+    run = trainer(4, Previews(2), Scores(), logger=TensorBoardLogger(tmp_path), **options)
+    with pytest.warns(UserWarning, match="no scores: they need a GANDataModule"):
+        run.fit(make(data), loader, loader)
+    events = EventAccumulator(run.log_dir, size_guidance={"images": 0})
+    events.Reload()
+    assert events.Tags()["images"] == ["samples"]
+    assert not any(name.startswith("score") for name in events.Tags()["scalars"])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganaug.cli import main
 from ganaug.kind import kind_of
-from ganaug.loggers import show
+from ganaug.loggers import set_aside, show
 from tests import test_callbacks
 from tests.gans.timegan import test_model as test_timegan
 
@@ -131,3 +131,13 @@ def test_real_loggers(words: list[str], tmp_path: Path, monkeypatch: pytest.Monk
         assert any("artifacts/images/samples" in name for name in names)
     else:
         assert any("wandb/offline-run" in name and "media/images/samples" in name for name in names)
+
+
+def test_metrics_that_are_set_aside_never_replace_others(tmp_path: Path) -> None:
+    for name in ("metrics", "metrics_2"):
+        (tmp_path / f"{name}.csv").write_text(name)
+    set_aside(tmp_path / "metrics.csv")
+    assert {path.stem: path.read_text() for path in tmp_path.iterdir()} == {
+        "metrics_2": "metrics_2",
+        "metrics_3": "metrics",
+    }

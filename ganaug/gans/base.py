@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.lightning_internals import align_loggers, attached, count_step, silence_optimizers
+from datamodules.lightning_internals import align_loggers, attached, copied, count_step, silence_optimizers
 from datamodules.options import Count, Positive, Remembering, Seed
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
@@ -27,12 +27,10 @@ from ganaug.gans.randomness import stream_seed
 from ganaug.gans.recipe import BEFORE, defaults_of
 from ganaug.gans.resume import check_gradients, check_progress, compare, optimizers_before, take_optimizers
 from ganaug.runtime.distributed import average, broadcast_buffers
+from ganaug.runtime.divergence import DivergedError, refuse_divergence
 
+COPIED = "--trainer.strategy: processes start anew here, not by spawn or fork: ddp, or leave it out"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-
-
-class DivergedError(RuntimeError):
-    """Training left the finite numbers. The message is one line; the last good checkpoint is untouched."""
 
 
 class GAN(LightningModule, metaclass=Remembering):
@@ -61,8 +59,10 @@ class GAN(LightningModule, metaclass=Remembering):
     _arguments: dict[str, Any]
     # Options that change how fast a run is and not what it computes: a resumed run may differ in them.
     runtime_options: ClassVar[frozenset[str]] = frozenset({"compile", "channels_last"})
-    # Submodules that hold what has been seen of the data: no other run begins from them.
+    # Submodules and buffers that hold what has been seen of the data: no other run begins from them.
     of_data: ClassVar[tuple[str, ...]] = ()
+    # Options of optimisers that a step sets: what a checkpoint says of them need not be what the model's options say.
+    scheduled: ClassVar[tuple[str, ...]] = ("lr",)
     # Options that take networks of one's own, and how many arguments the model gives such a network.
     networks: ClassVar[dict[str, int]] = {}
     # Of weights that have a place for each class along some dimension, how many places follow there.
@@ -88,6 +88,7 @@ class GAN(LightningModule, metaclass=Remembering):
         self.latent_options: dict[str, Any] = {}
         self.sample_options: dict[str, Any] = {}
         self._gradients: dict[str, Tensor] = {}
+        self._figures: dict[str, dict[str, Tensor]] = {}
         self._resumed: dict[str, Any] | None = None
         self.not_in_use: Sequence[str] = ()  # options of networks that others are in the place of
         self.allow_changes: Sequence[str] = ()  # options in which a resumed run may differ from what was interrupted
@@ -220,6 +221,8 @@ class GAN(LightningModule, metaclass=Remembering):
         if not isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             name = type(self.trainer.strategy).__name__
             raise InputError(f"strategy {name}: a GAN trains on one device or by ddp: leave --trainer.strategy out")
+        if copied(self.trainer):
+            raise InputError(COPIED)
         if self.trainer.precision not in PRECISIONS:
             raise InputError(f"precision {self.trainer.precision}: a GAN trains in {', '.join(PRECISIONS)}")
         if self.trainer.precision == "16-mixed" and self.accumulate > 1:
@@ -231,7 +234,8 @@ class GAN(LightningModule, metaclass=Remembering):
         self.train()
         if self._resumed is not None:
             try:
-                take_optimizers(self._resumed, self._optimizers(), optimizers_before(self, self._changed))
+                before = optimizers_before(self, self._changed)
+                take_optimizers(self._resumed, self._optimizers(), before, self.scheduled)
             except Unfit as error:
                 raise InputError(f"the checkpoint cannot be used: {error}") from None
             self._resumed = None
@@ -256,10 +260,14 @@ class GAN(LightningModule, metaclass=Remembering):
         align_loggers(self.trainer)
         silence_optimizers(self.trainer, self.average_gradients if self.trainer.world_size > 1 else None)
         step: Callable[[Batch], dict[str, Tensor]] = getattr(self, f"{self.phase(self.step)}_step")
-        losses = {name: loss.detach() for name, loss in step(batch).items()}
+        # Networks take turns that may never meet a logging step: the phase's last figure of each is what is logged.
+        figures = self._figures.setdefault(self.phase(self.step), {})
+        figures |= {name: figure.detach() for name, figure in step(batch).items()}
+        losses = {name: figure for name, figure in figures.items() if name.startswith("loss/")}
         self._refuse_divergence(losses)
         if self.logging_step:
             self.log_dict(losses, prog_bar=True)
+            self.log_dict({name: figure for name, figure in figures.items() if name not in losses})
             for name, its in zip(self.optimizer_names, self._optimizers(), strict=True):
                 self.log(f"lr/{name}", its.param_groups[0]["lr"])
         count_step(self.trainer)
@@ -306,15 +314,7 @@ class GAN(LightningModule, metaclass=Remembering):
         # step: there the question waits for a logging step, or for a checkpoint.
         if not self.logging_step and (self.device.type != "cpu" or self.trainer.world_size > 1):
             return
-        finite = torch.stack([torch.isfinite(loss).all() for loss in losses.values()])
-        if self.trainer.strategy.reduce_boolean_decision(bool(finite.all())):
-            return
-        odd = [f"{name} became {float(loss)}" for name, loss in losses.items() if not bool(torch.isfinite(loss).all())]
-        raise DivergedError(
-            f"{odd[0] if odd else 'a loss of another process was not finite'} at step {self.step}: training diverged;"
-            " the last checkpoint is from before that. Lower the learning rates, set --model.clip, or use precision"
-            " bf16-mixed or 32"
-        )
+        refuse_divergence(losses, self.step, self.trainer)
 
     # ---- validation and generation ----
 
@@ -339,6 +339,11 @@ class GAN(LightningModule, metaclass=Remembering):
         return {"index": batch["index"], **self.sample(latent, batch["y"], **self.sample_options, **each)}
 
     # ---- checkpoints ----
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *_: Any, **__: Any) -> NoReturn:
+        """Lightning's, which cannot know the schema."""
+        raise InputError(f"load_from_checkpoint: use ganaug.load({str(checkpoint_path)!r}), which knows the schema")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Class, schema, and gradients where the run stands between two steps of an optimiser."""

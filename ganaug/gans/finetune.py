@@ -80,7 +80,9 @@ def begin_from(model: GAN, path: str | Path) -> str:
     partly: list[str] = []
     left: list[str] = []
     for name, mine in own.items():
-        if name.partition(".")[0] in model.of_data or name not in weights:
+        if name.partition(".")[0] in model.of_data:
+            continue
+        if name not in weights:
             left.append(name)
             continue
         taken = put(mine, weights[name], [(d, kind) for kind in named for d in kind.dimensions.get(name, ())])

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
@@ -99,7 +100,9 @@ def check_progress(checkpoint: Mapping[str, Any], trainer: Trainer) -> None:
         raise Unfit(f"its counters contradict each other: step {step}, {steps} and {seen} batches")
     for callback in getattr(trainer, "callbacks", []):
         states = checkpoint.get("callbacks", {})
-        if callback.state_key in states:
+        # Of others a number may have become a time, or -1: theirs to judge.
+        own = isinstance(callback, ModelCheckpoint) or type(callback).__module__.partition(".")[0] == "ganaug"
+        if own and callback.state_key in states:
             _like(states[callback.state_key], callback.state_dict(), callback.state_key)
 
 
@@ -132,7 +135,12 @@ def check_gradients(gradients: Mapping[str, Tensor], parameters: Mapping[str, Te
             raise Unfit(f"its gradient of {name} is not that of a parameter")
 
 
-def take_optimizers(checkpoint: dict[str, Any], optimizers: list[Optimizer], before: list[Optimizer] | None) -> None:
+def take_optimizers(
+    checkpoint: dict[str, Any],
+    optimizers: list[Optimizer],
+    before: list[Optimizer] | None,
+    scheduled: Collection[str] = ("lr",),
+) -> None:
     """Make the states of optimisers in a checkpoint fit the run's, in place.
 
     Options of a step's implementation become the run's, since a checkpoint may come from another precision or device.
@@ -142,6 +150,7 @@ def take_optimizers(checkpoint: dict[str, Any], optimizers: list[Optimizer], bef
         optimizers: of the run.
         before: those that the checkpoint's own options would have made, where they are others than the run's: in what
             the two differ, the run's count.
+        scheduled: options that a step of the model sets.
 
     Raises:
         Unfit: the states are damaged, or are those of other parameters.
@@ -156,7 +165,8 @@ def take_optimizers(checkpoint: dict[str, Any], optimizers: list[Optimizer], bef
             raise Unfit(f"its optimiser {number} has no groups of parameters, or others than the model's")
         for k, ours in enumerate(optimizer.param_groups):
             old = before[number].param_groups[k] if before else None
-            groups[k] = _group(groups[k], ours, old, f"optimiser {number}", bool(checkpoint["lr_schedulers"]))
+            free = ours.keys() if checkpoint["lr_schedulers"] else scheduled
+            groups[k] = _group(groups[k], ours, old, f"optimiser {number}", free)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         names = [name for group in groups for name in group["params"]]
         if len(names) != len(parameters):
@@ -189,7 +199,9 @@ def optimizers_before(model: LightningModule, changed: Mapping[str, Any]) -> lis
         model.hparams.update(now)
 
 
-def _group(theirs: Any, ours: Mapping[str, Any], old: Mapping[str, Any] | None, name: str, scheduled: bool) -> Any:
+def _group(
+    theirs: Any, ours: Mapping[str, Any], old: Mapping[str, Any] | None, name: str, scheduled: Collection[str]
+) -> Any:
     """A group's options as the run goes on with them."""
     indices = theirs.get("params") if isinstance(theirs, dict) else None
     if not isinstance(indices, list) or not all(_count(index) for index in indices):
@@ -202,7 +214,7 @@ def _group(theirs: Any, ours: Mapping[str, Any], old: Mapping[str, Any] | None, 
             group[key] = value
         elif not _number_like(group[key], value):
             raise Unfit(f"its {name} has {key} {group[key]!r:.40}")
-        elif not scheduled and key != "lr" and group[key] != value:
+        elif key not in scheduled and group[key] != value:
             raise Unfit(f"its {name} has {key} {group[key]!r:.40}, its options say {value!r:.40}")
     return group
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from datamodules.errors import InputError, reason_of
-from ganaug.gans.base import DivergedError
+from ganaug.runtime.divergence import DivergedError
 from ganaug.runtime.outside import IMPORTED, import_modules
 from ganaug.study.cell import run_cell
 from ganaug.study.plan import Cell, Study

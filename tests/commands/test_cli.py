@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,15 @@ def test_a_refused_resume_leaves_the_options_of_the_run(capsys: pytest.CaptureFi
     assert yaml.safe_load(config.read_text())["trainer"]["max_steps"] == 4
 
 
+def test_options_that_may_differ_from_a_checkpoints_may_where_it_is_validated(capsys: Any) -> None:
+    main(FIT)
+    last = str(RUN / "version_0" / "checkpoints" / "last.ckpt")
+    validate = ["validate", *FIT[1:], "--ckpt_path", last, "--model.betas", "[0.1, 0.9]"]
+    refused(*validate)
+    assert "let them differ by --allow_changes [betas]" in said(capsys)
+    main([*validate, "--allow_changes", "[betas]"])
+
+
 def test_validation_by_time_is_the_trainers_affair() -> None:
     main([*FIT, "--trainer.val_check_interval", "00:00:10:00"])
     assert (RUN / "version_0" / "checkpoints" / "last.ckpt").is_file()
@@ -97,6 +107,10 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ),
         ([*FIT, "--trainer.precision", "64-true"], "precision 64-true: a GAN trains in 32-true"),
         ([*FIT, "--trainer.strategy", "fsdp"], "fsdp"),
+        ([*FIT, "--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "not by spawn or fork"),
+        ([*FIT, "--ckpt_path", ""], "--ckpt_path '': give last, best or the path"),
+        ([*FIT, "--ckpt_path", "last", "--trainer.logger", "false"], "with no logger give the path of the checkpoint"),
+        (["validate", *FIT[1:], "--init_from", "a.ckpt"], "--init_from is for fit"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
         (["fit"], "the following arguments are required: --data, --model"),
         (["evaluate"], "the following arguments are required: --data"),

@@ -46,7 +46,10 @@ def test_no_decay_follows_exactly() -> None:
 
 
 def test_half_weights_average_in_their_own_precision_and_live_ones_stay() -> None:
-    live = network()
+    live = network().to(torch.bfloat16)
+    ema = EMA(live, 0.5)
+    nn.init.normal_(live[0].weight)
     before = [p.clone() for p in live.parameters()]
-    EMA(live, 0.5).update(live, 100)
+    ema.update(live, 100)
     assert all(torch.equal(a, b) for a, b in zip(before, live.parameters(), strict=True))
+    assert {p.dtype for p in ema.network.parameters()} == {torch.bfloat16}

@@ -188,3 +188,13 @@ def test_a_new_class_is_learnt_sooner_from_a_model_of_the_others(tmp_path: Path,
         print("\nclass fidelity of 9 every 100 steps\n tuned  ", tuned, "\n scratch", scratch)
     reach = lambda course: next((k for k, share in enumerate(course) if share >= 0.7), len(course))  # noqa: E731
     assert reach(tuned) < reach(scratch) / 2
+
+
+def test_an_adaptive_probability_is_not_taken_along(tmp_path: Path) -> None:
+    data = Some((0, 1))
+    make = partial(DCGAN, width=4, latent_dim=4, augment="translation")
+    trainer(1).fit(model := make(data.schema, augment_probability=0.8), data)
+    model.trainer.save_checkpoint(tmp_path / "a.ckpt")
+    adaptive = make(data.schema, augment_probability="ada")
+    begin_from(adaptive, tmp_path / "a.ckpt")
+    assert float(adaptive.augment_probability) == 0

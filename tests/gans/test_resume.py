@@ -58,6 +58,16 @@ def test_rates_that_fall_take_up_a_change(made, tmp_path: Path) -> None:
     assert rates[0] == rates[1] == 3e-3
 
 
+def test_a_run_with_a_longest_time_goes_on(made, tmp_path: Path) -> None:
+    """Lightning's Timer keeps whole numbers before a run, and others after."""
+    timed = "--trainer.max_time=00:01:00:00"
+    path = fit("DCGAN", tmp_path / "a", STOP, timed)
+    again = fit("DCGAN", tmp_path / "b", END, timed, f"--ckpt_path={path}")
+    weights = torch.load(again, weights_only=True)["state_dict"]
+    for name, weight in made["DCGAN"]["end"].items():
+        assert torch.equal(weight, weights[name]), name
+
+
 def test_a_run_that_is_to_end_before_its_checkpoint(made, tmp_path: Path, capsys: Any, caplog: Any) -> None:
     caplog.set_level("INFO")
     for kind, its in made.items():

@@ -113,6 +113,7 @@ class DCGAN(GAN):
     schema: ImageSchema
     augment_probability: Tensor
     schema_kinds = ("image",)
+    of_data = ("augment_probability",)
     optimizer_names = ("g", "d")
     networks: ClassVar = {"generator": 3, "discriminator": 2}
 
@@ -241,14 +242,14 @@ class DCGAN(GAN):
             z = torch.randn(len(real), self.hp.latent_dim, device=self.device)
             fake = self.generator(z, self.classes(y)).float()  # (B, C, H, W)
 
-        losses = {"loss/d": self._step_d(optimizer_d, real, fake.detach(), y)}
+        figures = self._step_d(optimizer_d, real, fake.detach(), y)
         if train_g:
-            losses["loss/g"] = self._step_g(optimizer_g, real, fake, y, turn_g)
+            figures["loss/g"] = self._step_g(optimizer_g, real, fake, y, turn_g)
             if (turn_g + 1) % self.accumulate == 0:
                 self.ema.update(self.generator, turn_g // self.accumulate)
-        return losses
+        return figures
 
-    def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
+    def _step_d(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         hp = self.hp
         with self.toggled_optimizer(optimizer):
             if self.apart:
@@ -267,15 +268,15 @@ class DCGAN(GAN):
             rows = len(real) * self.trainer.world_size
             leans = cast(Tensor, self.all_gather(lean))
             adapt(self.augment_probability, leans, hp.ada_target, rows / (hp.ada_speed * 1000))
-        if self.logging_step:
-            if self.loss.paired:  # only which of two is higher means anything
-                self.log("accuracy/pairs", (logits_real > logits_fake).float().mean())
-            else:
-                self.log("accuracy/real", (logits_real > 0).float().mean())
-                self.log("accuracy/fake", (logits_fake < 0).float().mean())
-            if hp.augment_probability == "ada":
-                self.log("augment/probability", self.augment_probability)
-        return adversarial
+        figures = {"loss/d": adversarial}
+        if self.loss.paired:  # only which of two is higher means anything
+            figures["accuracy/pairs"] = (logits_real > logits_fake).float().mean()
+        else:
+            figures["accuracy/real"] = (logits_real > 0).float().mean()
+            figures["accuracy/fake"] = (logits_fake < 0).float().mean()
+        if hp.augment_probability == "ada":
+            figures["augment/probability"] = self.augment_probability
+        return figures
 
     def _step_g(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, y: Tensor, turn: int) -> Tensor:
         with self.toggled_optimizer(optimizer):  # D's weights get no gradient here, and none is computed

@@ -95,6 +95,7 @@ class R3GAN(R3GANTraining):
 
     schema_kinds = ("image", "series")
     of_data = ("view", "progress")
+    scheduled = ("lr", "betas")
 
     def __init__(
         self,

@@ -97,6 +97,12 @@ class SeriesView(View):
 
     # ---- units ----
 
+    def forget(self) -> None:
+        """See :class:`~ganaug.gans.r3gan.view.View`."""
+        self.units.count.zero_()
+        if self.frames is not None:
+            self.frames.count.zero_()
+
     @torch.no_grad()
     def learn(self, batches: Iterable[Batch]) -> None:
         """Mean, deviation and changes of what was measured in the training rows."""

@@ -70,6 +70,10 @@ class R3GANTraining(GAN):
         """Learn the units of the training rows and the length of the burn-in, unless a checkpoint has them."""
         super().on_train_start()
         progress = self.progress
+        if not self.step:  # a model that was trained before begins as one that was not
+            progress.burn_in.zero_()
+            progress.probability.zero_()
+            self.view.forget()
         if self.hp.burn_in:
             progress.burn_in.fill_(self.hp.burn_in)
         elif not int(progress.burn_in):
@@ -180,14 +184,12 @@ class R3GANTraining(GAN):
             rows = len(real) * self.trainer.world_size
             leans = cast(Tensor, self.all_gather(lean))
             adapt(self.progress.probability, leans, hp.ada_target, rows / (hp.ada_speed * 1000))
-        if self.logging_step:
-            if hp.augment_probability == "ada":
-                self.log("augment/probability", self.progress.probability)
-            self.log("accuracy/pairs", (logits_real > logits_fake).float().mean())
-            if penalised:
-                self.log("penalty/r1", slopes[0].mean())
-                self.log("penalty/r2", slopes[1].mean())
-        return {"loss/d": adversarial}
+        figures = {"loss/d": adversarial, "accuracy/pairs": (logits_real > logits_fake).float().mean()}
+        if hp.augment_probability == "ada":
+            figures["augment/probability"] = self.progress.probability
+        if penalised:
+            figures |= {f"penalty/r{side}": slope.mean() for side, slope in enumerate(slopes, 1)}
+        return figures
 
     def _step_g(self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         condition = self.view.condition(batch)

@@ -32,6 +32,9 @@ class View(nn.Module):
     def learn(self, batches: Iterable[Batch]) -> None:
         """Take note of the training rows' units, once, before the first step."""
 
+    def forget(self) -> None:
+        """Of other data, which a model was trained on before, nothing is kept."""
+
     def see(self, batch: Batch) -> None:
         """Take note of a batch of training rows, of classes as the model takes them."""
 

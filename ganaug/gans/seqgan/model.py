@@ -93,7 +93,7 @@ class SeqGAN(SeqGANTraining):
         lr_g: G's learning rate by reward.
         lr_d: D's learning rate.
         betas: of Adam, for all of them.
-        clip: largest gradient norm per optimiser.
+        clip: largest gradient norm per optimiser (5).
         accumulate: batches whose gradients are summed before an optimiser steps.
         seed: of the initial weights and of the noise in training.
         discriminator: a network of your own by its class, with its options, instead of SeqGAN's: see ``CriticNetwork``

@@ -129,10 +129,8 @@ class SeqGANTraining(GAN):
                 dense = cast(nn.Linear, self.discriminator.dense)
                 loss = loss + hp.d_l2 / 4 * (dense.weight.square().sum() + dense.bias.square().sum())
             self.update(optimizer, loss, turn)
-        if self.logging_step:
-            self.log("accuracy/real", (logits_real > 0).float().mean())
-            self.log("accuracy/fake", (logits_fake < 0).float().mean())
-        return {"loss/d": adversarial}
+        accuracies = {"real": logits_real > 0, "fake": logits_fake < 0}
+        return {"loss/d": adversarial, **{f"accuracy/{side}": ok.float().mean() for side, ok in accuracies.items()}}
 
     def _step_g(self, batch: Batch, turn: int) -> dict[str, Tensor]:
         """One update of G by what its sequences were worth, and by the likelihood of the real batch."""
@@ -152,11 +150,10 @@ class SeqGANTraining(GAN):
             self.update(optimizer, loss, turn)
         if self.roller is not None:
             self.roller.update(self.generator, 10**9)  # its own decay from the first step on
-        if self.logging_step:
-            self.log("reward", reward.mean())
-            self.log("entropy", entropy(log_policy.detach(), real))
-            self.log("advantage/deviation", advantage[real].std())
-        return {"loss/g": policy}
+        tokens = real.sum()  # of advantages, which are 0 on padding: to pick them out would stall a GPU
+        spread = (advantage.square().sum() - advantage.sum().square() / tokens) / (tokens - 1).clamp(min=1)
+        told = {"reward": reward.mean(), "entropy": entropy(log_policy.detach(), real)}
+        return {"loss/g": policy, **told, "advantage/deviation": spread.clamp(min=0).sqrt()}
 
     def log_policy(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-probabilities (B, T, V) of G as it samples, along sequences x (B, T) of classes y (B,)."""

@@ -132,9 +132,11 @@ class TimeGANTraining(GAN):
     # ---- training ----
 
     def on_train_start(self) -> None:
-        """Forget codes of an earlier run."""
+        """Forget codes of an earlier run, and before the first step lengths and attributes of other data."""
         super().on_train_start()
         self._encoded = None
+        if self.frames is not None and not self.step:
+            self.frames.count.zero_()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Take note of lengths and static attributes, for samples."""
@@ -235,8 +237,8 @@ class TimeGANTraining(GAN):
             )  # with the supervisor as it is now
             self.update(coder, hp.reconstruction_weight * safe_sqrt(error) + hp.consistency_weight * consistency, turn)
         self._average(("generator",), turn)
-        self._average(("supervisor",), hp.supervisor_steps + turn)
-        self._average(("recovery",), hp.autoencoder_steps + turn)
+        self._average(("supervisor",), turn, hp.supervisor_steps)
+        self._average(("recovery",), turn, hp.autoencoder_steps)
         losses = {"loss/g": adversarial, "loss/moments": moments, "loss/supervised": supervised}
         return losses | {"loss/reconstruction": error}, made
 
@@ -270,10 +272,11 @@ class TimeGANTraining(GAN):
                 self._update_above(optimizer, loss)
             else:
                 self.update(optimizer, loss, turn)
-        if self.logging_step:
-            self.log("accuracy/real", masked_mean((real > 0).float(), mask))
-            self.log("accuracy/fake", masked_mean((led < 0).float(), mask))
-        return {"loss/d": loss}
+        accuracies = {"real": real > 0, "fake": led < 0}
+        return {
+            "loss/d": loss,
+            **{f"accuracy/{side}": masked_mean(ok.float(), mask) for side, ok in accuracies.items()},
+        }
 
     def _update_above(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
         """A step where the loss, on average over the processes, is above the threshold."""
@@ -292,10 +295,11 @@ class TimeGANTraining(GAN):
     def _optimizer(self, name: str) -> LightningOptimizer:
         return cast(list[LightningOptimizer], self.optimizers())[self.optimizer_names.index(name)]
 
-    def _average(self, names: tuple[str, ...], turn: int) -> None:
+    def _average(self, names: tuple[str, ...], turn: int, before: int = 0) -> None:
+        """Where an optimiser has stepped at its ``turn``, after so many turns of another that it took over from."""
         if (turn + 1) % self.accumulate == 0:
             for name in names:
-                cast(EMA, self.ema[name]).update(getattr(self, name), turn // self.accumulate)
+                cast(EMA, self.ema[name]).update(getattr(self, name), (before + turn) // self.accumulate)
 
     def _decay(self, step: int) -> None:
         """Learning rates of the third phase at its step number ``step``."""

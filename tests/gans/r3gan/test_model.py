@@ -2,7 +2,7 @@ import torch
 
 from datamodules import GANDataModule
 from ganaug import R3GAN
-from tests.gan_contract import GANContract
+from tests.gan_contract import GANContract, trainer
 from tests.gans.dcgan.test_model import Squares
 from tests.gans.timegan.test_model import Waves
 
@@ -15,10 +15,10 @@ def make(data: GANDataModule, **options) -> R3GAN:
 
 
 class TestPictures(GANContract):
-    """Augmented with a rising probability, penalties on every third batch."""
+    """Augmented with a rising probability, penalties on every third batch, Adam's β₂ rising as in the presets."""
 
     def make(self, data: GANDataModule, **options) -> R3GAN:
-        return make(data, **{"penalty_every": 3, "augment_probability": (0.0, 0.5)} | options)
+        return make(data, **{"penalty_every": 3, "augment_probability": (0.0, 0.5), "beta2": (0.9, 0.99)} | options)
 
     def data(self, **options) -> Squares:
         return Squares(**options)
@@ -61,3 +61,18 @@ class TestWholeSeries(TestSeries):
 
     def data(self, **options) -> Waves:
         return Waves(**options, fixed=True, static=False)
+
+
+def test_a_second_run_begins_as_the_first(tmp_path) -> None:
+    """Its burn-in is its own, and so are the units, lengths and attributes of its data."""
+    data, other = Waves(batch_size=8), Waves(batch_size=8, seed=3)
+    model = make(data, burn_in=None)
+    trainer(2).fit(model, data)
+    trainer(5).fit(model, other)
+    assert int(model.progress.burn_in) == 5
+    fresh = make(other, burn_in=None)
+    trainer(5).fit(fresh, other)
+    for name, value in model.view.state_dict().items():
+        if not name.startswith("frames."):
+            assert torch.equal(value, fresh.view.state_dict()[name]), name
+    assert torch.equal(model.view.frames.count, fresh.view.frames.count)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
@@ -713,3 +714,26 @@ def test_logits_are_those_of_the_steps_that_count() -> None:
     assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
     batch["x"][torch.arange(8) >= batch["length"][:, None]] = 9.0
     assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_averages_step_with_their_networks_under_accumulation() -> None:
+    """Three steps of the first phase leave the count of the third's odd."""
+    data = ready(batch_size=8)
+
+    class Follows(Callback):
+        def on_train_batch_end(self, trainer, model, *_) -> None:
+            if model.phase(model.step - 1) == "joint":
+                for name in ("generator", "supervisor", "recovery"):
+                    ours, its = weights(model.ema[name].network), weights(getattr(model, name))
+                    assert all(torch.equal(ours[key], its[key]) for key in its), (name, model.step)
+
+    model = make(data, accumulate=2, autoencoder_steps=3, supervisor_steps=2, ema_decay=0.0)
+    fit(model, data, 15, Follows())
+
+
+def test_every_network_is_logged_whatever_turns_they_take(tmp_path: Path) -> None:
+    data = ready(batch_size=8)
+    model = make(data, autoencoder_steps=1, supervisor_steps=1, g_steps=2, d_batch="fresh")
+    trainer(20, logger=CSVLogger(tmp_path, "", ""), log_every_n_steps=3).fit(model, data)
+    (file,) = tmp_path.rglob("metrics.csv")
+    assert {"loss/g", "loss/d", "accuracy/real", "accuracy/fake"} <= set(file.read_text().split("\n")[0].split(","))
