@@ -20,6 +20,7 @@ GOES_ON = ("generate", "augment")  # where it was, by the same command; fit says
 
 WRITING = (  # what keeps a file from being written
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+    errno.ENOENT,
 )  # fmt: skip
 
 HELP = """usage: ganaug {inspect,fit,generate,evaluate,augment,export,validate,test,predict} …

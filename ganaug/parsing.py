@@ -58,6 +58,7 @@ VERBS: dict[str, Callable[..., Any]] = {
 }
 
 
+AUTOMATIC = ("BatchSizeFinder", "GradientAccumulationScheduler", "LearningRateFinder")
 FILED = ("CSVLogger", "TensorBoardLogger")  # loggers whose folder is the run's
 
 
@@ -249,6 +250,8 @@ class CLI(LightningCLI):
             raise InputError(str(error)) from error
         if copied(trainer):
             raise InputError(COPIED)
+        if unfit := [type(one).__name__ for one in cast(Any, trainer).callbacks if type(one).__name__ in AUTOMATIC]:
+            raise InputError(f"--trainer.callbacks: {unfit[0]} knows automatic optimisation alone: leave it out")
         # Lightning's handlers would take the place of ours, and only take a note: of a run that no batch follows, or
         # that waits for another process, nothing would come of it.
         leave_signals_alone(trainer)

@@ -108,6 +108,8 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ([*FIT, "--trainer.precision", "64-true"], "precision 64-true: a GAN trains in 32-true"),
         ([*FIT, "--trainer.strategy", "fsdp"], "fsdp"),
         ([*FIT, "--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "not by spawn or fork"),
+        ([*FIT, "--trainer.callbacks", "LearningRateFinder"], "LearningRateFinder knows automatic optimisation alone"),
+        ([*FIT, "--trainer.default_root_dir", "/proc/x"], "/proc/x"),
         ([*FIT, "--ckpt_path", ""], "--ckpt_path '': give last, best or the path"),
         ([*FIT, "--ckpt_path", "last", "--trainer.logger", "false"], "with no logger give the path of the checkpoint"),
         (["validate", *FIT[1:], "--init_from", "a.ckpt"], "--init_from is for fit"),
