@@ -168,9 +168,8 @@ def plot(points: list[Path], out: Path, titles: list[str] | None = None) -> None
                 [line["minutes"] for line in lines], [line["scores"][name][0] for line in lines], "o-", label=model
             )
         axes.axhline(next(iter(files.values()))[-1]["scores"][name][1], color="gray", linestyle="--", label="real rows")
-        axes.set(
-            title=title, xlabel="CPU minutes", ylabel=f"{name} ({'higher' if SHOWN[name][1] else 'lower'} is better)"
-        )
+        better = "higher" if SHOWN[name][1] else "lower"
+        axes.set(title=f"{title}: {better} is better", xlabel="CPU minutes", ylabel=name)
         if "distance" in name:
             axes.set_yscale("log")
         axes.legend(fontsize="small")
