@@ -41,7 +41,7 @@ TRAINING = {
 CHECKPOINT = "goes on from it: last, or begins where there is none; best; or the path of a checkpoint"
 USUAL: dict[str, dict[str, tuple[str, str] | None]] = {
     "What": {
-        "config": ("YAML file of options; those of the command line go before", "file"),
+        "config": ("YAML file of options; the command line wins", "file"),
         "model": ("the model; its options follow as --model.…", ""),
         "data": ("the data; their options follow as --data.…", ""),
         "name": None,

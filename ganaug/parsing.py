@@ -341,7 +341,7 @@ def run_verb(name: str, args: Sequence[str]) -> None:
     function = VERBS[name]
     parser = Parser(prog=f"ganaug {name}")
     parser.add_function_arguments(function, fail_untyped=False)  # as fit: somebody's network may have no hints
-    parser.add_argument("--config", action="config", help="YAML file of options; those of the command line go before.")
+    parser.add_argument("--config", action="config", help="YAML file of options; the command line wins.")
     switches = {f"--{key}" for key, p in inspect.signature(function).parameters.items() if isinstance(p.default, bool)}
     pairs = zip(args, [*args[1:], "--"], strict=False)  # a switch may stand alone: jsonargparse wants --overwrite=true
     options = parsed(parser, [f"{a}=true" if a in switches and b.startswith("--") else a for a, b in pairs])

@@ -52,8 +52,9 @@ def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> In
         return InputError("a file of --config holds no options: write them as name: value, or leave the file out")
     keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     reason = str(deepest(cause) if cause else message).replace('in "<unicode string>", ', "in YAML, ")
+    within = f"--{keys}." if keys else "--"
     reason = re.sub(
-        "(?<=arguments are required: ).*", lambda names: re.sub(r"(\w+\.)*(\w+)", r"--\2", names[0]), reason
+        "(?<=arguments are required: ).*", lambda names: re.sub(r"(\w+\.)*(\w+)", rf"{within}\2", names[0]), reason
     )
     if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
         reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"

@@ -100,13 +100,16 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None]) -> D
     text = cells.astype(str).str.strip()
     offsets = _offsets(text)
     bare = text.str.replace(OFFSET, "", regex=True) if offsets is not None else text
-    parsed = pd.to_datetime(bare, errors="coerce", format="ISO8601")
+    parsed, said = pd.to_datetime(bare, errors="coerce", format="ISO8601"), ""
     format = pd.tseries.api.guess_datetime_format(str(bare.iloc[0])) or "" if parsed.notna().all() else ""
     if parsed.isna().any():  # another way to write dates, the same for all
         others = [(one, pd.to_datetime(bare, errors="coerce", format=one)) for one in _styles(str(bare.iloc[0]))]
         whole = [one for one in others if one[1].notna().all()]
         if len(whole) > 1 and (differs := (whole[0][1] != whole[1][1]).to_numpy()).any():
-            refuse(differs, "may have the day or the month first: write dates as 2024-12-31")
+            if not (dotted := [one for one in others if one[0].startswith("%d.%m")]):
+                refuse(differs, "may have the day or the month first: write dates as 2024-12-31")
+            others = dotted
+            said = f"dates with the day first: {text.iloc[0]} is {dotted[0][1].iloc[0]:%d %B %Y}"
         format, parsed = max([("", parsed), *others], key=lambda one: int(one[1].notna().sum()))
     refuse(parsed.isna().to_numpy(), f"is neither a number nor a date like the others; read are {STYLES}")
     local = pd.Series(parsed)
@@ -114,13 +117,13 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None]) -> D
         midnight = (local == local.dt.normalize()).all()
         usual = "%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S"  # what pandas writes
         style = _style(format, local, text)
-        return Dates(_microseconds(local), "" if style == usual else style)
+        return Dates(_microseconds(local), "" if style == usual else style, said=said)
     times = _microseconds(local) - offsets * 60_000_000
-    zone, said = _zone(times, offsets)
+    zone, found = _zone(times, offsets)
     sign = text.iloc[0]
     ending = "Z" if sign.endswith("Z") else "%:z" if sign[-3] == ":" else "%z"
     style = _style(format, local, bare)
-    return Dates(times, style + ending if style else "", zone, said)
+    return Dates(times, style + ending if style else "", zone, "; ".join(filter(None, [said, found])))
 
 
 def _microseconds(dates: pd.Series) -> np.ndarray:

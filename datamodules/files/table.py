@@ -95,8 +95,7 @@ class TableFile:
         empty = [*EMPTY, *self.marks.missing]
         options: dict[str, Any] = {
             "sep": self.marks.separator,
-            "decimal": self.marks.decimal,
-            "thousands": self.marks.thousands,
+            "decimal": self.marks.decimal,  # thousands are left to _parsed: pandas would take 01.03.2024 for a number
             "na_values": {name: ["", *self.marks.missing] if name in words else empty for name in names},
             "keep_default_na": False,
             "dtype": {name: str for name in names if name in words},
@@ -261,8 +260,10 @@ class TableFile:
 
     def _parsed(self, words: pd.Series) -> pd.Series:
         """Words as numbers, by the table's marks; empty where they are none."""
-        if self.marks.thousands:
-            words = words.str.replace(self.marks.thousands, "", regex=False)
+        if mark := self.marks.thousands:  # between groups of three digits: 01.03.2024 and 9.9 are no such numbers
+            grouped = words.str.match(rf"\D*\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+(?:\D|$)").fillna(False).astype(bool)
+            words = words.where(grouped | ~words.str.contains(mark, regex=False).fillna(False).astype(bool))
+            words = words.str.replace(mark, "", regex=False)
         if self.marks.decimal == ",":
             words = words.str.replace(",", ".", regex=False)
         return pd.to_numeric(words, errors="coerce")

@@ -269,7 +269,8 @@ def fill(
     absent = np.isnan(values)
     if missing == "raise" and absent.any():
         raise InputError(
-            f"{place(*np.argwhere(absent)[0].tolist())}: no value: fill it in, or set missing to interpolate or mask"
+            f"{place(*np.argwhere(absent)[0].tolist())}: no value: fill it in, set missing to"
+            " interpolate or mask, or leave the column out"
         )
     for column in np.flatnonzero(absent.any(axis=0)):
         rows = np.flatnonzero(absent[:, column])

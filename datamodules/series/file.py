@@ -29,8 +29,8 @@ class SeriesFile(SeriesModule):
     ``.csv`` or ``.tsv`` with a header, the first sheet of ``.xlsx``, or ``.parquet``. In ``long`` form a row is a step,
     and the steps of a series stand in order of time; in ``wide`` form a row is a series, and its columns are the steps.
     Of a folder, ``samples.csv`` or ``samples.parquet`` is read, whichever is found first, and ``manifest.json`` says
-    which column is what. Samples are written as the source is: its decimals, all of them where every cell of a column
-    has as many (0.50), its zones, and its styles of dates.
+    which column is what. Samples are written as the source is, but with decimal points, and commas between cells: its
+    decimals, all of them where every cell of a column has as many (0.50), its zones, and its styles of dates.
 
     Args:
         path: of the file or folder.
@@ -120,7 +120,10 @@ class SeriesFile(SeriesModule):
         if roles.classes and not source.classes:
             raise InputError(f"{file}: no column {roles.label}, and manifest.json has classes: label the rows")
         if window is None and len(source.names) == 1:
-            raise InputError(f"{file}: one series only: set window to cut it up, or name the series by id_column")
+            raise InputError(
+                f"{file}: one series only: set window to cut it up, name the series by id_column, or, where each row is"
+                " a series, set form to wide"
+            )
         rows, self._start, self._series = cut(source, window, stride)
         sources, test = [source], None
         if test_path is not None:

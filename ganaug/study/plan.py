@@ -187,7 +187,9 @@ def plan(
     """The cells, setting by setting, of each seed the whole one and so many folds; and the imbalances by their text."""
     schema = data.schema
     if len(schema.classes) < 2:
-        raise InputError(f"a classifier needs at least 2 classes, --data gives {len(schema.classes)}")
+        raise InputError(
+            f"a classifier needs at least 2 classes, --data gives {len(schema.classes)}: name their column"
+        )
     given: tuple[tuple[str, Sequence[Any] | None], ...]
     given = ("seeds", seeds), ("per_class", per_class), ("imbalance", imbalance)
     for name, values in given:

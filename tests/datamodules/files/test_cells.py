@@ -63,6 +63,15 @@ def test_a_tsv_and_an_xlsx_are_read(tmp_path: Path) -> None:
     refused(tmp_path / "b.xlsx", "b.xlsx: not an .xlsx that can be read")
 
 
+def test_a_mark_between_thousands_is_taken_out_of_nothing_else(tmp_path: Path) -> None:
+    days = [f"{day:%d.%m.%Y};1.0{day.day:02},50" for day in pd.date_range("2024-03-01", periods=40)]
+    dated = SeriesFile(write(tmp_path / "a.csv", "\n".join(["t;sales", *days])), time_column="t", window=6)
+    assert (dated.schema.start[:10], dated.schema.frequency) == ("2024-03-01", "24h")
+    assert written(dated)["sales"].iloc[0] == 1001.5
+    mixed = write(tmp_path / "b.csv", lines("t;v;sales", "{k};9.{k};1.2{k:02},50"))
+    refused(mixed, "column v: '9.0' is a number with marks that are not read")
+
+
 def test_thousands_are_read_where_there_is_no_doubt(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", lines("t,sales", '{k},"1,2{k:02}.50"'))
     module = SeriesFile(file, time_column="t", window=6)

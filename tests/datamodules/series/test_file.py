@@ -519,7 +519,16 @@ def test_days_and_months_are_told_apart_by_the_whole_column(tmp_path, layout, da
     assert (module.schema.start[:10], module.schema.frequency) == ("2024-01-01", "24h")
 
 
-@pytest.mark.parametrize("layout", ["%d/%m/%Y", "%m.%d.%Y"])
+def test_dates_with_dots_have_the_day_first(tmp_path, caplog):
+    """Samples of a source whose dates go beyond the twelfth need not do so."""
+    when = [day.strftime("%d.%m.%Y") for day in pd.date_range("2024-03-01", periods=9)]
+    with caplog.at_level("INFO"):
+        module = SeriesFile(write(tmp_path / "a.csv", ramp(9, when=when)), time_column="when", window=3)
+    assert (module.schema.start[:10], module.schema.frequency) == ("2024-03-01", "24h")
+    assert "column when: dates with the day first: 01.03.2024 is 01 March 2024" in caplog.text
+
+
+@pytest.mark.parametrize("layout", ["%d/%m/%Y", "%m-%d-%Y"])
 def test_dates_that_can_be_read_two_ways_are_refused(tmp_path, layout):
     when = [day.strftime(layout) for day in pd.date_range("2024-01-01", periods=9)]
     file = write(tmp_path / "a.csv", ramp(9, when=when))
