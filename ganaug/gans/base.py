@@ -246,7 +246,7 @@ class GAN(LightningModule, metaclass=Remembering):
             parameter = self.get_parameter(name)
             own = gradient[self.global_rank] if gradient.ndim > parameter.ndim else gradient
             parameter.grad = torch.empty_like(parameter).copy_(own)  # laid out alike, to be rounded alike
-        self._gradients = {}
+        self._gradients, self._figures = {}, {}
         before = sum(steps or 0 for _, steps in self.phases[:-1])
         if (ends := self.last_step) <= before:
             rank_zero_warn(

@@ -68,6 +68,8 @@ def test_a_second_run_begins_as_the_first(tmp_path) -> None:
     data, other = Waves(batch_size=8), Waves(batch_size=8, seed=3)
     model = make(data, burn_in=None)
     trainer(2).fit(model, data)
+    model._figures["adversarial"]["loss/d"].fill_(torch.nan)
+    model._figures["adversarial"]["loss/left"] = torch.tensor(torch.nan)  # of a run that has diverged
     trainer(5).fit(model, other)
     assert int(model.progress.burn_in) == 5
     fresh = make(other, burn_in=None)
