@@ -19,7 +19,7 @@ from datamodules.lightning_internals import batches_begun
 from datamodules.options import BatchSize, Count, Remembering, Seed, Share, Within, hints
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
-from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, whole_groups
+from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, warn_of_single, whole_groups
 
 Split = Literal["train", "val", "test"]
 
@@ -253,9 +253,11 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         """Load and split. The splits depend on ``seed`` alone, never on the stage, rank or batch size."""
         if self._ready:
             return
-        rows, own_test, *more = self.load()
-        own_val = more[0] if more else None
-        train, val, test = self.partition(_classes(rows), own_test is not None, own_val is not None)
+        rows, own_test, own_val = (*self.load(), None)[:3]
+        y = _classes(rows)
+        if own_test is None:
+            warn_of_single(y, self.schema.class_name)
+        train, val, test = self.partition(y, own_test is not None, own_val is not None)
         self.train = rows.subset(train)
         self.val = rows.subset(val) if own_val is None or self.fold else own_val
         self.test = rows.subset(test) if own_test is None else own_test
@@ -373,10 +375,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             # Older checkpoints say less: without a word of it, nothing was balanced, and the rest is not known.
             there = state_dict.get(name, unsaid.get(name, here))
             if there != here and name == "checksum":
-                raise InputError(
-                    "the checkpoint was trained on other rows of the data than this run has, though on as many: are the"
-                    " fractions, per_class and imbalance those of the training?"
-                )
+                other = "the checkpoint was trained on other rows of the data than this run has, though on as many"
+                raise InputError(f"{other}: are the fractions, per_class and imbalance those of the training?")
             if there != here:
                 what = name if name == "processes" else f"data {name}"
                 raise InputError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
 from sklearn.model_selection import GroupShuffleSplit
 
 from datamodules.errors import InputError
@@ -91,6 +92,23 @@ def whole_groups(groups: np.ndarray, fraction: float, seed: int, name: str) -> n
     held = np.zeros(len(groups), dtype=bool)
     held[away] = True
     return held
+
+
+def warn_of_single(y: np.ndarray, name: Callable[[int], str]) -> None:
+    """Warn of classes of one row, which is trained on, so that nothing is known of how well the class is told.
+
+    Args:
+        y: (N,) classes of all rows that are trained on or held out.
+        name: of a class.
+    """
+    single = np.flatnonzero(np.bincount(y) == 1).tolist() if len(np.unique(y)) > 1 else []
+    if single:
+        more = f" and {len(single) - 5} more" if len(single) > 5 else ""
+        rank_zero_warn(
+            "classes of a single row, which is trained on and cannot also be held out to test: "
+            + ", ".join(map(name, single[:5]))
+            + more
+        )
 
 
 def levelled(y: np.ndarray) -> np.ndarray:

@@ -278,6 +278,15 @@ class SeriesSchema(Schema):
         times = float(self.start) + interval * np.arange(steps)
         return times.astype(np.int64) if np.array_equal(times, np.round(times)) else times
 
+    @property
+    def dated(self) -> bool:
+        """Whether the time is of dates; else it is of numbers."""
+        try:
+            float(self.start)
+        except ValueError:
+            return True
+        return False
+
     def _first(self) -> pd.Timestamp:
         """The first date, in its zone; that of a ``start`` without an offset is its clock's there."""
         start, zone = pd.Timestamp(self.start), zone_of(self.zone)
@@ -333,13 +342,12 @@ class SeriesSchema(Schema):
     def _after(self, passed: np.ndarray) -> np.ndarray | pd.DatetimeIndex:
         """Times that lie so far after the start, to the source's resolution: numbers, or of dates seconds."""
         decimals = self.decimals[0] if self.decimals else -1
-        try:
-            times = rounded(float(self.start) + passed, decimals)
-            return times.astype(np.int64) if decimals == 0 else times
-        except ValueError:
+        if self.dated:
             passed = rounded(passed, decimals if decimals >= 0 else 3)
             dates = self._first() + pd.to_timedelta(np.rint(passed * 1e6).astype(np.int64), unit="us")
             return written(pd.DatetimeIndex(dates), self.time_format)
+        times = rounded(float(self.start) + passed, decimals)
+        return times.astype(np.int64) if decimals == 0 else times
 
 
 def _as(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -103,7 +103,6 @@ class TextFile(GANDataModule):
         self._ids = [[self.schema.ids(text) for text in source.texts] for source in self._sources]
         longest = max_length or max(len(ids) for rows in self._ids for ids in rows)
         self.schema = replace(self.schema, max_length=longest + 1)
-        _report_single(first)
         if tokenizer == "word":
             _report_unspaced(first)
         if max_length is None:
@@ -167,17 +166,6 @@ def _leave_out(source: TextSource, counts: list[int], max_length: int) -> None:
         f"{source.path}: {dropped} of {len(counts)} sentences left out: they have more than {max_length} tokens"
     )
     source.keep(good)
-
-
-def _report_single(source: TextSource) -> None:
-    """Warn of classes of one sentence, which can only be trained on."""
-    single = np.flatnonzero(np.bincount(source.y) == 1) if source.classes else np.empty(0, dtype=np.int64)
-    if len(single):
-        named = [f"{source.classes[c]} ({source.places[int(np.argmax(source.y == c))]})" for c in single[:5]]
-        rank_zero_warn(
-            f"labels with a single sentence, which cannot be both trained on and held out to test: {', '.join(named)}"
-            + (f" and {len(single) - 5} more" if len(single) > 5 else "")
-        )
 
 
 def _report_unspaced(source: TextSource) -> None:

@@ -74,7 +74,7 @@ class Series(Kind):
         if schema.time:
             zone = f", in {schema.zone}" if schema.zone else ""
             every = (
-                "at times of their own, which are learnt"
+                f"at times of their own, learnt as the {'seconds' if schema.dated else 'time'} since the step before"
                 if schema.intervals
                 else f"every {EVERY.get(schema.frequency, schema.frequency)}"
             )

@@ -79,7 +79,7 @@ def side_by_side(
                 try:
                     failure = future.result()
                 except BrokenProcessPool:
-                    failure = "its process was killed, perhaps for lack of memory: use fewer workers"
+                    failure = "its process ended, perhaps for lack of memory (then use fewer workers), or for what it wrote itself"
                     process = start(device)
                 free.append((device, process))
                 done(cell, failure)

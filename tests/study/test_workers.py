@@ -72,4 +72,4 @@ def test_a_process_that_is_killed_takes_no_other_cell_along(monkeypatch: pytest.
     monkeypatch.setattr(workers, "run_safely", killed)
     failed = run(Finished(), CELLS[:3], 2, 1, progress=False)
     assert list(failed) == ["n=5,seed=0"]
-    assert "its process was killed" in failed["n=5,seed=0"]
+    assert "its process ended" in failed["n=5,seed=0"]

@@ -332,10 +332,8 @@ def test_empty_lines_are_refused_or_counted(tmp_path, caplog):
 
 def test_a_label_seen_once_is_named(tmp_path):
     file = write(tmp_path / "a.jsonl", [*labelled(9), {"text": "alone", "label": "hermit"}])
-    with pytest.warns(
-        UserWarning, match=r"cannot be both trained on and held out to test: hermit \(.*a\.jsonl:10\)"
-    ) as caught:
-        TextFile(file)
+    with pytest.warns(UserWarning, match="cannot also be held out to test: hermit$") as caught:
+        TextFile(file).setup()
     assert len(caught) == 1
 
 
