@@ -33,7 +33,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from benchmark_devices import section_devices
-from benchmark_r3gan import section_r3gan
+from benchmark_r3gan import section_r3gan, section_r3gan_variants
 from benchmark_seqgan import section_cache, section_negatives, section_rollout, section_scaling
 from benchmark_start import section_start
 from benchmark_timegan import section_timegan, section_timegan_sampling, section_timegan_scaling
@@ -51,7 +51,7 @@ from ganaug.gans.dcgan.networks import stage_channels
 Section = Literal[
     "step", "overhead", "sampling", "memory",
     "rollout", "cache", "negatives", "scaling",
-    "timegan", "timegan_sampling", "timegan_scaling", "r3gan",
+    "timegan", "timegan_sampling", "timegan_scaling", "r3gan", "r3gan_variants",
     "devices", "start",
 ]  # fmt: skip
 CUDA = torch.cuda.is_available()
@@ -458,9 +458,9 @@ def benchmark(
     transformer with its cache against without; negatives, sequences drawn a second; scaling, what a step costs by
     vocabulary, length and rollouts. Of TimeGAN with the paper's networks: timegan, a step of each phase against the
     official arrangement; timegan_sampling, series a second; timegan_scaling, what a joint round costs by length,
-    features and batch size. Of R3GAN: r3gan, a step of preset scarce against the public arrangement. Of all three older
-    ones: devices, two processes of a thread each to one, and averaging gradients by
-    hand to DDP's reducer. Of the command line: start, help to an import of torch.
+    features and batch size. Of R3GAN: r3gan, a step of preset scarce against the public arrangement; r3gan_variants, in
+    bfloat16 and compiled against as it is. Of all three older ones: devices, two processes of a thread each to one, and
+    averaging gradients by hand to DDP's reducer. Of the command line: start, help to an import of torch.
 
     Args:
         sections: which to run, e.g. [step,memory].
@@ -490,6 +490,7 @@ def benchmark(
         "timegan_sampling": lambda: section_timegan_sampling(seconds),
         "timegan_scaling": lambda: section_timegan_scaling(pairs, batch_size or 128),
         "r3gan": lambda: section_r3gan(pairs, size),
+        "r3gan_variants": lambda: section_r3gan_variants(pairs, size, compile),
         "devices": lambda: section_devices(pairs),
         "start": lambda: section_start(pairs),
     }

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from datamodules.images.schema import ImageSchema
 from datamodules.rows import Table
+from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.r3gan.networks import pyramid
@@ -141,12 +142,28 @@ def _measure(plain: PlainR3GAN, steps: int, times: list[tuple[float, float]], ou
     times += turns(plain.step, ours, steps)
 
 
-def section_r3gan(pairs: int, batch_size: int) -> Rows:
-    """A step of ``scarce``, but of a basis and at full size, against the public arrangement, with its blocks too."""
+def data() -> list[tuple[str, SeriesSchema | ImageSchema, Table]]:
+    """What is trained on, by name."""
     each: dict[str, Any] = {"dtypes": ("float64",) * 6, "offset": (0.0,) * 6, "scale": (1.0,) * 6}
     series = SeriesSchema(columns=tuple(f"m{k}" for k in range(6)), length=24, **each)
+    return [("series of 24 steps", series, waves()), ("pictures of 32×32", *pictures(32))]
+
+
+def compared(times: list[tuple[float, float]], first: str, second: str) -> dict[str, Any]:
+    """Mean times of both sides, and their ratio."""
+    one, two = (statistics.mean(side) for side in zip(*times, strict=True))
+    return {
+        f"{first}, ms": round(1000 * one),
+        f"{second}, ms": round(1000 * two),
+        "ratio": round(one / two, 2),
+        "device": "GPU" if CUDA else "CPU",
+    }
+
+
+def section_r3gan(pairs: int, batch_size: int) -> Rows:
+    """A step of ``scarce``, but of a basis and at full size, against the public arrangement, with its blocks too."""
     found: Rows = []
-    for name, schema, table in (("series of 24 steps", series, waves()), ("pictures of 32×32", *pictures(32))):
+    for name, schema, table in data():
         for blocks, expansion, group_width in (("the same", 1, 0), ("the paper's", 2, 16)):
             model = R3GAN(schema, dense=False, stride=1, widths=[96, 96, 64, 32] if schema.kind == "image" else None)
             batches = on_device(table, batch_size)
@@ -156,15 +173,33 @@ def section_r3gan(pairs: int, batch_size: int) -> Rows:
 
             steps = pairs * model.hp.penalty_every  # a penalty takes its share of them
             inside(model, table, batches, partial(_measure, plain, steps, times))
-            theirs, ours = (statistics.mean(side) for side in zip(*times, strict=True))
-            found.append(
-                {
-                    "data": name,
-                    "their blocks": blocks,
-                    "theirs, ms": round(1000 * theirs),
-                    "ours, ms": round(1000 * ours),
-                    "ratio": round(theirs / ours, 2),
-                    "device": "GPU" if CUDA else "CPU",
-                }
-            )
+            found.append({"data": name, "their blocks": blocks, **compared(times, "theirs", "ours")})
+    return found
+
+
+def beside(
+    plain: R3GAN, other: R3GAN, table: Table, batches: list[Batch], pairs: int, precision: str
+) -> list[tuple[float, float]]:
+    """Seconds of a step of a model in float32, and of another in a precision, in turns."""
+    times: list[tuple[float, float]] = []
+
+    def both(theirs: Step) -> None:
+        steps = pairs * plain.hp.penalty_every
+        inside(other, table, batches, lambda ours: times.extend(turns(theirs, ours, steps)), precision)
+
+    inside(plain, table, batches, both)
+    return times
+
+
+def section_r3gan_variants(pairs: int, batch_size: int, compile: bool) -> Rows:
+    """A step of ``scarce`` in bfloat16, compiled, and both, against float32 as it is."""
+    variants: list[tuple[str, str, dict[str, Any]]] = [("bf16-mixed", "bf16-mixed", {})]
+    if compile or CUDA:
+        variants += [("compiled", "32-true", {"compile": True}), ("both", "bf16-mixed", {"compile": True})]
+    found: Rows = []
+    for name, schema, table in data():
+        batches = on_device(table, batch_size)
+        for variant, precision, options in variants:
+            times = beside(R3GAN(schema), R3GAN(schema, **options), table, batches, pairs, precision)
+            found.append({"data": name, "variant": variant, **compared(times, "float32", "variant")})
     return found

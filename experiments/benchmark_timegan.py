@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
@@ -87,14 +87,22 @@ class Inside(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """All that is measured happens here."""
-        self.use(lambda: pl_module.training_step(next(self.batches), 0))
+
+        def step() -> None:
+            with trainer.precision_plugin.train_step_context():
+                pl_module.training_step(next(self.batches), 0)
+
+        self.use(step)
 
 
-def inside(model: TimeGAN, table: Table, batches: list[Batch], use: Callable[[Step], None]) -> None:
-    """Call ``use`` with the step of a run of the model in float32."""
-    settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+def inside(
+    model: LightningModule, table: Table, batches: list[Batch], use: Callable[[Step], None], precision: Any = "32-true"
+) -> None:
+    """Call ``use`` with the step of a run of the model."""
+    settings: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(
         accelerator="gpu" if CUDA else "cpu",
+        precision=precision,
         devices=1,
         max_steps=1,  # of the loop, which finds that it is over
         log_every_n_steps=0,

@@ -210,8 +210,8 @@ class DCGAN(GAN):
         if self.hp.channels_last:
             self.to(memory_format=torch.channels_last)
         if self.hp.compile and stage == "fit":
-            self.generator.compile()
-            self.discriminator.compile()
+            self.generator.compile(dynamic=False)
+            self.discriminator.compile(dynamic=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for each network."""

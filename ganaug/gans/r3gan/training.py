@@ -55,8 +55,8 @@ class R3GANTraining(GAN):
         super().setup(stage)
         self.to(memory_format=torch.channels_last)
         if self.hp.compile and stage == "fit":
-            self.generator.compile()
-            self.discriminator.compile()
+            self.generator.compile(dynamic=False)
+            self.discriminator.compile(dynamic=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for each network; rate and β₂ are set before every step."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, seed_everything
 from torch import nn
 
-from datamodules import Digits, InputError, Sines
+from datamodules import Digits, GANDataModule, InputError, Sines
 from datamodules.images.schema import ImageSchema
 from ganaug import R3GAN
 from ganaug.gans.losses import LOSSES, zero_centred_penalty
@@ -254,3 +254,21 @@ def test_attributes_that_are_asked_for() -> None:
     latent, y = model.latent(torch.arange(4), 0), torch.zeros(4, dtype=torch.long)
     asked = model.sample(latent, y, static={"colour": "red"})["static"]
     assert asked[:, 1:].tolist() == [[0.0, 1.0]] * 4
+
+
+@pytest.mark.parametrize(
+    "data",
+    [Waves(fixed=True, batch_size=4), pytest.param(Squares(batch_size=4), marks=pytest.mark.slow)],
+    ids=["series", "pictures"],
+)
+def test_compiled_networks_train_as_they_are(data: GANDataModule) -> None:
+    """Batches with penalties and those without, which alone are compiled for D."""
+    models = [make(data, compile=compile, penalty_every=2) for compile in (False, True)]
+    models[1].load_state_dict(models[0].state_dict())
+    for model in models:
+        seed_everything(1)
+        trainer(3).fit(model, data.again())
+    ours, compiled = (model.state_dict() for model in models)
+    assert ours.keys() == compiled.keys()
+    for name in ours:
+        assert torch.allclose(ours[name].float(), compiled[name].float(), atol=1e-5), name
