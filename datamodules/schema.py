@@ -115,6 +115,10 @@ class Schema:
         """The inverse of :meth:`prepare`: what the model sees, or makes, to rows as they are stored."""
         return batch
 
+    def as_written(self, rows: Batch) -> Batch:
+        """Rows of samples as they come back from files: in the source's size, types and ranges, and stored anew."""
+        return rows
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values (str, int, float, list, dict), fit for JSON and for ``torch.load(weights_only=True)``."""
         return {"kind": self.kind, **{name: _thawed(value) for name, value in asdict(self).items()}}

@@ -27,6 +27,11 @@ class Store:
     def __init_subclass__(cls) -> None:
         Store._stores[cls.kind] = cls
 
+    @classmethod
+    def possible(cls, schema: Any) -> tuple[str, ...]:
+        """Those of ``formats`` in which samples of such data can be written."""
+        return cls.formats
+
     @staticmethod
     def write(schema: Any, shards: Iterable[Batch], out: Path, format: Any) -> None:
         """Write samples; every file appears whole or not at all.

@@ -182,6 +182,7 @@ def beside(
 ) -> list[tuple[float, float]]:
     """Seconds of a step of a model in float32, and of another in a precision, in turns."""
     times: list[tuple[float, float]] = []
+    torch.compiler.reset()  # what was compiled before counts towards a limit, past which nothing is
 
     def both(theirs: Step) -> None:
         steps = pairs * plain.hp.penalty_every

@@ -78,6 +78,12 @@ class ImageSchema(Schema):
         """``x`` by :meth:`pixels`."""
         return {**batch, "x": self.pixels(batch["x"])}
 
+    def as_written(self, rows: Batch) -> Batch:
+        """``x`` in the pictures' own size and back, where the networks see another."""
+        if (self.height, self.width) == self.size:
+            return rows
+        return {**rows, "x": self.encode(self.decode(self.prepare(rows)["x"]))}
+
     @staticmethod
     def pixels(x: Tensor) -> Tensor:
         """The inverse of :meth:`prepare`: float of any shape in [-1, 1] to uint8."""

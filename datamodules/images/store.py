@@ -144,5 +144,11 @@ class ImageStore(Store):
 
     kind = "image"
     formats = ("folder", "npz")
+
+    @classmethod
+    def possible(cls, schema: ImageSchema) -> tuple[str, ...]:
+        """PNG has one, three or four channels."""
+        return cls.formats if schema.channels in MODES else ("npz",)
+
     write = staticmethod(write_images)
     read = staticmethod(read_image_rows)

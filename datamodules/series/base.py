@@ -14,7 +14,8 @@ from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.rows import Table
 from datamodules.schema import Batch
-from datamodules.series.schema import Scaler, SeriesSchema, fit_scaler
+from datamodules.series.scaler import Scaler, fit_scaler
+from datamodules.series.schema import SeriesSchema
 
 
 @dataclass

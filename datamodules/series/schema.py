@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,9 @@ from datamodules.files.cells import DIGITS, rounded
 from datamodules.files.dates import written, zone_of
 from datamodules.labels import quoted
 from datamodules.options import in_range
-from datamodules.schema import Schema
+from datamodules.schema import Batch, Schema
+from datamodules.series.scaler import Scaler
 
-Scaler = Literal["min_max", "standard", "robust"]
 LONGEST = 2**20  # steps
 STEP = "step"  # column of a table that says where in its series a row stands, where there is no time
 
@@ -182,7 +182,8 @@ class SeriesSchema(Schema):
     def decode(self, x: Tensor) -> np.ndarray:
         """``x`` (N, T, F) to values float64 (N, T, C) as the source has them: their units, decimals and ranges.
 
-        Of a column of words, the number of the one that stands out most.
+        Of a column of words, the number of the one that stands out most. The time since the step before is at least 0,
+        and at the first step it is 0.
         """
         features: np.ndarray = x.detach().cpu().double().numpy()
         values: np.ndarray = features[..., self.places] * np.array(self.scale) + np.array(self.offset)
@@ -193,7 +194,17 @@ class SeriesSchema(Schema):
             own = rounded(values[..., column], self.decimals[column]) if self.decimals else values[..., column]
             limits = self.ranges[column] if self.ranges else ()
             values[..., column] = _as(np.clip(own, limits[0], limits[1]) if limits else own, dtype)
+        if self.intervals:
+            values[..., 0] = np.maximum(values[..., 0], 0.0)
+            values[:, 0, 0] = 0.0
         return values
+
+    def as_written(self, rows: Batch) -> Batch:
+        """``x`` and ``static`` by :meth:`decode` and back, with the decimals, types and ranges of the source."""
+        written = {"x": self.encode(self.decode(rows["x"]), rows["length"].cpu().numpy())}
+        if self.static:
+            written["static"] = self.encode_static(self.decode_static(rows["static"]))
+        return {**rows, **written}
 
     def settled(self, x: Tensor) -> Tensor:
         """``x`` (N, T, F) with one word in each place of words: the one that stands out most is 1, the others are 0."""
@@ -311,7 +322,6 @@ class SeriesSchema(Schema):
         first = 0
         if self.intervals:
             first, gaps = 1, np.where(inside, values[..., 0], 0.0)
-            gaps[:, 0] = 0.0
             resolution = 10.0 ** -self.decimals[0] if self.decimals and self.decimals[0] >= 0 else 0.0
             gaps[:, 1:] = np.where(inside[:, 1:], np.maximum(gaps[:, 1:], resolution), 0.0)
             passed = np.cumsum(gaps, axis=1)[inside]
@@ -360,32 +370,3 @@ def _as(values: np.ndarray, dtype: str) -> np.ndarray:
     limits = np.iinfo(kind)
     largest = float(limits.max)  # of 64 bits one more than there is
     return np.clip(np.round(values), limits.min, largest if largest <= limits.max else np.nextafter(largest, 0))
-
-
-def fit_scaler(values: np.ndarray, scaler: Scaler) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Offset and scale of each column.
-
-    Args:
-        values: (N, F), NaN where there is none; at least one number in each column.
-        scaler: see :class:`SeriesSchema`.
-
-    Returns:
-        Two tuples of F; the scale of a constant column is 1, so that it becomes 0 and comes back as it was.
-
-    Raises:
-        InputError: numbers are so large that their squares or differences are none.
-    """
-    values = values.astype(np.float64)
-    if (large := np.nanmax(np.abs(values))) > 1e150:
-        raise InputError(f"there are values as large as {large:.1e}: give them in another unit, below 1e150")
-    if scaler == "min_max":
-        offset = np.nanmin(values, axis=0)
-        scale = np.nanmax(values, axis=0) - offset
-    elif scaler == "standard":
-        offset, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    else:
-        low, offset, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
-        # Where more than half of the values are equal, the quartiles say nothing of how far the others lie.
-        scale = np.where(high > low, high - low, np.nanstd(values, axis=0))
-    scale = np.where(scale > np.abs(offset) * 1e-12, scale, 1.0)
-    return tuple(float(o) for o in offset), tuple(float(s) for s in scale)

@@ -77,9 +77,6 @@ def _gathered(shards: Iterable[Batch]) -> tuple[np.ndarray, Batch]:
 
 def _series_arrays(schema: SeriesSchema, index: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
     values, length = schema.decode(batch["x"]), batch["length"].numpy()
-    if schema.intervals:  # as in a table
-        values[..., 0] = np.maximum(values[..., 0], 0.0)
-        values[:, 0, 0] = 0.0
     values[np.arange(values.shape[1]) >= length[:, None]] = np.nan
     arrays = {
         "x": values,
@@ -163,5 +160,11 @@ class SeriesStore(Store):
 
     kind = "series"
     formats = ("csv", "parquet", "npz")
+
+    @classmethod
+    def possible(cls, schema: SeriesSchema) -> tuple[str, ...]:
+        """Arrays hold no words."""
+        return ("csv", "parquet") if schema.features > len(schema.columns) else cls.formats
+
     write = staticmethod(write_series)
     read = staticmethod(read_series)

@@ -95,6 +95,11 @@ def read_text_rows(path: Path, schema: TextSchema) -> tuple[Batch, bool]:
     blank = [END] * (1 if schema.ends else schema.max_length)  # holds the place, so that errors count every sentence
     try:
         ids = [schema.ids(text) for text in texts]
+        most = schema.max_length
+        if schema.tokenizer == "bpe" and (long := sum(len(tokens) > most for tokens in ids)):
+            # What a sample has begun and not ended, such as the bytes of a letter, is read as more tokens.
+            rank_zero_warn(f"{path}: {long} of {len(texts)} samples have more than the {most} tokens of the data: cut")
+            ids = [tokens[:most] for tokens in ids]
         x, length = schema.pad([tokens or blank for tokens in ids])
     except InputError as error:
         raise InputError(f"{path}: {error}, as in the data") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +28,7 @@ from ganaug.evaluation.membership import membership, membership_lines
 from ganaug.evaluation.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
 from ganaug.evaluation.text import LanguageScores
 from ganaug.gans.base import GAN
-from ganaug.gans.checkpoint import read_checkpoint
+from ganaug.gans.checkpoint import read_checkpoint, trained_on
 from ganaug.gans.loading import load
 from ganaug.kind import kind_of
 from ganaug.loggers import write
@@ -97,6 +96,10 @@ def evaluate(
     """
     if (ckpt is None) == (samples is None):
         raise InputError("give either ckpt, a checkpoint to draw from, or samples, a folder to read")
+    if samples is not None and n is not None:
+        raise InputError(
+            "n is of samples that are drawn from a checkpoint; those in a folder are all taken: leave --n out"
+        )
     schema = data.schema
     kind = kind_of(schema)
     if out is not None:
@@ -111,8 +114,10 @@ def evaluate(
     warmth = temperature_list(temperatures, schema.kind, model)
     data.prepare_data()
     data.setup()
-    if origin := ckpt or drawn_from(samples and Path(samples)):
-        same_split(origin, data)
+    if ckpt is not None:
+        same_split(ckpt, trained_on(read_checkpoint(ckpt)), data)
+    elif samples is not None and (manifest := manifest_of(Path(samples))):
+        same_split(samples, manifest.get("data"), data)
     train, test = stored_rows(schema, data.train), stored_rows(schema, data.test)
     if len(train["y"]) < 2 or len(test["y"]) < 2:
         raise InputError(f"scores need 2 training and 2 test rows; there are {len(train['y'])} and {len(test['y'])}")
@@ -149,15 +154,17 @@ def evaluate(
     own = kind.scores(synthetic=synthetic, model=model, **known, **trained)
     scores: dict[str, Any] = distances(*in_features, seed)
     scores["memorisation"] = {
-        "in_features": memorisation(*(_some(part, seed) for part in in_features)),
+        "in_features": memorisation(*in_features, seed=seed),
         **own.pop("memorisation", {}),
     }
     scores["membership"] = membership(
         schema, train=train, val=stored_rows(schema, data.val), test=test, synthetic=synthetic, model=model, seed=seed
     )
     scores |= own
-    if labelled:
+    if labelled and judge.labelled:
         scores |= usefulness(judge, test, synthetic, training if cas else None)
+    elif labelled:
+        rank_zero_warn("no class_fidelity and no cas: all training rows are of one class")
     result = {
         "extractor": extractor,
         "source": str(ckpt if ckpt is not None else samples),
@@ -188,34 +195,39 @@ def evaluate(
 # ---- the three sets of rows ----
 
 
-def same_split(ckpt: Path, data: GANDataModule) -> None:
-    """Refuse another split of the same source: its test rows may be among those that the model was trained on."""
-    trained = read_checkpoint(ckpt).get(type(data).__qualname__)
-    if not trained:
+def same_split(source: Path, trained_on: Any, data: GANDataModule) -> None:
+    """Refuse another split of the same source: its test rows may be among those that the model was trained on.
+
+    Args:
+        source: the checkpoint, or samples of ours.
+        trained_on: what it says of the model's data, by the name of their class.
+        data: what it is to be scored by.
+    """
+    if not isinstance(trained_on, dict):
+        return rank_zero_warn(f"{source} does not say what its model was trained on: let no test row be among that")
+    if (trained := trained_on.get(type(data).__qualname__)) is None:
         return
     if not isinstance(trained, dict) or not isinstance(trained.get("seed"), int):
-        raise InputError(f"{ckpt} is a checkpoint that cannot be used: what it says of its data is damaged")
+        raise InputError(f"{source} cannot be used: what it says of the model's data is damaged")
     if trained["seed"] != data.seed:
         raise InputError(
-            f"{ckpt} was trained on the split of data.seed {trained['seed']}, not {data.seed}: its training rows would"
-            " be among the test rows"
+            f"the model of {source} was trained on the split of data.seed {trained['seed']}, not {data.seed}: its"
+            " training rows would be among the test rows"
         )
     here = data.state_dict()
     if any(trained.get(name, here[name]) != here[name] for name in ("rows", "checksum")):
         rank_zero_warn(
-            f"{ckpt} was trained on {trained.get('rows')} rows, --data gives {here['rows']}, not all the"
+            f"the model of {source} was trained on {trained.get('rows')} rows, --data gives {here['rows']}, not all the"
             " same: where the fractions are not those of the training, test rows may be among those it was trained on"
         )
 
 
-def drawn_from(samples: Path | None) -> Path | None:
-    """The checkpoint that a folder of samples was drawn from, if it is still where it was."""
-    manifest = (read_manifest(samples) if samples is not None and samples.is_dir() else None) or {}
-    path, request = Path(str(manifest.get("checkpoint", "."))), manifest.get("request")
-    if not path.is_file() or not isinstance(request, dict):
+def manifest_of(samples: Path) -> dict[str, Any] | None:
+    """That of a folder of samples, or of the only file in one."""
+    if not samples.is_dir() and samples.stem != "samples":
         return None
-    same = hashlib.sha256(path.read_bytes()).hexdigest() == request.get("checkpoint_sha256")
-    return path if same else None
+    manifest = read_manifest(samples if samples.is_dir() else samples.parent)
+    return manifest if manifest is not None and "request" in manifest else None
 
 
 def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator: str, **options: Any) -> Batch:
@@ -239,7 +251,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     y = labels[order].repeat(-(-count // len(labels)))[:count]
     model.to(device_of(accelerator))
-    return {**draw_samples(model, torch.arange(count), y, seed, **options), "y": y}
+    return {**there.as_written(draw_samples(model, torch.arange(count), y, seed, **options)), "y": y}
 
 
 def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:

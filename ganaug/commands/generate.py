@@ -26,7 +26,7 @@ from datamodules.files.manifest import folder_names, make_folder, read_manifest,
 from datamodules.options import BatchSize, Count, File, Folder, Fraction, Positive, Seed, Size, checked
 from datamodules.schema import Batch
 from datamodules.store import store_of
-from ganaug.gans.checkpoint import serialised
+from ganaug.gans.checkpoint import read_checkpoint, serialised, trained_on
 from ganaug.gans.loading import load
 from ganaug.kind import kind_of
 from ganaug.runtime.devices import Accelerator
@@ -77,7 +77,8 @@ def generate(
             ({"text": …, "label": …} a line), csv or txt (a line each, a file a class); of series csv or parquet (a row
             a step) or npz. The first is the default.
         batch_size: samples drawn at a time on each device.
-        truncation: of pictures: squeeze the latents into [-t, t]; smaller is cleaner and less diverse.
+        truncation: of pictures, and of series by R3GAN: squeeze the latents into [-t, t]; smaller is cleaner and less
+            diverse.
         temperature: of sentences: below 1 is cleaner and less diverse.
         top_k: of sentences: draw from so many of the likeliest tokens.
         top_p: of sentences: draw from the likeliest tokens that together have this probability.
@@ -99,6 +100,7 @@ def generate(
         InputError: the checkpoint, the labels or the folder cannot be used.
     """
     ckpt, out = Path(ckpt), Path(out)
+    rows = None if rows is None else Path(rows)
     model = load(ckpt)
     chosen = choose_labels(model, labels)
     y: Tensor | None = None
@@ -126,9 +128,11 @@ def generate(
     if caution := model.caution(model.latent_options | model.sample_options):
         rank_zero_info(caution)
     store = store_of(schema)
-    format = format or store.formats[0]
-    if format not in store.formats:
-        raise InputError(f"{schema.kind} samples are written as {' or '.join(store.formats)}, not as {format}")
+    formats = store.possible(schema)
+    format = format or formats[0]
+    if format not in formats:
+        these = f"such {schema.kind}" if format in store.formats else schema.kind
+        raise InputError(f"{these} samples are written as {' or '.join(formats)}, not as {format}")
     request = {
         "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
         "labels": [schema.class_name(c) for c in chosen],
@@ -139,14 +143,16 @@ def generate(
         **given,
         **({} if rows is None else {"rows_sha256": hashlib.sha256(rows.read_bytes()).hexdigest()}),
     }
+    # Cyclic, so that sample i has the same label and the same latent whether 100 or 100,000 are asked for.
+    if y is None:
+        y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
+    # What cannot be drawn is refused before anything in the folder is replaced.
+    model.predict_step(next(iter(requests(y[:1], 1, **{name: field[:1] for name, field in fields.items()}))), 0)
     if not _claim(out, request, overwrite):
         rank_zero_info(f"{out} is complete already: the same {count} samples of the same checkpoint")
         return out
 
     parts = out / PARTS
-    # Cyclic, so that sample i has the same label and the same latent whether 100 or 100,000 are asked for.
-    if y is None:
-        y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
     drawn = np.zeros(count, dtype=bool)
     for part in _shards(parts):
         drawn[part["index"]] = True
@@ -174,6 +180,7 @@ def generate(
                 "model": type(model).__name__,
                 **({"networks": own} if own else {}),
                 "checkpoint": str(ckpt),
+                "data": trained_on(read_checkpoint(ckpt)),
                 "request": request,
                 "counts": {schema.class_name(c): int(k) for c, k in enumerate(counts) if k},
                 "files": _files(out),

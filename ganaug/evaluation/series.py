@@ -15,7 +15,7 @@ from datamodules.rows import some_rows
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.classifiers.training import fit_features
-from ganaug.metrics.distance import PAIRS, frechet_distance, memorisation
+from ganaug.metrics.distance import frechet_distance, memorisation
 from ganaug.metrics.judges import discriminative_score, predictive_score
 from ganaug.metrics.series import autocorrelation_distance, correlation_distance, frequency_distance, marginal_distance
 
@@ -86,8 +86,8 @@ def series_scores(
         "rows": n,
         "extractor": context.name,
     }
-    values = [some_rows(part, PAIRS, seed)["x"].flatten(1) for part in (train, test, synthetic)]
-    return scores | {"memorisation": {"in_values": memorisation(*values)}}
+    values = (part["x"].flatten(1) for part in (train, test, synthetic))
+    return scores | {"memorisation": {"in_values": memorisation(*values, seed=seed)}}
 
 
 def _judged(few: list[Batch], seed: int, repeats: int, device: str) -> Scores:
@@ -102,7 +102,7 @@ def _judged(few: list[Batch], seed: int, repeats: int, device: str) -> Scores:
             discriminative_score(*train, *synthetic, judge=judge, **options),
             discriminative_score(*train, *test, judge=judge, **options),
         )
-    if train[0].shape[1] > 1:
+    if min(int(length.max()) for _, length in (train, test, synthetic)) > 1:
         scores["predictive_score"] = _spread(
             predictive_score(*synthetic, *test, **options), predictive_score(*train, *test, **options)
         )

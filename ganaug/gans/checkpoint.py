@@ -69,6 +69,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 # ---- reading ----
 
 
+def trained_on(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a checkpoint says of its data, seed and rows, by the name of their class."""
+    own = {name: part for name, part in checkpoint.items() if name not in PARTS and isinstance(part, dict)}
+    return {name: part for name, part in own.items() if {"seed", "rows"} <= part.keys()}
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint of ours as plain values and tensors on the CPU; nothing in it is executed.
 

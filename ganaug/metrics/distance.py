@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
+from datamodules.rows import chosen
 
 BLOCK = 1 << 23  # pairs of rows at a time: 64 MiB in float64
 PAIRS = 10_000  # rows that callers compare at most, where every pair of rows is looked at
@@ -152,7 +153,7 @@ def neighbour_distance(a: Tensor, b: Tensor, k: int) -> Tensor:
     return torch.cat(found).sqrt()
 
 
-def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, float]:
+def memorisation(train: Tensor, test: Tensor, synthetic: Tensor, *, seed: int = 0) -> dict[str, float]:
     """Whether synthetic rows lie closer to the training rows than unseen real rows do.
 
     In the spirit of Meehan et al. 2020, "A Non-Parametric Test to Detect Data-Copying in Generative Models": unseen
@@ -160,10 +161,14 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
     than 1 % of other unseen rows lie below it: (1 + 0.01 (M − 1)) / (M + 1) by the expectations of order statistics.
     :func:`nearest` ``(synthetic, train)`` names the training row that each sample is closest to.
 
+    All training rows are looked at, since a copy of one that is left out is no copy. Where there are more than 10,000,
+    fewer of the other rows are, so that there are 10⁸ pairs, but at least 1,000.
+
     Args:
         train: features (N, d) of what the generator saw, N ≥ 1.
         test: features (M, d) of unseen real rows, M ≥ 1.
         synthetic: features (K, d), K ≥ 1.
+        seed: of which of the last two are looked at.
 
     Returns:
         Scores by name.
@@ -175,7 +180,10 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
         - ``closer_floor``: what it is expected to be where nothing is memorised, a little above 0.01.
         - ``copies``: share of synthetic rows that are training rows: no further away than 1e-5 of the median distance
           of test, since features from a network differ in their last bits with the batch they were computed in.
+        - ``rows``: how many synthetic rows were looked at.
     """
+    most = max(1000, PAIRS**2 // max(1, len(train)))
+    test, synthetic = (x[chosen(len(x), most, seed).to(x.device)] for x in (test, synthetic))
     train, test, synthetic = _checked(least=1, train=train, test=test, synthetic=synthetic)
     unseen, made = nearest(test, train)[0], nearest(synthetic, train)[0]
     usual, median = float(unseen.quantile(0.5)), float(made.quantile(0.5))
@@ -184,6 +192,7 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor) -> dict[str, fl
         "closer": _share(made < unseen.quantile(0.01)),
         "closer_floor": (1 + 0.01 * (len(unseen) - 1)) / (len(unseen) + 1),
         "copies": _share(made <= 1e-5 * usual),
+        "rows": len(made),
     }
 
 

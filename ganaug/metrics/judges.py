@@ -278,7 +278,7 @@ def _plainly(device: str, training: bool) -> Iterator[None]:
 
 
 def _generators(seed: int, repeats: int) -> list[Generator]:
-    return [Generator().manual_seed(seed + r) for r in range(repeats)]
+    return [Generator().manual_seed((seed + r) % 2**64) for r in range(repeats)]
 
 
 def _draw(count: int, size: int, generator: Generator) -> Tensor:

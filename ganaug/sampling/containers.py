@@ -37,7 +37,12 @@ def _as_given(values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype == object and isinstance(values, pd.DataFrame):  # of types that may have gaps
         types = pd.api.types
-        if all(types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype) for dtype in values.dtypes):
+        for column, dtype in values.dtypes.items():
+            if types.is_bool_dtype(dtype):
+                raise InputError(
+                    f"X: the column {column} is of true and false, and a sample may be neither: give numbers"
+                )
+        if all(map(types.is_numeric_dtype, values.dtypes)):
             numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
             return numbers
     mixed = isinstance(values, list | tuple) and array.dtype.kind in "US"

@@ -75,7 +75,7 @@ class SyntheticDataset(Dataset[Batch]):
         self.seed, self.batch_size, self.prepared = seed, batch_size, prepared
         self._kept: Table | None = None
         if cache:
-            self._kept = Table(draw_samples(self.model, torch.arange(count), self.targets, seed, batch_size))
+            self._kept = Table(self._drawn(torch.arange(count)))
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -88,15 +88,16 @@ class SyntheticDataset(Dataset[Batch]):
         wrong = index[(index < 0) | (index >= len(self))]
         if len(wrong):
             raise IndexError(f"row {int(wrong[0])} of {len(self)}")
-        if self._kept is not None:
-            batch = self._kept.__getitems__(index.tolist())
-        else:
-            batch = draw_samples(self.model, index, self.targets[index], self.seed, self.batch_size)
+        batch = self._drawn(index) if self._kept is None else self._kept.__getitems__(index.tolist())
         batch = self.schema.prepare(batch) if self.prepared else batch
         return [{name: field[i] for name, field in batch.items()} for i in range(len(index))]
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])[0]
+
+    def _drawn(self, index: Tensor) -> Batch:
+        samples = draw_samples(self.model, index, self.targets[index], self.seed, self.batch_size)
+        return self.schema.as_written(samples)
 
     # For worker processes.
 

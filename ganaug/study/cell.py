@@ -145,8 +145,8 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     judge = fit_features(schema, seen, seed, steps=steps, augment=True, accelerator=accelerator)
     samples, raw, facts = draw(study, cell, model, judge, rows, torch.stack(sizes).amax(0))
     if cell.fold is None:
+        facts["memorisation"] = memorisation(*map(judge, (rows["train"], rows["test"], raw)), seed=seed)
         some = [some_rows(part, PAIRS, seed) for part in (rows["train"], rows["test"], raw)]
-        facts["memorisation"] = memorisation(*map(judge, some))
         facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
         real = {part: rows[part] for part in ("train", "val", "test")}
         facts["membership"] = membership(schema, **real, synthetic=raw, model=model, seed=cell.seed)
@@ -181,7 +181,7 @@ def draw(
         latents = torch.arange(drawn, drawn + len(y))
         drawn += len(y)
         seed = stream_seed("samples", cell.seed)
-        new = {**draw_samples(model, latents, y, seed), "y": y}
+        new = {**model.schema.as_written(draw_samples(model, latents, y, seed)), "y": y}
         raw = raw or new
         if study.filters:
             new, report = filter_samples(study.filters, new, seed=stream_seed("filter", cell.seed, number), **evidence)

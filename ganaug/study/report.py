@@ -129,7 +129,7 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     floors = [share for figure in by if figure.endswith("closer_floor") for v in by[figure].values() for share in v]
     for figure, values in by.items():
         last = figure.split(", ")[-1]
-        if last == "closer_floor":
+        if last in ("closer_floor", "rows"):
             continue
         floor = f"{100 * sum(floors) / len(floors):.1f} %" if last == "closer" and floors else "0"
         worst, expected = (min, "about 1") if last == "ratio" else (max, floor)

@@ -79,7 +79,7 @@ def side_by_side(
                 try:
                     failure = future.result()
                 except BrokenProcessPool:
-                    failure = "its process ended, perhaps for lack of memory (then use fewer workers), or for what it wrote itself"
+                    failure = "its process ended: if it says nothing above, for lack of memory: use fewer workers"
                     process = start(device)
                 free.append((device, process))
                 done(cell, failure)

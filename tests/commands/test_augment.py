@@ -262,7 +262,7 @@ def test_what_the_cells_keep(done: tuple[Path, dict]) -> None:
     out, _ = done
     cell, fold = facts(out, "n=4,seed=1"), facts(out, "n=4,seed=1,fold=0")
     assert cell["samples"]["kept"] == dict.fromkeys("0123456789", 4)
-    assert cell["memorisation"].keys() == {"ratio", "closer", "closer_floor", "copies"}
+    assert cell["memorisation"].keys() == {"ratio", "closer", "closer_floor", "copies", "rows"}
     assert cell["leakage"].keys() == {"val", "test"}
     assert "Membership: " in cell["membership"]["sentence"]
     assert not {"memorisation", "leakage", "augmentation_leak", "membership"} & fold.keys(), (

@@ -75,7 +75,7 @@ def test_language_scores_tell_quality_from_diversity(letters: Letters) -> None:
 def test_they_can_be_left_out(letters: Letters, tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("abc\nnop\nabcd\n")
-    options = {"samples": file, "out": None, **QUICK}
+    options = {"samples": file, "out": None, **QUICK, "n": None}
     assert {"lm_nll", "reverse_lm_nll"} <= evaluate(letters, **options)["scores"].keys()
     assert not {"lm_nll", "reverse_lm_nll"} & evaluate(letters, lm=False, **options)["scores"].keys()
 
@@ -166,7 +166,7 @@ def test_temperatures_that_cannot_be_had_get_one_line(ckpt: Path, letters: Lette
         (squares, {"samples": tmp_path}, "temperatures are for text data, --data gives image data"),
     ):
         with pytest.raises(InputError, match=message) as error:
-            evaluate(data, temperatures="1.0", out=None, **options, **QUICK)
+            evaluate(data, temperatures="1.0", out=None, **QUICK | {"n": None} | options)
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="Unigrams samples at none"):
         temperature_list("1", "text", Unigrams(letters.schema))

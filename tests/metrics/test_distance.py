@@ -152,7 +152,7 @@ def test_memorisation_of_new_copied_and_nearly_copied_rows():
     assert new["ratio"] == pytest.approx(1, abs=0.1)
     assert new["closer"] == pytest.approx(0.01, abs=0.01)
     assert new["copies"] == 0
-    copied = {"ratio": 0, "closer": 1, "closer_floor": pytest.approx((1 + 9.99) / 1001), "copies": 1}
+    copied = {"ratio": 0, "closer": 1, "closer_floor": pytest.approx((1 + 9.99) / 1001), "copies": 1, "rows": 100}
     assert memorisation(train, test, train[:100]) == copied
     near = memorisation(train, test, torch.cat([train[:50] + 1e-3, normal(50, 4, 3)]))
     assert near["copies"] == 0
@@ -168,10 +168,19 @@ def test_what_is_expected_of_samples_that_copy_nothing(unseen):
     assert mean == pytest.approx(found[0]["closer_floor"], rel=0.15)
 
 
+def test_a_copy_of_any_training_row_is_found(monkeypatch):
+    """Also where there are more of them than are compared with each other otherwise."""
+    monkeypatch.setattr(distance, "PAIRS", 50)
+    train = normal(3000, 4)
+    found = memorisation(train, normal(1500, 4, 1), train[torch.randperm(3000)])
+    assert found["copies"] == 1
+    assert found["rows"] == 1000
+
+
 def test_memorisation_where_test_rows_are_training_rows():
     train = normal(10, 3)
-    floor = pytest.approx(1.09 / 11)
-    assert memorisation(train, train, train) == {"ratio": 1, "closer": 0, "closer_floor": floor, "copies": 1}
+    copied = {"ratio": 1, "closer": 0, "closer_floor": pytest.approx(1.09 / 11), "copies": 1, "rows": 10}
+    assert memorisation(train, train, train) == copied
     assert memorisation(train, train, train + 1)["ratio"] == math.inf
 
 

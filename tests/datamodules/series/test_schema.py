@@ -8,7 +8,8 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from datamodules import Schema
 from datamodules.series.base import SeriesModule, SeriesRows
-from datamodules.series.schema import SeriesSchema, fit_scaler
+from datamodules.series.scaler import fit_scaler
+from datamodules.series.schema import SeriesSchema
 from tests.datamodules.images.test_images import refused
 
 SKLEARN = {"min_max": MinMaxScaler, "standard": StandardScaler, "robust": RobustScaler}
