@@ -90,12 +90,13 @@ def whole_dates(numbers: np.ndarray) -> Dates | None:
     return Dates(_microseconds(parsed), format, said=f"whole numbers that are dates: {example}")
 
 
-def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None]) -> Dates:
+def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None], known: str = "") -> Dates:
     """A column of dates as text.
 
     Args:
         cells: text (R,), none of them empty.
         refuse: called with the cells that are wrong, bool (R,), and why; returns where none is.
+        known: how they are written, as :class:`Dates` says it, of cells that may be meant in more than one way.
     """
     text = cells.astype(str).str.strip()
     offsets = _offsets(text)
@@ -106,10 +107,13 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None]) -> D
         others = [(one, pd.to_datetime(bare, errors="coerce", format=one)) for one in _styles(str(bare.iloc[0]))]
         whole = [one for one in others if one[1].notna().all()]
         if len(whole) > 1 and (differs := (whole[0][1] != whole[1][1]).to_numpy()).any():
-            if not (dotted := [one for one in others if one[0].startswith("%d.%m")]):
-                refuse(differs, "may have the day or the month first: write dates as 2024-12-31")
-            others = dotted
-            said = f"dates with the day first: {text.iloc[0]} is {dotted[0][1].iloc[0]:%d %B %Y}"
+            meant = [one for one in whole if one[0] == re.sub("%:?z$|Z$", "", known.replace("%-", "%"))]
+            if not meant:
+                meant = [one for one in others if one[0].startswith("%d.%m")]
+                if not meant:
+                    refuse(differs, "may have the day or the month first: write dates as 2024-12-31")
+                said = f"dates with the day first: {text.iloc[0]} is {meant[0][1].iloc[0]:%d %B %Y}"
+            others = meant
         format, parsed = max([("", parsed), *others], key=lambda one: int(one[1].notna().sum()))
     refuse(parsed.isna().to_numpy(), f"is neither a number nor a date like the others; read are {STYLES}")
     local = pd.Series(parsed)

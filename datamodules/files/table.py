@@ -325,8 +325,12 @@ class TableFile:
             data = data.astype("int64")
         return np.asarray(data.astype(object).map(str).to_numpy(dtype=object))
 
-    def times(self, column: str) -> tuple[np.ndarray, Dates | None]:
+    def times(self, column: str, style: str = "") -> tuple[np.ndarray, Dates | None]:
         """A column of times: numbers float64 (R,), or dates as microseconds since 1970, int64 (R,), and what these are.
+
+        Args:
+            column: its name.
+            style: how its dates are written, where that is known.
 
         Raises:
             InputError: a cell is empty, or no time.
@@ -343,7 +347,7 @@ class TableFile:
                 self._refuse(column, parsed.isna().to_numpy(), "is neither a number nor a date")
                 data = parsed
             else:
-                dates = read_dates(data, lambda wrong, why: self._refuse(column, wrong, why))
+                dates = read_dates(data, lambda wrong, why: self._refuse(column, wrong, why), style)
                 return dates.times, dates
         zone = "" if data.dt.tz is None else str(data.dt.tz)
         if zone:

@@ -25,6 +25,7 @@ class Roles:
         wide: whether a row is a series.
         irregular: whether the time between steps is to be known.
         ties: whether a step may have the time of the one before, as samples of irregular series may.
+        style: how dates are written, where it is known.
         samples: whether the table is one of samples, which need neither labels nor numbers of steps.
     """
 
@@ -39,6 +40,7 @@ class Roles:
     wide: bool = False
     irregular: bool = False
     ties: bool = False
+    style: str = ""
     samples: bool = False
 
     def in_table(self, names: list[str]) -> Roles:
@@ -60,6 +62,7 @@ class Roles:
             classes=schema.classes,
             irregular=schema.intervals,
             ties=schema.intervals,
+            style=schema.time_format,
             samples=True,
         )
 

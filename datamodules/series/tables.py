@@ -158,7 +158,7 @@ class SeriesTable:
         self.breaks = np.empty(0, dtype=np.int64)
         if self.roles.time is None:
             return None
-        read, self.dates = self.table.times(self.roles.time)
+        read, self.dates = self.table.times(self.roles.time, self.roles.style)
         times: np.ndarray = read[self.order]
         gaps = np.diff(times)
         within = np.ones(len(gaps), dtype=bool)

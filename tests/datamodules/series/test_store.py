@@ -241,3 +241,16 @@ def test_samples_of_others_need_no_column_of_steps(tmp_path):
     table.assign(step=np.tile(np.arange(6), 20)).to_csv(tmp_path / "b.csv", index=False)
     assert torch.equal(read_series(tmp_path / "b.csv", data.schema)[0]["x"], rows["x"])
     refused(lambda: SeriesFile(tmp_path / "a.csv", id_column="id", time_column="step"), "no column step")
+
+
+@pytest.mark.parametrize("style", ["%d/%m/%Y", "%m/%d/%Y", "%-d/%-m/%Y %H:%M", "%d-%m-%Y"])
+def test_dates_of_samples_have_the_order_of_the_source_s(tmp_path, style):
+    """Those of a few steps may be read two ways, where the whole source could not."""
+    when = pd.date_range("2024-01-01", periods=28).strftime(style)
+    pd.DataFrame({"when": when, "v": np.arange(28) % 5}).to_csv(tmp_path / "a.csv", index=False)
+    described = SeriesFile(tmp_path / "a.csv", time_column="when", window=3).schema
+    batch = samples(described, 4)
+    write_series(described, [batch], tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out" / "samples.csv")["when"].tolist()[:3] == when[:3].tolist()
+    rows, _ = read_series(tmp_path / "out", described)
+    assert np.array_equal(described.decode(rows["x"]), described.decode(batch["x"]))
