@@ -88,14 +88,14 @@ class CellUses:
         """Samples of these classes that no filter has seen; z times ``widths`` (N,), if given."""
         model, seed = self.model, stream_seed("uses", self.seed)
         if widths is None:
-            return {**draw_samples(model, torch.arange(len(y)), y, seed), "y": y}
+            return {**model.schema.as_written(draw_samples(model, torch.arange(len(y)), y, seed)), "y": y}
         parts = []
         for index in torch.arange(len(y)).split(256):
             latent = model.latent(index, seed)
             begin = int(type(model).__name__ == "R3GAN")  # its first number is not of z
             latent[:, begin : begin + model.hparams["latent_dim"]] *= widths[index, None]
             parts.append(model.schema.stored(model.sample(latent, y[index])))
-        return {**joined(parts), "y": y}
+        return {**model.schema.as_written(joined(parts)), "y": y}
 
     @functools.cached_property
     def pool(self) -> Batch:
