@@ -28,7 +28,7 @@ from ganaug.evaluation.membership import membership, membership_lines
 from ganaug.evaluation.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
 from ganaug.evaluation.text import LanguageScores
 from ganaug.gans.base import GAN
-from ganaug.gans.checkpoint import read_checkpoint, trained_on
+from ganaug.gans.checkpoint import read_checkpoint
 from ganaug.gans.loading import load
 from ganaug.kind import kind_of
 from ganaug.loggers import write
@@ -115,7 +115,7 @@ def evaluate(
     data.prepare_data()
     data.setup()
     if ckpt is not None:
-        same_split(ckpt, trained_on(read_checkpoint(ckpt)), data)
+        same_split(ckpt, read_checkpoint(ckpt), data)
     elif samples is not None and (manifest := manifest_of(Path(samples))):
         same_split(samples, manifest.get("data"), data)
     train, test = stored_rows(schema, data.train), stored_rows(schema, data.test)
@@ -205,7 +205,7 @@ def same_split(source: Path, trained_on: Any, data: GANDataModule) -> None:
     """
     if not isinstance(trained_on, dict):
         return rank_zero_warn(f"{source} does not say what its model was trained on: let no test row be among that")
-    if (trained := trained_on.get(type(data).__qualname__)) is None:
+    if not (trained := trained_on.get(type(data).__qualname__)):
         return
     if not isinstance(trained, dict) or not isinstance(trained.get("seed"), int):
         raise InputError(f"{source} cannot be used: what it says of the model's data is damaged")

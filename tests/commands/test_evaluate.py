@@ -104,6 +104,16 @@ def test_samples_say_which_rows_their_model_was_trained_on(tmp_path: Path) -> No
     evaluate(Squares(size=16, seed=1), samples=tmp_path / "other.npz", **QUICK)
 
 
+def test_a_checkpoint_that_lost_the_seed_of_its_data_is_refused(tmp_path: Path) -> None:
+    data = Squares(size=16)
+    ckpt = trained(DCGAN(data.schema, width=4, latent_dim=4), data, tmp_path / "a.ckpt")
+    content = torch.load(ckpt, weights_only=True)
+    del content["Squares"]["seed"]
+    torch.save(content, ckpt)
+    with pytest.raises(InputError, match="what it says of the model's data is damaged"):
+        evaluate(Squares(size=16), ckpt=ckpt, **QUICK)
+
+
 def test_n_is_for_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leave --n out"):
         evaluate(Squares(size=16), samples=tmp_path, n=5, **QUICK)
