@@ -355,11 +355,11 @@ FILTERS: dict[str, Callable[[Evidence, Evidence, Evidence], Verdict]] = {
     "density": _density,
 }
 
-NOTES = {  # why a sample goes
+NOTES = {  # where a sample is left out
     "discriminator": "the GAN's own discriminator takes it for synthetic",
     "agreement": "a classifier of the real rows sees another class, or is unsure",
-    "duplicates": "equal to a training row, nearer to one than 99 % of other real rows are, or equal to another sample",
-    "density": "lies where there are no training rows",
+    "duplicates": "it equals a training row or another sample, or is nearer to a row than 99 % of other real rows are",
+    "density": "it lies where there are no training rows",
 }
 
 

@@ -104,13 +104,15 @@ def _filters(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
         total[0] += figures.get("in", 0)
         total[1] += figures.get("dropped", 0)
     lines = [
-        [setting, sort, NOTES.get(sort, ""), made, dropped, f"{100 * dropped / made:.1f} %" if made else "–"]
+        [setting, sort, made, dropped, f"{100 * dropped / made:.1f} %" if made else "–"]
         for (setting, sort), (made, dropped) in totals.items()
     ]
     figured = [[cell, sort, ", ".join(f"{k} {escaped(v)}" for k, v in f.items())] for _, cell, sort, f in every]
+    reasons = [f"by “{sort}” where {NOTES[sort]}" for sort in dict.fromkeys(s for _, s in totals) if sort in NOTES]
     return Html(
         tag("h2", "Samples left out")
-        + table_of(["setting", "filter", "a sample goes where", "samples", "dropped", "share"], lines)
+        + (tag("p", f"A sample is left out {'; '.join(reasons)}.") if reasons else "")
+        + table_of(["setting", "filter", "samples", "dropped", "share"], lines)
         + folded("Every cell", table_of(["cell", "filter", "figures"], figured))
     )
 
