@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,6 @@ from datamodules.options import BatchSize, Count, Remembering, Seed, Share, With
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, warn_of_single, whole_groups
-
-Split = Literal["train", "val", "test"]
 
 
 class Stream(DistributedSampler[Any]):

@@ -56,7 +56,7 @@ def stripped(
         where: what holds them, for what is said.
         place: of a row, for what is refused.
         known: names that stay as they are.
-        what: they are: a label, or a group.
+        what: they are: a label, a group.
 
     Raises:
         InputError: a label is nothing but white space.
@@ -70,6 +70,15 @@ def stripped(
         shown = quoted(list(dict.fromkeys(changed)), 3)
         rank_zero_info(f"{where}: {len(changed)} {what}s have spaces around them, and are taken without: {shown}")
     return bare
+
+
+def say_alike(classes: Sequence[str]) -> None:
+    """Say which classes may be one: their names differ in case, or in how a number is written."""
+    alike: dict[Any, list[str]] = {}
+    for name in classes:
+        alike.setdefault(float(name) if is_number(name) else name.casefold(), []).append(name)
+    if pairs := [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]:
+        rank_zero_info(f"classes that may be meant as one: {'; '.join(pairs[:3])}: write them alike where they are")
 
 
 def unknown(name: str, whose: object, known: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.errors import InputError
-from datamodules.labels import called, is_number, is_whole, quoted
+from datamodules.labels import called, is_number, is_whole, quoted, say_alike
 from datamodules.options import bound, check, hints, in_range, shown
 
 Batch = dict[str, Tensor]
@@ -158,7 +158,13 @@ def step_mask(length: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=length.device) < length[:, None]
 
 
-def label_ids(labels: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels of any plain kind to class ids (int64) and the classes' names, numbers in numeric order."""
+def label_ids(labels: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels of any plain kind to class ids (int64) and the classes' names: whole numbers, also where they are text, in
+    numeric order, else alphabetic.
+    """
     values, ids = np.unique(np.asarray(labels), return_inverse=True)
-    return ids.astype(np.int64), tuple(str(v) for v in values.tolist())
+    names = [str(value) for value in values.tolist()]
+    order = sorted(range(len(names)), key=lambda k: int(names[k])) if all(map(is_whole, names)) else range(len(names))
+    classes = tuple(names[k] for k in order)
+    say_alike(classes)
+    return np.argsort(order)[ids].astype(np.int64), classes

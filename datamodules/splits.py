@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
@@ -12,6 +13,25 @@ from sklearn.model_selection import GroupShuffleSplit
 from datamodules.errors import InputError
 
 Fold = tuple[int, int]  # the i-th of k parts, from 0
+Split = Literal["train", "val", "test"]
+_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training", "train_set", "training_set"),
+    "val": ("val", "valid", "validation", "dev", "val_set", "validation_set"),
+    "test": ("test", "testing", "test_set", "testing_set"),
+}
+SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names}  # of folders and files, whatever case
+
+
+def apart(path: Path, test_path: Path) -> None:
+    """Check that what is tested on is not what is trained on, nor a part of it.
+
+    Raises:
+        InputError: it is.
+    """
+    whole, part = path.resolve(), test_path.resolve()
+    if part.is_relative_to(whole):
+        where = f"is {path} itself" if part == whole else f"lies in {path}"
+        raise InputError(f"test_path: {test_path} {where}, so that it would be trained on: move it away")
 
 
 def stratified_split(y: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

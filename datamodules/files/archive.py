@@ -82,10 +82,15 @@ class Archive:
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{key}.npy") as file:
                 return read(file)
-        except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{self.path}: the array {key} is damaged ({reason_of(error)}): write the file anew"
             ) from None
+
+    def word(self, key: str) -> str:
+        """The word in an array that holds one, whatever its shape."""
+        array = self[key].reshape(-1)
+        return str(array[0].decode("latin-1") if array.dtype.kind == "S" else array[0]) if len(array) == 1 else ""
 
     def labels(self, arrays: Mapping[T, tuple[str, str, int]]) -> tuple[dict[T, np.ndarray], tuple[str, ...]]:
         """Class ids by split, and the classes' names.
@@ -127,10 +132,12 @@ class Archive:
             if y.dtype.kind == "U":
                 where = f"{path}: {name}"
                 y = np.array(stripped(y.tolist(), where, partial("{}, row {}".format, where)))
+                if (y == "").any() and "classes" not in self:
+                    raise InputError(f"{where} is empty in row {int((y == '').argmax())}: label it, or leave it out")
             labels[split] = y
         if "classes" in self:
             return self._named(labels, names)
-        ids, classes = label_ids(np.concatenate(list(labels.values())))  # type: ignore[arg-type]
+        ids, classes = label_ids(np.concatenate(list(labels.values())))
         return dict(zip(labels, np.split(ids, np.cumsum([len(y) for y in labels.values()])[:-1]), strict=True)), classes
 
     def groups(self, name: str, rows: int) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from datamodules.errors import InputError
 
 Separator = Literal[",", ";", "\t", "|"]
 SEPARATORS: dict[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-LOOKED_AT = 2000  # rows by which marks are found out
+LOOKED_AT, LETTERS = 2000, 4_000_000  # rows and letters by which marks are found out, at most
 DIGITS = 12  # most decimals that are taken for a column's own; float64 has hardly more
 GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 GROUPED_WITH_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
@@ -27,6 +28,8 @@ COMMA = re.compile(r"[+-]?\d+,\d+")
 POINT = re.compile(r"[+-]?\d*\.\d+")
 DECORATED = re.compile(r"[^\w\s.+-]?\s?[+-]?\d[\d.,'\u00a0\u202f ]*\s?[^\w\s]{0,2}")  # such as 3.5% or $ 1 250
 ZERO_IN_FRONT = re.compile(r"[+-]?0\d+")
+SEP_LINE = re.compile(r"sep=([,;\t|])\r?\n")  # by which Excel is told what separates the cells
+csv.field_size_limit(2**31 - 1)  # Python's own is 131,072 letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +64,13 @@ class Marks:
         if self.encoding is not None:
             codec_of(self.encoding)
 
-    def found(self, path: Path, content: str) -> tuple[Marks, list[str]]:
+    def found(self, path: Path, content: str, words: Collection[str] = ()) -> tuple[Marks, list[str]]:
         """All marks, those that were left out found out; and what was found, for a line.
+
+        Args:
+            path: of the file.
+            content: what it holds.
+            words: columns in which no numbers are looked for.
 
         Raises:
             InputError: there is doubt, with the cell that may be read in two ways.
@@ -70,12 +78,13 @@ class Marks:
         said: list[str] = []
         separator = self.separator
         if separator is None:
-            separator = "\t" if path.suffix.lower() == ".tsv" else _separator(path, content)
+            above = SEP_LINE.match(content)
+            separator = above[1] if above else "\t" if path.suffix.lower() == ".tsv" else _separator(path, content)
             if separator != {".tsv": "\t"}.get(path.suffix.lower(), ","):
                 said.append(f"cells are separated by {SEPARATORS[separator]}")
         marks = replace(self, separator=separator)
         if self.decimal is None and self.thousands is None:
-            decimal, thousands, cell = _numbers(path, content, separator)
+            decimal, thousands, cell = _numbers(path, content, separator, words)
             marks = replace(marks, decimal=decimal, thousands=thousands)
             if cell:
                 grouped = f", with {thousands!r} between thousands" if thousands else ""
@@ -98,6 +107,8 @@ def text_of(file: Path, encoding: str | None = None) -> str:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if encoding is None and not wide and content.count(0) * 4 > len(content):
+        raise InputError(f"{file}: zero bytes between the others, as in UTF-16: name its encoding, such as utf-16-le")
     codec = codec_of(encoding or ("utf-16" if wide else "utf-8"))
     try:
         text = content.decode(codec).removeprefix("\ufeff")
@@ -134,20 +145,26 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _rows(content: str, separator: str) -> Iterator[list[str]]:
+def _rows(content: str, separator: str) -> list[list[str]]:
     """The first rows that have cells."""
-    head = content[:4_000_000].splitlines(keepends=True)
-    rows = csv.reader(head, delimiter=separator)
-    return islice((row for row in rows if row and not (len(row) == 1 and row[0].isspace())), LOOKED_AT)
+    reader = csv.reader(io.StringIO(content[:LETTERS], newline=""), delimiter=separator)
+    rows = list(islice((row for row in reader if row and not (len(row) == 1 and row[0].isspace())), LOOKED_AT))
+    return rows[:-1] if len(content) > LETTERS and 1 < len(rows) < LOOKED_AT else rows  # the last may be cut short
 
 
 def _separator(path: Path, content: str) -> str:
-    """The mark by which every row has as many cells as the header, and more than one; a comma where none is."""
-    fits = []
+    """The mark by which every row has as many cells as the header, and more than one, or else the only one by which
+    most have; a comma where there is none.
+    """
+    fits, nearly = [], []
     for mark in SEPARATORS:
-        counts = {len(row) for row in _rows(content, mark)}
-        if len(counts) == 1 and counts != {1}:
+        counts = [len(row) for row in _rows(content, mark)]
+        same = counts.count(counts[0]) if counts and counts[0] > 1 else 0
+        if same and same == len(counts):
             fits.append(mark)
+        if same * 2 > len(counts):
+            nearly.append(mark)
+    fits = fits or (nearly if len(nearly) == 1 else [])
     if len(fits) > 1:
         line = content.split("\n", 1)[0].strip()
         raise InputError(
@@ -157,11 +174,14 @@ def _separator(path: Path, content: str) -> str:
     return fits[0] if fits else ","
 
 
-def _numbers(path: Path, content: str, separator: str) -> tuple[str, str | None, str]:
+def _numbers(path: Path, content: str, separator: str, words: Collection[str]) -> tuple[str, str | None, str]:
     """The marks for decimals and for thousands, and a cell that says so where they are not the usual ones."""
     if "," not in content or (separator == "," and '"' not in content):
         return ".", None, ""
-    cells = {cell.strip() for row in islice(_rows(content, separator), 1, None) for cell in row}
+    above = SEP_LINE.match(content)
+    names, *rows = _rows(content[above.end() if above else 0 :], separator) or [[]]
+    at = [k for k, name in enumerate(names) if name.strip() not in words]
+    cells = {row[k].strip() for row in rows for k in at if k < len(row)}
     cells = {cell for cell in cells if cell[:1] in "+-0123456789." and cell[:1]}
 
     def first(form: re.Pattern[str]) -> str:
@@ -184,10 +204,9 @@ def _numbers(path: Path, content: str, separator: str) -> tuple[str, str | None,
     return ".", None, ""
 
 
-def decorated(cells: Sequence[str]) -> str | None:
-    """A cell that is a number but for a sign, such as a percent sign, where most cells are so."""
-    found = [cell for cell in cells if DECORATED.fullmatch(cell)]
-    return found[0] if len(found) * 2 > len(cells) else None
+def decorated(cell: str) -> bool:
+    """Whether a cell is a number, or but for a sign, such as a percent sign."""
+    return DECORATED.fullmatch(cell) is not None
 
 
 def decimals_of(values: np.ndarray, dtype: str = "float64") -> int:

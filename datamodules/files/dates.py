@@ -11,7 +11,8 @@ from datetime import datetime, timedelta, timezone, tzinfo
 import numpy as np
 import pandas as pd
 
-OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$")
+BEHIND_TIME = re.compile(r"\d[T ]?\d.*:\d\d(?:[.,]\d+)?\s?(?:Z|[+-]\d{2}(?::?\d{2})?)$")  # no year's end, as -0100
 # Dates written as whole numbers, by their digits.
 WHOLE = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 DAYS = (
@@ -37,8 +38,8 @@ class Dates:
 
     Args:
         times: microseconds since 1970 int64 (R,), in UTC where there is a zone, else as the clock showed.
-        format: how they are written, as ``strftime`` has it, with ``%:z`` for an offset with a colon; empty for pandas'
-            own way.
+        format: how they are written, as ``strftime`` has it, with ``%:z`` for an offset with a colon and, as in GNU's
+            ``date``, ``%:::z`` for one of as few parts as it needs; empty for pandas' own way.
         zone: a name such as ``Europe/Berlin``, an offset such as ``+05:30``, or empty.
         said: what was found out, for a line; empty where there is nothing to say.
     """
@@ -70,9 +71,10 @@ def written(dates: pd.DatetimeIndex, format: str) -> np.ndarray | pd.DatetimeInd
     """Dates (R,) in a format: text, or whole numbers where the format is one of these; as they are without one."""
     if not format:
         return dates if dates.tz is not None else np.asarray(dates.to_numpy())
-    text = np.asarray(dates.strftime(format.replace("%:z", "%z")), dtype=object)
-    if "%:z" in format:
-        text = np.array([f"{one[:-2]}:{one[-2:]}" for one in text], dtype=object)
+    text = np.asarray(dates.strftime(re.sub("%:+z", "%z", format)), dtype=object)
+    if short := re.search("%(:+)z", format):
+        least = len(short[1]) == 3
+        text = np.array([one[:-2] + ("" if least and one[-2:] == "00" else f":{one[-2:]}") for one in text], object)
     return text.astype(np.int64) if format in WHOLE.values() else text
 
 
@@ -99,7 +101,9 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None], know
         known: how they are written, as :class:`Dates` says it, of cells that may be meant in more than one way.
     """
     text = cells.astype(str).str.strip()
-    offsets = _offsets(text)
+    behind = text.str.contains(BEHIND_TIME, regex=True).to_numpy()
+    refuse(behind != behind[0], f"has {'no' if behind[0] else 'an'} offset from UTC, unlike the first time")
+    offsets = _offsets(text) if behind.all() else None
     bare = text.str.replace(OFFSET, "", regex=True) if offsets is not None else text
     parsed, said = pd.to_datetime(bare, errors="coerce", format="ISO8601"), ""
     format = pd.tseries.api.guess_datetime_format(str(bare.iloc[0])) or "" if parsed.notna().all() else ""
@@ -107,7 +111,7 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None], know
         others = [(one, pd.to_datetime(bare, errors="coerce", format=one)) for one in _styles(str(bare.iloc[0]))]
         whole = [one for one in others if one[1].notna().all()]
         if len(whole) > 1 and (differs := (whole[0][1] != whole[1][1]).to_numpy()).any():
-            meant = [one for one in whole if one[0] == re.sub("%:?z$|Z$", "", known.replace("%-", "%"))]
+            meant = [one for one in whole if one[0] == re.sub("%:*z$|Z$", "", known.replace("%-", "%"))]
             if not meant:
                 meant = [one for one in others if one[0].startswith("%d.%m")]
                 if not meant:
@@ -125,7 +129,7 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None], know
     times = _microseconds(local) - offsets * 60_000_000
     zone, found = _zone(times, offsets)
     sign = text.iloc[0]
-    ending = "Z" if sign.endswith("Z") else "%:z" if sign[-3] == ":" else "%z"
+    ending = "Z" if sign.endswith("Z") else "%:z" if sign[-3] == ":" else "%z" if sign[-5] in "+-" else "%:::z"
     style = _style(format, local, bare)
     return Dates(times, style + ending if style else "", zone, "; ".join(filter(None, [said, found])))
 
@@ -163,14 +167,9 @@ def _style(format: str, dates: pd.Series, cells: pd.Series) -> str:
     return ""
 
 
-def _offsets(cells: pd.Series) -> np.ndarray | None:
-    """Minutes before UTC of each cell, int64 (R,); None where they do not have them, all of them."""
-    first = str(cells.iloc[0])
-    if not OFFSET.search(first) or not re.search(r"\d[T ]?\d.*:", first):  # -0100 may be a year's end as well
-        return None
+def _offsets(cells: pd.Series) -> np.ndarray:
+    """Minutes before UTC of each cell, all of which end in an offset, int64 (R,)."""
     found = cells.str.extract(OFFSET, expand=False)
-    if found.isna().any():
-        return None
     known = {one: _minutes(one) for one in found.unique()}
     return np.asarray(found.map(known), dtype=np.int64)
 
@@ -178,7 +177,7 @@ def _offsets(cells: pd.Series) -> np.ndarray | None:
 def _minutes(offset: str) -> int:
     if offset == "Z":
         return 0
-    minutes = int(offset[1:3]) * 60 + int(offset[-2:])
+    minutes = int(offset[1:3]) * 60 + int(offset[3:].removeprefix(":") or 0)
     return -minutes if offset[0] == "-" else minutes
 
 

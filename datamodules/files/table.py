@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
-from datamodules.files.cells import DIGITS, ZERO_IN_FRONT, Marks, decorated, text_of
+from datamodules.files.cells import ZERO_IN_FRONT, Marks, decorated
 from datamodules.files.dates import Dates, read_dates, whole_dates
-from datamodules.labels import is_whole
-from datamodules.schema import label_ids
+from datamodules.files.delimited import EMPTY, Delimited
 
 DATE = re.compile(r"\s*(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))(?!\d)")
 ENDINGS = (".csv", ".tsv", ".xlsx", ".parquet")
-SPACES = re.compile(r"^[ \t]+(?=\r?$)", re.MULTILINE)  # lines of nothing else
-EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")  # how programs write no number
 
 
 class TableFile:
@@ -31,6 +25,7 @@ class TableFile:
     Args:
         path: a ``.csv`` or ``.tsv`` with a header, the first sheet of an ``.xlsx``, or a ``.parquet``.
         words: columns that are read letter by letter, so that ``007`` and ``NA`` stay what they are.
+        states: columns that are read letter by letter, too, but in which ``NA`` and its like are empty.
         marks: how its cells are written, where it is text.
 
     Attributes:
@@ -42,7 +37,13 @@ class TableFile:
         InputError: it cannot be read.
     """
 
-    def __init__(self, path: Path, words: Collection[str] = (), marks: Marks = Marks()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        path: Path,
+        words: Collection[str] = (),
+        marks: Marks = Marks(),  # noqa: B008
+        states: Collection[str] = (),
+    ) -> None:
         self.path, self.marks = path, marks
         if not path.exists():
             raise InputError(f"no file {path}: check the path")
@@ -54,138 +55,24 @@ class TableFile:
                 f"{path}: {path.suffix or 'no ending'} is none of {', '.join(ENDINGS)}: rename or convert it"
             )
         self.written: dict[str, int] = {}
-        self._lines: list[int] = []  # of each row of a .csv
+        self._lines: list[int] = []  # of each row of a .csv or .xlsx
         self._codes: list[str] = []  # columns of whole numbers with zeros in front
-        self.frame = read(set(words))
-        self.names = [str(name) for name in self.frame.columns]
+        self.frame = read(set(words), set(states))
+        self.names = [str(name).strip() for name in self.frame.columns]
         twice = [name for name in self.names if self.names.count(name) > 1]
         if twice:
             raise InputError(f"{path}: the column {twice[0]} is there twice: rename one")
         self.frame.columns = pd.Index(self.names)
+        self.frame = self._without(self.frame, set(words))
         if not len(self.frame):
             raise InputError(f"{path}: no rows in it, only the names of {len(self.names)} columns")
 
-    def _csv(self, words: set[str]) -> pd.DataFrame:
-        content = text_of(self.path, self.marks.encoding).rstrip("\r\n") + "\n"
-        self.marks, said = self.marks.found(self.path, content)
-        if (self.marks.separator or ",") not in content.lstrip().split("\n", 1)[0]:  # blank lines are empty cells then
-            content = SPACES.sub("", content).rstrip("\r\n") + "\n"
-        names, again = self._check(content)
-        if again:  # of files that were joined
-            said.append(f"the header is there again {len(again)} times, first in line {again[0]}: left out")
-            content = self._without_rows(content, names)
-        frame = self._read(content, names, words)
-        if len(frame) != len(self._lines):
-            raise InputError(
-                f"{self.path}: {len(self._lines)} rows, of which pandas reads {len(frame)}: check the quotes"
-            )
-        whole = [name for name in names if name not in words and pd.api.types.is_integer_dtype(frame[name])]
-        self._codes = zeros = [name for name in whole if self._zeros_in_front(content, names, name)]
-        if zeros:
-            frame[zeros] = self._read(content, names, set(zeros), only=set(zeros))[zeros]
-            said.append(f"numbers with zeros in front are names: {', '.join(zeros)}")
-        self.written = self._decimals(content, names, frame, words)
-        if said:
-            rank_zero_info(f"{self.path}: {'; '.join(said)}")
-        return frame
+    def _csv(self, words: set[str], states: set[str]) -> pd.DataFrame:
+        text = Delimited(self.path, words, states, self.marks)
+        self.marks, self.written, self._lines, self._codes = text.marks, text.written, text.lines, text.codes
+        return text.frame
 
-    def _read(
-        self, content: str, names: list[str], words: set[str], only: set[str] | None = None, rows: int | None = None
-    ) -> pd.DataFrame:
-        empty = [*EMPTY, *self.marks.missing]
-        options: dict[str, Any] = {
-            "sep": self.marks.separator,
-            "decimal": self.marks.decimal,  # thousands are left to _parsed: pandas would take 01.03.2024 for a number
-            "na_values": {name: ["", *self.marks.missing] if name in words else empty for name in names},
-            "keep_default_na": False,
-            "dtype": {name: str for name in names if name in words},
-            "dtype_backend": "numpy_nullable",  # whole numbers stay whole beside empty cells
-            # The number that the digits mean, to the last bit, as pandas 3 reads by itself.
-            **({"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}),
-            "low_memory": False,  # guess the type of a column from all of it
-            "skip_blank_lines": len(names) > 1,  # else they are empty cells
-            "usecols": None if only is None else sorted(only, key=names.index),
-            "nrows": rows,
-        }
-        try:
-            return pd.read_csv(io.StringIO(content.lstrip("\r\n")), header=0, names=names, index_col=False, **options)
-        except (ValueError, OverflowError) as error:
-            raise InputError(f"{self.path}: pandas cannot read it ({reason_of(error)})") from None
-
-    def _zeros_in_front(self, content: str, names: list[str], name: str) -> bool:
-        begins = re.escape(f'\n"{self.marks.separator}')
-        if not re.search(rf"0(?<=[{begins}]0)\d", content):  # quick, for most files
-            return False
-        cells = self._read(content, names, {name}, only={name})[name].dropna()
-        return any(ZERO_IN_FRONT.fullmatch(cell.strip()) for cell in cells.unique())
-
-    def _decimals(self, content: str, names: list[str], frame: pd.DataFrame, words: set[str]) -> dict[str, int]:
-        """As in ``written``; what holds no value does not count."""
-        mark, group = re.escape(self.marks.decimal or "."), re.escape(self.marks.thousands or "")
-        number = re.compile(rf"[+-]?[\d{group}]*{mark}(\d{{1,{DIGITS}}})")
-
-        def same(cells: Iterable[str]) -> int:
-            """How many decimals all of the numbers have; 0 where they differ, or one is no number."""
-            found = {len(one[1]) if (one := number.fullmatch(cell.strip())) else 0 for cell in cells}
-            return found.pop() if len(found) == 1 else 0
-
-        there = {name: frame[name].notna().to_numpy() for name in names}
-        first = self._read(content, names, set(names), rows=100)  # which settle it for most columns
-        likely = {n for n in names if there[n].any() and same(first[n][there[n][: len(first)]])}
-        cells = self._read(content, names, likely - words, only=likely - words) if likely - words else frame
-        found = {n: same((frame if n in words else cells)[n][there[n]].unique()) for n in names if n in likely}
-        return {name: decimals for name, decimals in found.items() if decimals}
-
-    def _rows(self, content: str) -> Any:
-        return csv.reader(io.StringIO(content, newline=""), strict=True, delimiter=self.marks.separator or ",")
-
-    def _without_rows(self, content: str, names: list[str]) -> str:
-        """The text without the headers behind the first."""
-        kept = io.StringIO(newline="")
-        writer = csv.writer(kept, delimiter=self.marks.separator or ",")
-        writer.writerow(names)
-        writer.writerows(fields for fields in self._rows(content) if fields != names)
-        return kept.getvalue()
-
-    def _check(self, content: str) -> tuple[list[str], list[int]]:
-        """The header, and the lines where it is there again.
-
-        Each row has as many fields, and its line is noted: pandas fills up short rows in silence.
-        """
-        reader = self._rows(content)
-        names: list[str] = []
-        again: list[int] = []
-        line = 1
-        try:
-            for fields in reader:
-                first, line = line, reader.line_num + 1
-                blank = not fields or (len(fields) == 1 and fields[0].isspace())
-                if blank and len(names) != 1:
-                    continue
-                fields = fields or [""]  # the empty cell of a single column
-                if not names:
-                    names = fields
-                    twice = [name for name in names if names.count(name) > 1]
-                    if twice:
-                        raise InputError(f"{self.path}:{first}: the column {twice[0]!r} is there twice: rename one")
-                elif len(fields) != len(names):
-                    raise InputError(
-                        f"{self.path}:{first}: {len(fields)} fields, where the header names {len(names)}: an empty cell"
-                        " needs what separates it from the next, and quotes go around one that holds such a mark"
-                    )
-                elif fields == names:
-                    again.append(first)
-                else:
-                    self._lines.append(first)
-        except csv.Error as error:
-            raise InputError(
-                f"{self.path}:{line}: no CSV ({reason_of(error)}): check the quotes from there on"
-            ) from None
-        if not names:
-            raise InputError(f"{self.path}: the file is empty: a header and rows are needed")
-        return names, again
-
-    def _parquet(self, words: set[str]) -> pd.DataFrame:
+    def _parquet(self, words: set[str], states: set[str]) -> pd.DataFrame:
         try:
             frame = pd.read_parquet(self.path)
         except ImportError:
@@ -194,15 +81,29 @@ class TableFile:
             raise InputError(
                 f"{self.path}: not a .parquet that can be read ({reason_of(error)[:120]}): write it anew"
             ) from None
-        return self._without(frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index())
+        frame = frame.astype({n: object for n, kind in frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)})
+        if not isinstance(frame.index, pd.RangeIndex):
+            nameless = frame.index.names == [None] and pd.api.types.is_integer_dtype(frame.index)
+            if nameless:
+                rank_zero_info(f"{self.path}: the numbers of its rows, an index without a name, are left out")
+            frame = frame.reset_index(drop=nameless)
+        return frame
 
-    def _xlsx(self, words: set[str]) -> pd.DataFrame:
+    def _xlsx(self, words: set[str], states: set[str]) -> pd.DataFrame:
         try:
             with pd.ExcelFile(self.path) as book:
                 sheets = [str(name) for name in book.sheet_names]
-                names = book.parse(sheets[0], nrows=0).columns
-                empty = {name: [""] if name in words else list(EMPTY) for name in names}  # as in a .csv
-                frame = book.parse(sheets[0], dtype=dict.fromkeys(words, str), na_values=empty, keep_default_na=False)
+                above = book.parse(sheets[0], header=None, nrows=1, keep_default_na=False)
+                names = [] if above.empty else above.iloc[0].tolist()
+                places = {k: "" if pd.isna(name) else str(name).strip() for k, name in enumerate(names)}
+                frame = book.parse(
+                    sheets[0],
+                    header=None,
+                    skiprows=1,
+                    dtype={k: str for k, name in places.items() if name in {*words, *states}},
+                    na_values={k: [""] if name in words else list(EMPTY) for k, name in places.items()},  # as in a .csv
+                    keep_default_na=False,
+                )
         except ImportError:
             raise InputError(
                 f"{self.path}: .xlsx needs openpyxl: pip install 'ganaug[excel]', or save a .csv"
@@ -211,13 +112,16 @@ class TableFile:
             raise InputError(f"{self.path}: not an .xlsx that can be read ({reason_of(error)[:120]})") from None
         if len(sheets) > 1:
             rank_zero_info(f"{self.path}: of its {len(sheets)} sheets the first is read, {sheets[0]}")
-        return self._without(frame)
+        self._lines = list(range(2, len(frame) + 2))
+        frame = frame.rename(columns={k: places.get(k, "") for k in frame.columns})
+        there = [bool(name) or bool(data.notna().any()) for name, data in frame.items()]
+        return frame.loc[:, there]
 
-    def _without(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def _without(self, frame: pd.DataFrame, words: set[str]) -> pd.DataFrame:
         """The table without the cells that hold no value by ``missing``: numbers by what they are, -200.0 as -200."""
         missing = self.marks.missing
         numbers = pd.to_numeric(pd.Series(missing, dtype=object), errors="coerce").dropna()
-        for name in frame.columns if missing else ():
+        for name in (name for name in frame.columns if missing and name not in words):
             data = frame[name]
             empty = data.astype(str).isin(missing)
             if pd.api.types.is_numeric_dtype(data) and not pd.api.types.is_bool_dtype(data):
@@ -250,21 +154,28 @@ class TableFile:
     def numeric(self, column: str) -> bool:
         """Whether a column holds numbers: by its type, or as more than half of its words are some."""
         data = self.frame[column]
-        if column in self._codes:
-            return False
         if pd.api.types.is_numeric_dtype(data):
             return not pd.api.types.is_complex_dtype(data)
-        if not _wordy(data):
+        if not _wordy(data) or self._coded(column):
             return False
         return bool(self._parsed(data).notna().sum() * 2 > data.notna().sum())
 
+    def _coded(self, column: str) -> bool:
+        """Whether a column of words has one with a zero in front, as codes have."""
+        return column in self._codes or any(
+            ZERO_IN_FRONT.fullmatch(str(c).strip()) for c in self.frame[column].unique()
+        )
+
     def _parsed(self, words: pd.Series) -> pd.Series:
         """Words as numbers, by the table's marks; empty where they are none."""
+        if self.marks.thousands == " ":
+            words = words.str.replace(r"[\u00a0\u202f]", " ", regex=True)
         if mark := self.marks.thousands:  # between groups of three digits: 01.03.2024 and 9.9 are no such numbers
             grouped = words.str.match(rf"\D*\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+(?:\D|$)").fillna(False).astype(bool)
             words = words.where(grouped | ~words.str.contains(mark, regex=False).fillna(False).astype(bool))
             words = words.str.replace(mark, "", regex=False)
-        if self.marks.decimal == ",":
+        if self.marks.decimal == ",":  # a point is no mark then: 1.234 may be meant for 1234
+            words = words.where(~words.str.contains(".", regex=False).fillna(False).astype(bool))
             words = words.str.replace(",", ".", regex=False)
         return pd.to_numeric(words, errors="coerce")
 
@@ -274,15 +185,16 @@ class TableFile:
         if not _wordy(data):
             return bool(pd.api.types.is_numeric_dtype(data))
         cells = data.dropna().astype(str).str.strip()
-        numbers = self._parsed(cells).notna().all()
-        return bool(len(cells) and numbers and not any(map(ZERO_IN_FRONT.fullmatch, cells.unique())))
+        return bool(len(cells) and self._parsed(cells).notna().all() and not self._coded(column))
 
     def beside_numbers(self, column: str) -> int | None:
-        """The first row of a column of words that says that there is no number, where all others are numbers."""
+        """The first row of a column of words that says that there is no number, as ``NA`` and ``?`` do, where all
+        others are numbers.
+        """
         cells = self.frame[column].astype(str).str.strip()
-        empty = cells.isin(EMPTY).to_numpy()
+        empty = (cells.isin(EMPTY) | ~cells.str.contains(r"\w", regex=True)).to_numpy()
         numbers = self._parsed(cells).notna().to_numpy()
-        if empty.all() or not (empty | numbers).all() or any(map(ZERO_IN_FRONT.fullmatch, cells.unique())):
+        if empty.all() or not (empty | numbers).all() or self._coded(column):
             return None
         return int(empty.argmax()) if empty.any() else None
 
@@ -322,11 +234,13 @@ class TableFile:
         self._refuse(column, data.isna().to_numpy(), "is empty: fill it in or remove the row")
         if pd.api.types.is_float_dtype(data):
             self._refuse(column, (data % 1 != 0).to_numpy(), "is neither a word nor a whole number")
+            self._refuse(column, (data.abs() > 2.0**53).to_numpy(), "is too large to keep all digits: write it as text")
             data = data.astype("int64")
         return np.asarray(data.astype(object).map(str).to_numpy(dtype=object))
 
     def times(self, column: str, style: str = "") -> tuple[np.ndarray, Dates | None]:
-        """A column of times: numbers float64 (R,), or dates as microseconds since 1970, int64 (R,), and what these are.
+        """A column of times: numbers, float64 or int64 (R,), or dates as microseconds since 1970, int64 (R,), and what
+        these are.
 
         Args:
             column: its name.
@@ -338,7 +252,9 @@ class TableFile:
         data = self.frame[column]
         self._refuse(column, data.isna().to_numpy(), "is empty: every step needs its time")
         if self.counts(column, 1):  # the rest must be as the first
-            numbers = self.numbers(column, exact=False)[0]
+            read = self._parsed(data) if _wordy(data) else data
+            whole = pd.api.types.is_integer_dtype(read) and bool((read.abs() < 2**63).all())  # float64 has fewer digits
+            numbers = read.to_numpy(np.int64) if whole else self.numbers(column, exact=False)[0]
             dates = whole_dates(numbers)
             return (numbers, None) if dates is None else (dates.times, dates)
         if not pd.api.types.is_datetime64_any_dtype(data):
@@ -352,6 +268,8 @@ class TableFile:
         zone = "" if data.dt.tz is None else str(data.dt.tz)
         if zone:
             data = data.dt.tz_convert("UTC").dt.tz_localize(None)
+        fine = (data != data.dt.floor("us")).to_numpy()
+        self._refuse(column, fine, "is finer than a microsecond: give times as whole numbers")
         times = data.to_numpy().astype("datetime64[us]").astype(np.int64)
         return times, Dates(times, zone=zone.removeprefix("UTC") if zone[3:4] in ("+", "-") else zone)
 
@@ -363,11 +281,16 @@ class TableFile:
         return _wordy(data) and len(data) > 0 and all(DATE.match(str(cell)) for cell in data.unique())
 
     def like_numbers(self, column: str) -> str | None:
-        """A cell of a column of words that are numbers but for a sign, such as a percent sign; None of others."""
+        """A cell that is no number in a column of words that are numbers, or but for a sign, such as a percent sign;
+        None of other columns.
+        """
         data = self.frame[column].dropna()
-        if column in self._codes:
+        if not _wordy(data) or not len(data) or self._coded(column):
             return None
-        return decorated([str(cell).strip() for cell in data.unique()[:1000]]) if _wordy(data) and len(data) else None
+        cells = pd.Series([str(cell).strip() for cell in data.unique()[:1000]])
+        looks = cells.map(decorated)
+        odd = cells[self._parsed(cells).isna()]
+        return str((odd[looks] if looks[odd.index].any() else odd).iloc[0]) if looks.sum() * 2 > len(cells) else None
 
     def _refuse(self, column: str, wrong: np.ndarray, why: str) -> None:
         """Refuse the first cell that is wrong (R,)."""
@@ -377,17 +300,13 @@ class TableFile:
             raise InputError(f"{self.place(row, column)}: {'the cell' if pd.isna(cell) else repr(str(cell))} {why}")
 
 
-def class_ids(words: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class ids of names (R,), and the classes: numbers in numeric order, else alphabetic."""
-    codes, found = pd.factorize(words)
-    ids, classes = label_ids([int(name) for name in found] if all(map(is_whole, found)) else list(found))
-    return ids[codes], classes
-
-
 def no_parquet(path: Path) -> InputError:
     """What to say where pyarrow is not installed."""
     return InputError(f"{path}: .parquet needs pyarrow: pip install 'ganaug[parquet]', or use .csv")
 
 
 def _wordy(data: pd.Series) -> bool:
-    return bool(pd.api.types.is_string_dtype(data) or pd.api.types.is_object_dtype(data))
+    """Whether a column holds text, or what is written as text; not so lists and the like."""
+    if pd.api.types.is_object_dtype(data):
+        return not isinstance(next(iter(data.dropna()), ""), list | dict | np.ndarray)
+    return bool(pd.api.types.is_string_dtype(data))

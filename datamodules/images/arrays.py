@@ -144,7 +144,7 @@ class ImageSource:
     def _channels_first(self, name: str, shape: tuple[int, ...]) -> bool:
         """Which of axes 1 and 3 holds the channels: that of 1, 3 or 4, else that smaller than the other two."""
         if "layout" in self.archive:
-            layout = str(self.archive["layout"])
+            layout = self.archive.word("layout")
             if layout not in ("NHWC", "NCHW"):
                 raise InputError(f"{self.archive.path}: layout must be NHWC or NCHW, not {layout}")
             return layout == "NCHW"

@@ -195,7 +195,7 @@ def walk(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
     """The pictures in a folder and below, in order; links to folders are followed, each folder once."""
     seen = set()
     for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "@eaDir")
         if (real := os.path.realpath(root)) in seen:
             folders.clear()
             continue

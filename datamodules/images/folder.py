@@ -15,7 +15,6 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.images.blank import Look
 from datamodules.images.files import Picture, Ranges, brightest, read_picture
@@ -26,7 +25,7 @@ from datamodules.images.sides import both, cropped_size
 from datamodules.images.sources import ImageModule
 from datamodules.rows import Table
 from datamodules.schema import Batch
-from datamodules.splits import own_splits
+from datamodules.splits import Split, apart, own_splits
 
 
 @dataclass(frozen=True)
@@ -137,6 +136,7 @@ class ImageFolder(ImageModule):
         if test_path is not None:
             if "test" in self._folders:
                 raise InputError(f"test_path: {self.path} has a folder {self._folders['test'].path.name}: give one")
+            apart(self.path, Path(test_path))
             self._folders["test"] = PictureFolder(test_path, on_error)
             match_classes(self._folders["train"], self._folders["test"])
         if len(self._folders) > 1:

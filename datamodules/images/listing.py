@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.files.cells import Marks
 from datamodules.files.manifest import folder_names, read_manifest
@@ -33,7 +32,8 @@ from datamodules.images.files import (
 )
 from datamodules.images.ranges import Extent, Range, found_range
 from datamodules.images.splits import passed_over, split_folders
-from datamodules.labels import quoted, stripped, unknown
+from datamodules.labels import quoted, say_alike, stripped, unknown
+from datamodules.splits import SPLIT_NAMES, Split
 
 OnError = Literal["raise", "skip"]
 METADATA, FILE = "metadata.csv", "file_name"  # named as by the datasets library's ImageFolder
@@ -76,14 +76,30 @@ class PictureFolder:
         self.headers = [header for header in headers if header is not None]
         self.sizes = {header.size for header in self.headers}
         modes = {header.mode for header in self.headers}
-        if len(self.classes) == 1 and not any(file.parent.parent == self.path for file in self.files):
-            inner = self.files[0].relative_to(self.path).parent
-            rank_zero_warn(
-                f"{self.path}: all pictures are of one class, {self.classes[0]}, in folders inside such as {inner}:"
-                " where those are the classes, give the folder that holds them"
-            )
+        if described is None:
+            self._look_inside()
         self._known = described and described.get("channels")
         self.colours = 1 if modes <= GREY else 3
+
+    def _look_inside(self) -> None:
+        """Refuse splits inside of classes, and warn of folders inside that may be the classes."""
+        inner: dict[str, set[str]] = {name: set() for name in self.classes}
+        for file, c in zip(self.files, self.y, strict=True) if self.classes else ():
+            parts = file.relative_to(self.path).parts
+            inner[self.classes[c]].add(parts[1] if len(parts) > 2 else "")
+        for name, folders in inner.items():
+            if len({SPLIT_NAMES[folder.casefold()] for folder in folders if folder.casefold() in SPLIT_NAMES}) > 1:
+                raise InputError(
+                    f"{self.path / name}: {' and '.join(sorted(folders))} look like splits inside of a class: put the"
+                    " folders of the classes into folders train and test, or give these as path and test_path"
+                )
+        shared = set.intersection(*inner.values()) if inner else set()
+        if shared and "" not in set.union(*inner.values()) and (len(inner) == 1 or len(shared) > 1):
+            rank_zero_warn(
+                f"{self.path}: the classes are {quoted(self.classes)}, and have folders inside, such as"
+                f" {' and '.join(sorted(shared)[:2])}: where those are the classes, give the folder that holds them"
+            )
+        say_alike(self.classes)
 
     @cached_property
     def channels(self) -> int:
@@ -160,6 +176,18 @@ class PictureFolder:
         names = stripped(table.words(column), path, lambda row: table.place(row, column), what="group")
         return np.array([names[rows[name]] for name in wanted], dtype=str)
 
+    def _say_unread(self) -> None:
+        """Say which columns of ``metadata.csv``, which may be labels, are not read."""
+        try:
+            names = TableFile(self.path / METADATA, marks=Marks(decimal=".", thousands=",")).names
+        except InputError:  # none, or one that is no matter where no groups are asked for
+            return
+        if others := [name for name in names if name != FILE]:
+            rank_zero_info(
+                f"{self.path / METADATA}: read for groups alone, by the option group: {', '.join(others)}; labels are"
+                " the names of folders"
+            )
+
     def _listing(self, described: dict[str, Any] | None) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         skipped: Counter[str] = Counter()
         loose, folders = [], []
@@ -183,6 +211,7 @@ class PictureFolder:
             if not loose:
                 hint = ": give the .npz file to ImageArrays" if skipped[".npz"] else ""
                 raise InputError(f"{self.path}: no pictures in it (looked for {' '.join(sorted(ENDINGS))}){hint}")
+            self._say_unread()
             return loose, np.zeros(len(loose), dtype=np.int64), ()
         if loose:
             raise InputError(

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.files.manifest import read_manifest
-
-NAMES: dict[str, Split] = {  # whatever their case
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+from datamodules.splits import SPLIT_NAMES, Split
 
 
 def passed_over(folder: Path) -> bool:
-    """Whether a folder is no one's pictures: hidden, or what macOS puts into archives."""
-    return folder.name.startswith(".") or folder.name == "__MACOSX"
+    """Whether a folder is no one's pictures: hidden, or what macOS puts into archives and Synology beside pictures."""
+    return folder.name.startswith(".") or folder.name in ("__MACOSX", "@eaDir")
 
 
 def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split, Path]:
@@ -40,8 +30,8 @@ def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split
     """
     if not path.is_dir() or (read_manifest(path) or {}).get("schema"):
         return {}
-    named = [f for f in sorted(path.iterdir()) if f.is_dir() and NAMES.get(f.name.casefold()) and pictures_in(f)]
-    roles = {NAMES[folder.name.casefold()]: folder for folder in named}
+    named = [f for f in sorted(path.iterdir()) if f.is_dir() and SPLIT_NAMES.get(f.name.casefold()) and pictures_in(f)]
+    roles = {SPLIT_NAMES[folder.name.casefold()]: folder for folder in named}
     if len(roles) < 2:
         return {}
     looks = f"{path}: {_listed([folder.name for folder in named])} look like splits, but"

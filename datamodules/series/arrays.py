@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from datamodules.base import Split
 from datamodules.errors import InputError
 from datamodules.files.archive import Archive
+from datamodules.labels import stripped
 from datamodules.series.base import SeriesModule, SeriesRows
-from datamodules.splits import own_splits
+from datamodules.splits import Split, own_splits
 
 Missing = Literal["raise", "interpolate", "mask"]
 Layout = Literal["NTF", "NFT"]
@@ -50,7 +50,7 @@ class SeriesSource:
         if "x" in archive:
             self.splits = {"train": "", **self.splits}
         if layout is None and "layout" in archive:
-            layout = str(archive["layout"])  # type: ignore[assignment]
+            layout = archive.word("layout")  # type: ignore[assignment]
         if layout not in ("NTF", "NFT", None):
             raise InputError(f"{archive.path}: layout must be NTF or NFT, not {layout!r}")
         values = {split: self._values(f"x{end}", layout) for split, end in self.splits.items()}
@@ -62,7 +62,8 @@ class SeriesSource:
         features = values["train"].shape[2]
         plain = ["value"] if features == 1 else [f"x{k}" for k in range(features)]
         self.columns = self._names("columns", features) or tuple(plain)
-        stored = str(archive.header(f"x{self.splits['train']}")[1])
+        kind = archive.header(f"x{self.splits['train']}")[1].newbyteorder("=")
+        stored = str(kind if kind.itemsize <= 8 else np.dtype(np.float64))  # no table has longer ones
         self.dtypes = self._names("dtypes", features) or (stored,) * features
         self.static = self._names("static_columns")
         labels = {split: (f"x{end}", f"y{end}", len(values[split])) for split, end in self.splits.items()}
@@ -95,7 +96,10 @@ class SeriesSource:
                 f"{path}: {name} has shape {shape}, and which axis is time is not said: set layout to NTF (series,"
                 " time, columns) or NFT, or add an array layout with that word"
             )
-        x = self.archive[name].astype(np.float64)
+        x = self.archive[name]
+        if dtype.kind in "iu" and (large := (x > 2**53) | (x < -(2**53))).any():
+            raise InputError(f"{path}: {name} has {x[large][0]}, too large to keep all digits: take an offset off")
+        x = x.astype(np.float64)
         return x[..., None] if x.ndim == 2 else (np.moveaxis(x, 1, 2) if layout == "NFT" else x)
 
     def _names(self, key: str, count: int | None = None) -> tuple[str, ...]:
@@ -164,6 +168,9 @@ class SeriesSource:
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             row = int((~np.isfinite(column)).argmax())
             raise InputError(f"{self.archive.path}: {name} has {column[row]} in row {row}: fill it in")
+        if column.dtype.kind == "U":
+            where = f"{self.archive.path}: {name}"
+            return np.array(stripped(column.tolist(), where, f"{where}, row {{}}".format, what="attribute"))
         return column
 
 
@@ -237,7 +244,11 @@ def check_missing(missing: str) -> None:
 def static_fields(names: tuple[str, ...], dtypes: tuple[str, ...], rows: list[SeriesRows]) -> dict[str, Any]:
     """What a schema says of attributes, before they are scaled: words are categories, in the order of the alphabet."""
     categories: list[tuple[str, ...]] = []
-    for k in range(len(names)):
+    for k, name in enumerate(names):
+        if len({part.static[k].dtype.kind in "biuf" for part in rows}) > 1:
+            raise InputError(
+                f"the attribute {name} is of numbers in one split and of words in another: write all alike"
+            )
         column = np.concatenate([part.static[k] for part in rows])
         categories.append(() if column.dtype.kind in "biuf" else tuple(np.unique(column.astype(str)).tolist()))
     kinds = tuple("object" if found else dtype for dtype, found in zip(dtypes, categories, strict=True))

@@ -18,7 +18,7 @@ from datamodules.series.roles import Roles, find
 from datamodules.series.schema import LONGEST
 from datamodules.series.tables import SERIES_ID, SeriesTable
 from datamodules.series.windows import cut
-from datamodules.splits import Fold, consecutive_fold, stratified_fold, stratified_split
+from datamodules.splits import Fold, apart, consecutive_fold, stratified_fold, stratified_split
 
 Steps = Annotated[int, Within(1, LONGEST)]
 
@@ -49,7 +49,8 @@ class SeriesFile(SeriesModule):
         split: what is held out for validation and testing: ``random`` windows; all windows of some series by ``id``; or
             of each series the last by ``time``, where windows that reach over the cut are left out, and counted.
         missing: empty cells: ``raise`` refuses them; ``interpolate`` fills them in, linearly in time and at the ends of
-            a series with the nearest value; ``mask`` does too, and batches say by ``observed`` what was there.
+            a series with the nearest value, before anything is split; ``mask`` does too, and batches say by
+            ``observed`` what was there.
         irregular: learn the time between steps too, of dates in seconds.
         separator: between the cells of text: ``,``, ``;``, a tab or ``|``. Like the next two found out, and said, where
             it is left out and there is no doubt.
@@ -117,6 +118,7 @@ class SeriesFile(SeriesModule):
             raise InputError(f"{file}: irregular learns the time between steps: name the times by time_column")
         self.split, self.window = split, window
         source = SeriesTable(file, roles, missing, marks)
+        clock = source.clock
         if roles.classes and not source.classes:
             raise InputError(f"{file}: no column {roles.label}, and manifest.json has classes: label the rows")
         if window is None and len(source.names) == 1:
@@ -127,11 +129,25 @@ class SeriesFile(SeriesModule):
         rows, self._start, self._series = cut(source, window, stride)
         sources, test = [source], None
         if test_path is not None:
-            label = source.label_column if source.classes else None
-            columns = roles.values if roles.wide else source.columns[roles.irregular :]
-            words = {n: own for n, own in zip(source.columns, source.categories, strict=False) if own}
-            other = replace(roles, group=None, values=columns, label=label, classes=source.classes, words=words)
+            apart(Path(path), Path(test_path))
+            other = replace(
+                roles,
+                group=None,
+                values=source.measured,
+                label=source.label_column if source.classes else None,
+                classes=source.classes,
+                words={n: own for n, own in zip(source.columns, source.categories, strict=False) if own},
+                style=clock.time_format,
+            )
+            found = source.table.marks  # 1.200 in the second file is what it is in the first
+            if decimal is None and thousands is None and (found.decimal == "," or found.thousands):
+                marks = replace(marks, decimal=found.decimal, thousands=found.thousands)
             sources.append(SeriesTable(find(Path(test_path))[0], other, missing, marks))
+            if clock.frequency != sources[1].clock.frequency:
+                rank_zero_warn(
+                    f"{test_path}: a step every {sources[1].clock.frequency}, in {file} every {clock.frequency}: they"
+                    " are compared step by step"
+                )
             if source.classes and not sources[1].classes:
                 raise InputError(f"{test_path}: no labels, but {file} has them: label both or neither")
             test, _, _ = cut(sources[1], window, stride)
@@ -148,11 +164,11 @@ class SeriesFile(SeriesModule):
             decimals=source.decimals,
             written=source.written,
             categories=source.categories,
-            time=source.time,
-            start=source.start,
-            frequency=source.frequency,
-            zone=source.zone,
-            time_format=source.time_format,
+            time=clock.time,
+            start=clock.start,
+            frequency=clock.frequency,
+            zone=clock.zone,
+            time_format=clock.time_format,
             intervals=roles.irregular,
             id_column=roles.id or SERIES_ID,
             label_column=source.label_column,

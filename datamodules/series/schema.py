@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,6 +119,17 @@ class SeriesSchema(Schema):
                 raise InputError(f"series schema: {limits} is no range: the lowest value and the highest are needed")
         if not self.columns:
             raise InputError("series schema: there are no columns")
+        parts = [("the number of the series", self.id_column), ("the time", self.time or self._unnamed_time)]
+        parts += [("a measurement", name) for name in self.columns[self.intervals :]]
+        parts += [("an attribute", name) for name in self.static]
+        parts += [("the label", self.label_column)] if self.labelled else []
+        taken = [name for _, name in parts]
+        if twice := [name for name in taken if taken.count(name) > 1]:
+            first, second, *_ = [part for part, name in parts if name == twice[0]]
+            raise InputError(
+                f"samples would have two columns {twice[0]}, {first} and {second}: rename one in the data, or name the"
+                " column of the numbers, of the time or of the labels by id_column, time_column or label_column"
+            )
         if 0 in (*self.scale, *self.static_scale):
             raise InputError("series schema: a scale must not be 0")
         for dtype in (*self.dtypes, *self.static_dtypes):
@@ -133,6 +145,11 @@ class SeriesSchema(Schema):
                 raise InputError(
                     f"series schema: no times from {self.start!r} every {self.frequency!r} ({reason})"
                 ) from None
+
+    @property
+    def _unnamed_time(self) -> str:
+        """What samples call the time where the source has no column of it."""
+        return "time" if self.intervals else STEP
 
     @property
     def features(self) -> int:
@@ -286,8 +303,11 @@ class SeriesSchema(Schema):
         except ValueError:
             dates = pd.date_range(self._first(), periods=steps, freq=self.frequency)
             return written(dates, self.time_format)
+        if self.start.lstrip("-").isdecimal() and interval.is_integer():  # such as nanoseconds, beyond float64's digits
+            return int(self.start) + int(interval) * np.arange(steps)
+        decimals = max(-int(Decimal(part).as_tuple().exponent) for part in (self.start, self.frequency))
         times = float(self.start) + interval * np.arange(steps)
-        return times.astype(np.int64) if np.array_equal(times, np.round(times)) else times
+        return rounded(times, max(0, decimals) if decimals <= DIGITS else -1)
 
     @property
     def dated(self) -> bool:
@@ -325,11 +345,9 @@ class SeriesSchema(Schema):
             resolution = 10.0 ** -self.decimals[0] if self.decimals and self.decimals[0] >= 0 else 0.0
             gaps[:, 1:] = np.where(inside[:, 1:], np.maximum(gaps[:, 1:], resolution), 0.0)
             passed = np.cumsum(gaps, axis=1)[inside]
-            table[self.time or "time"] = self._after(passed)
-        elif self.time:
-            table[self.time] = self.times(values.shape[1])[step]
+            table[self.time or self._unnamed_time] = self._after(passed)
         else:
-            table[STEP] = step
+            table[self.time or self._unnamed_time] = self.times(values.shape[1])[step] if self.time else step
         for column in range(first, len(self.columns)):
             own, words = values[..., column][inside], np.array(self.words(column), dtype=object)
             table[self.columns[column]] = words[own.astype(np.int64)] if len(words) else own.astype(self.dtypes[column])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,12 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.errors import InputError
 from datamodules.files.cells import Marks, decimals_of
-from datamodules.files.dates import Dates, zone_of
-from datamodules.files.table import TableFile, class_ids
+from datamodules.files.table import TableFile
 from datamodules.labels import LABEL, quoted, stripped, unknown
+from datamodules.schema import label_ids
 from datamodules.series.arrays import Missing, fill
+from datamodules.series.clock import Clock
 from datamodules.series.roles import Roles
-from datamodules.series.schema import STEP
 
 INTERVAL = "interval"
 STATES, MOST_STATES = 50, 1000  # most different words that are learnt unasked, and at all
@@ -42,8 +42,9 @@ class SeriesTable:
         classes: their names.
         group: the name of its group (R,); None where that is not asked.
         static, static_dtypes, static_decimals: an array (R,) for each attribute, its type and its decimals.
-        time, start, frequency, zone, time_format, written: as in the schema.
-        breaks: steps, in order, before which others are missing.
+        clock: when its steps were.
+        measured: the columns of the measurements.
+        written: as in the schema.
 
     Raises:
         InputError: it cannot be read as this says.
@@ -56,10 +57,10 @@ class SeriesTable:
         missing: Missing = "raise",
         marks: Marks = Marks(),  # noqa: B008
     ) -> None:
-        texts = (roles.id, roles.time, roles.label or LABEL, roles.group, *roles.static, *roles.words)
+        texts = (roles.id, roles.time, roles.label or LABEL, roles.group, *roles.static)
         words = {name for name in texts if name}
         self.path = path
-        self.table = table = TableFile(path, words, marks)
+        self.table = table = TableFile(path, words, marks, states=roles.words)
         self.roles = roles = roles.in_table(table.names)
         for role in ("id", "time", "label"):
             if (name := getattr(roles, role)) is not None:
@@ -78,20 +79,14 @@ class SeriesTable:
             raise InputError(f"{path}: the column {twice[0]} is to be two things: name it once")
 
         self.order, self.bounds, self.names = self._series()
-        times = self._times()
-        self._measure(measured, times, missing)
+        self.clock = Clock(table, roles, self.order, self.bounds, self.place)
+        self.measured = tuple(measured)
+        self._measure(measured, missing)
         self.label, self.classes = self._labels(label)
         self.group = None if roles.group is None else self._groups(roles.group)[self.order]
         self.static, self.static_dtypes, self.static_decimals = self._attributes()
         self.written = self._written(measured)
         self.label_column = label or LABEL
-        taken = [roles.id or SERIES_ID, self.time or STEP, *([label] if label else []), *roles.static]
-        clash = [name for name in self.columns if name in taken]
-        if clash:
-            raise InputError(
-                f"{path}: {clash[0]} is what samples call the {'series' if clash[0] == taken[0] else 'step'}: name it"
-                f" by {'id_column' if clash[0] == taken[0] else 'time_column'}, or leave it out of value_columns"
-            )
 
     def _measured(self, named: list[str]) -> list[str]:
         rest = [name for name in self.table.names if name not in named]
@@ -100,8 +95,8 @@ class SeriesTable:
         for name in rest:
             if name not in (*numbers, *dated) and (cell := self.table.like_numbers(name)) is not None:
                 raise InputError(
-                    f"{self.path}, column {name}: {cell!r} is a number with marks that are not read: set decimal or"
-                    " thousands, take the sign out, or leave the column out by value_columns"
+                    f"{self.path}, column {name}: {cell!r} is not read as a number: set decimal or thousands, take the"
+                    " sign out, name it in missing_values if it holds none, or leave the column out by value_columns"
                 )
         said = dated if self.roles.time is None and not self.roles.wide else []
         if said:
@@ -113,7 +108,7 @@ class SeriesTable:
             rank_zero_info(f"{self.path}: no numbers, left out: {', '.join(left)}")
         if words := [name for name in found if name not in numbers]:
             rank_zero_info(f"{self.path}: words that change within a series, learnt as categories: {', '.join(words)}")
-        if "" in found or "Unnamed: 0" in found:
+        if "" in found:
             raise InputError(
                 f"{self.path}: a column has no name, as where pandas wrote its index: name it, or remove it"
             )
@@ -122,9 +117,9 @@ class SeriesTable:
     def _states(self, name: str) -> bool:
         """Whether a column has a few words that change within a series."""
         column = self.table.frame[name]
-        if self.roles.wide or not 2 <= column.nunique() <= min(STATES, len(column) // 10):
+        if self.roles.wide or not self.table.wordy(name) or not 2 <= column.nunique() <= min(STATES, len(column) // 10):
             return False
-        each = np.zeros(len(column)) if self.roles.id is None else self.table.words(self.roles.id)
+        each = np.zeros(len(column)) if self.roles.id is None else self._words(self.roles.id, "id")
         return bool(column.groupby(each).nunique().max() > 1)
 
     def _series(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -133,106 +128,31 @@ class SeriesTable:
         if self.roles.wide:
             self.series_of = np.arange(rows)
             if self.roles.id is not None:
-                self.series_of, found = pd.factorize(self.table.words(self.roles.id))
+                self.series_of, found = pd.factorize(self._words(self.roles.id, "id"))
                 return np.arange(rows), np.arange(rows + 1), [str(found[k]) for k in self.series_of]
             return np.arange(rows), np.arange(rows + 1), [str(k) for k in range(rows)]
         if self.roles.id is None:
             self.series_of = np.zeros(1, dtype=np.int64)
             return np.arange(rows), np.array([0, rows]), [self.path.name]
-        codes, found = pd.factorize(self.table.words(self.roles.id))
+        codes, found = pd.factorize(self._words(self.roles.id, "id"))
         self.series_of = np.arange(len(found))
         bounds = np.concatenate([[0], np.cumsum(np.bincount(codes))])
         return np.argsort(codes, kind="stable"), bounds, [str(name) for name in found]
+
+    def _words(self, name: str, what: str, known: Collection[str] = (), empty: bool = False) -> np.ndarray:
+        """A column of names (R,), without the white space around them."""
+        words = self.table.words(name, empty=empty)
+        return np.array(stripped(words, self.path, lambda row: self.table.place(row, name), known, what), dtype=object)
 
     def place(self, row: int, column: str | None = None) -> str:
         """Where a step stands in the file."""
         return self.table.place(int(self.order[row]), column)
 
-    # ---- time ----
-
-    def _times(self) -> np.ndarray | None:
-        """Times (R,), rising within each series; sets what the schema says of time, and where steps are missing."""
-        self.time, self.start, self.frequency, self.zone, self.time_format = "", "0", "1", "", ""
-        self.dates: Dates | None = None
-        self.time_decimals = -1
-        self.breaks = np.empty(0, dtype=np.int64)
-        if self.roles.time is None:
-            return None
-        read, self.dates = self.table.times(self.roles.time, self.roles.style)
-        times: np.ndarray = read[self.order]
-        gaps = np.diff(times)
-        within = np.ones(len(gaps), dtype=bool)
-        within[self.bounds[1:-1] - 1] = False
-        late = np.flatnonzero(within & (gaps < 0 if self.roles.ties else gaps <= 0))
-        if len(late):
-            row = int(late[0]) + 1
-            raise InputError(
-                f"{self.place(row, self.roles.time)}: the time {'is that of' if gaps[row - 1] == 0 else 'lies before'}"
-                f" the step before: sort each series by time, a row for each"
-            )
-        if self.dates is not None:
-            self.zone, self.time_format = self.dates.zone, self.dates.format
-            if self.dates.said:
-                rank_zero_info(f"{self.path}, column {self.roles.time}: {self.dates.said}")
-            start = self._local(times[:1])[0].isoformat()
-            self.time_decimals = next((d for d in (0, 3) if not (times % 10 ** (6 - d)).any()), 6)
-        else:
-            start = repr(int(times[0]) if times[0].is_integer() else float(times[0]))
-            self.time_decimals = decimals_of(times)
-        if self.roles.irregular:
-            self.time, self.start = self.roles.time, start
-            return times
-        frequency = self._frequency(times, gaps, within)
-        if not frequency:
-            rank_zero_info(
-                f"{self.path}: the steps of {self.roles.time} are not all equally long: samples number them; irregular"
-                " learns how long they are"
-            )
-        elif (self.roles.time, start, frequency) != (STEP, "0", "1"):  # which is how steps are numbered
-            self.time, self.start, self.frequency = self.roles.time, start, frequency
-        return times
-
-    def _local(self, times: np.ndarray) -> pd.DatetimeIndex:
-        """Times (R,) as dates in their zone."""
-        dates = pd.DatetimeIndex(times.astype("datetime64[us]"))
-        zone = zone_of(self.zone)
-        return dates if zone is None else dates.tz_localize("UTC").tz_convert(zone)
-
-    def _frequency(self, times: np.ndarray, gaps: np.ndarray, within: np.ndarray) -> str:
-        """What the schema calls the time from step to step; empty where it is not the same everywhere.
-
-        Where most are the same and the others longer, steps are missing before these: ``breaks``.
-        """
-        if not within.any():
-            return ""
-        gap = float(np.median(gaps[within]))
-        noise = 0.0 if self.dates is not None else 1e-6 * gap + 4 * np.finfo(float).eps * float(np.abs(times).max())
-        longer = within & (gaps > gap + noise)
-        if (np.abs(gaps[within] - gap) <= noise).all():
-            return self._name(gap)
-        if self.dates is not None and (
-            calendar := _calendar([self._local(part) for part in np.split(times, self.bounds[1:-1])])
-        ):
-            return calendar
-        equal = within & ~longer
-        if longer.sum() * 10 > within.sum() or (np.abs(gaps[equal] - gap) > noise).any():
-            return ""
-        self.breaks = np.flatnonzero(longer) + 1
-        return self._name(gap)
-
-    def _name(self, gap: float) -> str:
-        """What the schema calls a time between two steps."""
-        if self.dates is None:
-            return _plain(gap)
-        name = str(pd.tseries.frequencies.to_offset(pd.Timedelta(int(gap), unit="us")).freqstr)
-        if days := re.fullmatch(r"(\d*)D", name):  # what pandas before 3 calls so many times 24 hours
-            name = f"{24 * int(days[1] or 1)}h"
-        return name
-
     # ---- values ----
 
-    def _measure(self, names: list[str], times: np.ndarray | None, missing: Missing) -> None:
+    def _measure(self, names: list[str], missing: Missing) -> None:
         """Set ``columns``, ``dtypes``, ``decimals``, ``values`` and ``observed``."""
+        times, dates = self.clock.times, self.clock.dates
         read = {name: self._codes(name) for name in names if self._wordy(name)}
         parts, kinds = zip(
             *((read[n][0], "object") if n in read else self.table.numbers(n) for n in names), strict=True
@@ -269,11 +189,11 @@ class SeriesTable:
             rank_zero_warn(f"{self.path}: constant, so that there is nothing to learn in them: {', '.join(constant)}")
         if self.roles.irregular:
             assert times is not None
-            gaps = np.diff(times, prepend=times[:1]) / (1.0 if self.dates is None else 1e6)
+            gaps = np.diff(times, prepend=times[:1]) / (1.0 if dates is None else 1e6)
             gaps[self.bounds[:-1]] = 0.0
             values = np.concatenate([gaps[:, None], values], axis=1)
             self.columns, self.dtypes = (INTERVAL, *self.columns), ("float64", *self.dtypes)
-            self.decimals = (self.time_decimals, *self.decimals)
+            self.decimals = (self.clock.decimals, *self.decimals)
             self.categories = ((), *self.categories) if self.categories else ()
             if self.observed is not None:
                 self.observed = np.concatenate([np.ones((len(gaps), 1), dtype=bool), self.observed], axis=1)
@@ -290,8 +210,7 @@ class SeriesTable:
     def _codes(self, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
         """A column of words: the number of each, NaN where a cell is empty, float64 (R,), and the words."""
         there = self.table.frame[name].notna().to_numpy()
-        words = self.table.words(name, empty=True)
-        words = np.array(stripped(words, self.path, lambda row: self.table.place(row, name)), dtype=object)
+        words = self._words(name, "word", empty=True)
         known = self.roles.words.get(name) or tuple(sorted(set(words[there].tolist())))
         if len(known) > MOST_STATES:
             raise InputError(
@@ -309,11 +228,8 @@ class SeriesTable:
         """Class ids (R,); the classes are those of the roles, else those that occur."""
         if column is None:
             return np.zeros(len(self.values), dtype=np.int64), ()
-        words = self.table.words(column, empty="" in self.roles.classes)
-        words = np.array(
-            stripped(words, self.path, lambda row: self.table.place(row, column), self.roles.classes), object
-        )
-        ids, classes = class_ids(words)
+        words = self._words(column, "label", self.roles.classes, empty="" in self.roles.classes)
+        ids, classes = label_ids(words)
         if self.roles.classes:
             known = {name: i for i, name in enumerate(self.roles.classes)}
             for k, name in enumerate(classes):
@@ -327,8 +243,7 @@ class SeriesTable:
 
     def _groups(self, column: str) -> np.ndarray:
         """The group of each row, str (R,)."""
-        names = self.table.words(column)
-        return np.array(stripped(names, self.path, lambda row: self.table.place(row, column), what="group"), dtype=str)
+        return self._words(column, "group").astype(str)
 
     def _attributes(self) -> tuple[list[np.ndarray], tuple[str, ...], tuple[int, ...]]:
         """Attributes (R,), constant within each series, their types and their decimals."""
@@ -346,7 +261,9 @@ class SeriesTable:
                         f"{self.table.place(odd, name)}: no number, where all others are numbers: fill it in, or write"
                         " the others as words"
                     )
-                column, dtype = self.table.words(name), "object"
+                if self.table.numeric(name):
+                    rank_zero_info(f"{self.path}, column {name}: not all cells are numbers: each is a category")
+                column, dtype = self._words(name, "attribute"), "object"
                 decimals.append(-1)
             column = column[self.order]
             changed = self.change(column)
@@ -365,8 +282,8 @@ class SeriesTable:
         if self.roles.wide:
             every = {found.pop(name) for name in measured}
             found[self.columns[0]] = every.pop() if len(every) == 1 else 0
-        if self.time and self.dates is None:
-            found[self.time] = self.table.written.get(self.time, 0)
+        if self.clock.time and self.clock.dates is None:
+            found[self.clock.time] = self.table.written.get(self.clock.time, 0)
         return tuple((name, decimals) for name, decimals in found.items() if decimals)
 
     def change(self, column: np.ndarray) -> int | None:
@@ -378,19 +295,3 @@ class SeriesTable:
     def name_of(self, row: int) -> str:
         """The name of the series that a row belongs to."""
         return self.names[int(np.searchsorted(self.bounds, row, side="right")) - 1]
-
-
-def _plain(number: float) -> str:
-    """A number without the noise of its last binary digits."""
-    return repr(int(number)) if float(number).is_integer() else f"{number:.12g}"
-
-
-def _calendar(series: list[pd.DatetimeIndex]) -> str:
-    """What pandas calls steps of a calendar, such as months, the same in all series; empty where they are none."""
-    longest = max(series, key=len)
-    alias = pd.infer_freq(longest) if len(longest) > 2 else None
-    # In their own unit: pandas before 3 makes nanoseconds of all dates, which are no others, but of another type.
-    same = alias and all(
-        part.equals(pd.date_range(part[0], periods=len(part), freq=alias).as_unit(part.unit)) for part in series
-    )
-    return str(alias) if same else ""

@@ -22,10 +22,10 @@ def cut(table: SeriesTable, window: int | None, stride: int) -> tuple[SeriesRows
     lengths = np.diff(table.bounds)
     if window is None:
         start, length, series = table.bounds[:-1], lengths, np.arange(len(lengths))
-        if len(table.breaks):
+        if len(breaks := table.clock.breaks):
             rank_zero_warn(
-                f"{table.place(int(table.breaks[0]), table.time)}: steps are missing before this one, and at"
-                f" {len(table.breaks) - 1} other places: series go on over them as if none were"
+                f"{table.place(int(breaks[0]), table.clock.time)}: steps are missing before this one, and at"
+                f" {len(breaks) - 1} other places: series go on over them as if none were"
             )
     else:
         short = np.flatnonzero(lengths < window)
@@ -78,18 +78,18 @@ def cut(table: SeriesTable, window: int | None, stride: int) -> tuple[SeriesRows
 
 def _whole(table: SeriesTable, start: np.ndarray, series: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """The windows that reach over no missing steps."""
-    if not len(table.breaks):
+    if not len(breaks := table.clock.breaks):
         return start, series
-    before, after = (np.searchsorted(table.breaks, at, side="right") for at in (start, start + window - 1))
+    before, after = (np.searchsorted(breaks, at, side="right") for at in (start, start + window - 1))
     whole = before == after
     if not whole.any():
         raise InputError(
-            f"{table.path}: steps are missing at {len(table.breaks)} places, and no window of {window} lies between"
+            f"{table.path}: steps are missing at {len(breaks)} places, and no window of {window} lies between"
             " them: choose a smaller one"
         )
     rank_zero_info(
-        f"{table.place(int(table.breaks[0]), table.time)}: steps are missing before this one"
-        + (f" and at {len(table.breaks) - 1} other places" if len(table.breaks) > 1 else "")
+        f"{table.place(int(breaks[0]), table.clock.time)}: steps are missing before this one"
+        + (f" and at {len(breaks) - 1} other places" if len(breaks) > 1 else "")
         + f": {(~whole).sum()} of {len(whole)} windows would reach over such a gap: left out"
     )
     return start[whole], series[whole]

@@ -16,6 +16,7 @@ from datamodules.errors import InputError
 from datamodules.labels import LABEL, unknown
 from datamodules.options import LARGEST, Count, Within, in_range
 from datamodules.rows import Table
+from datamodules.splits import apart
 from datamodules.text.reading import TEXT, TextSource
 from datamodules.text.schema import BLANK, SPECIAL, UNKNOWN, TextSchema, Tokenizer, build_vocabulary, split
 
@@ -83,6 +84,7 @@ class TextFile(GANDataModule):
             if file is not None
         ]
         if test_path is not None:
+            apart(Path(path), Path(test_path))
             _match_classes(*self._sources)
         first = self._sources[0]
         if tokenizer != "bpe" and max_length is not None:  # first, lest the vocabulary hold words that never occur

@@ -13,14 +13,14 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
-from datamodules.files.cells import text_of
+from datamodules.files.cells import SEPARATORS, text_of
 from datamodules.files.manifest import folder_names, read_manifest
-from datamodules.labels import LABEL, is_whole, stripped, unknown
+from datamodules.labels import LABEL, quoted, stripped, unknown
 from datamodules.schema import label_ids
+from datamodules.splits import SPLIT_NAMES
 from datamodules.text.schema import TextSchema
 
 ENDINGS = (".jsonl", ".csv", ".tsv", ".txt")
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 TEXT = "text"
 
 
@@ -108,9 +108,19 @@ class TextSource:
         unknown = [file.name for file in files if file.stem not in names]
         if unknown:
             raise InputError(f"{self.path}: manifest.json names no class for the file {unknown[0]}")
+        if not self.classes:
+            if len({role for name in names if (role := SPLIT_NAMES.get(name.casefold()))}) > 1:
+                raise InputError(
+                    f"{self.path}: {', '.join(names)} look like splits, and a .txt in a folder is a class: give them"
+                    " one by one, as path and test_path"
+                )
+            rank_zero_info(f"{self.path}: a class for each .txt: {quoted(list(names))}")
         order = {stem: i for i, stem in enumerate(names)}
         files.sort(key=lambda file: order[file.stem])
-        return [row._replace(label=names[file.stem]) for file in files for row in self._file(file)]
+        rows = {file: list(self._file(file)) for file in files}
+        if empty := [file for file, own in rows.items() if not own]:
+            raise InputError(f"{empty[0]}: a class without sentences: fill or remove it")
+        return [row._replace(label=names[file.stem]) for file, own in rows.items() for row in own]
 
     def _file(self, file: Path) -> Iterator[Row]:
         read = {".txt": self._txt, ".jsonl": self._jsonl, ".csv": self._table, ".tsv": self._table}.get(
@@ -183,7 +193,7 @@ class TextSource:
                 elif len(fields) != len(columns):
                     why = f"put quotes around texts that hold {SEPARATORS[separator]}"
                     for other, name in SEPARATORS.items():
-                        if len(_fields(separator.join(fields), other)) == len(columns) > 1:
+                        if other != separator and len(_fields(separator.join(fields), other)) == len(columns) > 1:
                             why = f"{name} separate the row's, {SEPARATORS[separator]} the header's: use one of them"
                     raise InputError(f"{place}: {len(fields)} fields, where the header names {len(columns)}: {why}")
                 else:
@@ -249,7 +259,7 @@ class TextSource:
                 if name not in known:
                     raise InputError(f"{row.place}: {unknown(name, 'manifest.json', self.classes)}")
             return np.array([known[name] for name in names], dtype=np.int64)
-        ids, self.classes = label_ids([int(name) for name in names] if all(map(is_whole, names)) else names)
+        ids, self.classes = label_ids(names)
         return ids
 
 

@@ -113,3 +113,35 @@ def test_irregular_times_keep_their_resolution(tmp_path: Path) -> None:
         rows["x"] = rows["x"] * 0
         samples = made.schema.frame(np.arange(len(rows["y"])), rows).iloc[:12]["when"]
         assert samples.nunique() == 12
+
+
+def test_offsets_of_hours_alone_are_kept(tmp_path: Path) -> None:
+    times = [f"{time:%Y-%m-%d %H:%M:%S}+02" for time in HOURS]
+    made = module(tmp_path, times)
+    assert (made.schema.zone, made.schema.start) == ("+02:00", "2024-03-30T01:00:00+02:00")
+    assert back(made) == times[:12]
+    half = [f"{time:%Y-%m-%d %H:%M:%S}+05:30" for time in HOURS]
+    assert back(module(tmp_path, half)) == half[:12]
+    zone = pd.date_range("2024-03-30 20:00", periods=60, freq="h", tz="Europe/Berlin")
+    short = [f"{time:%Y-%m-%d %H:%M:%S%z}"[:-2] for time in zone]
+    berlin = module(tmp_path, short)
+    assert berlin.schema.zone == "Europe/Berlin"
+    assert back(berlin) == short[:12]
+
+
+def test_offsets_of_some_cells_alone_are_refused(tmp_path: Path) -> None:
+    for odd, words in (("", "has no offset from UTC, unlike the first"), ("Z", "has an offset from UTC")):
+        plain = "Z" if not odd else ""
+        times = [f"{time:%Y-%m-%d %H:%M:%S}{odd if k == 5 else plain}" for k, time in enumerate(HOURS)]
+        with pytest.raises(InputError, match=f"a.csv:7, column when: .*{words}"):
+            module(tmp_path, times)
+
+
+def test_days_of_a_test_file_are_read_as_those_of_the_first(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-20", periods=60)
+    first = module(tmp_path, [f"{day:%d/%m/%Y}" for day in days])
+    assert first.schema.frequency == "24h"
+    early = pd.DataFrame({"when": [f"{day:%d/%m/%Y}" for day in pd.date_range("2024-02-01", periods=12)], "v": 1.0})
+    early.to_csv(tmp_path / "b.csv", index=False)
+    made = SeriesFile(tmp_path / "a.csv", tmp_path / "b.csv", time_column="when", window=12)
+    assert len(made.load()[1]) == 1

@@ -130,7 +130,7 @@ def test_a_class_called_train_is_one(tmp_path):
 
 def test_one_class_of_folders_is_pointed_out(tmp_path):
     folders(tmp_path, (("train", 3),))
-    with pytest.warns(UserWarning, match="all pictures are of one class, train, in folders inside such as train/cat"):
+    with pytest.warns(UserWarning, match="the classes are 'train', and have folders inside, such as cat and dog"):
         module = ImageFolder(tmp_path)
     assert module.schema.classes == ("train",)
 
@@ -180,3 +180,35 @@ def test_a_study_of_a_source_with_splits_keeps_them(tmp_path):
     module = ImageFolder(folders(tmp_path))
     again = loaded(module.again(seed=3, per_class=2))
     assert sizes(again) == [[2] * 2, [4] * 2, [5] * 2]
+
+
+@pytest.mark.parametrize("names", [("training_set", "test_set"), ("train", "dev"), ("Training", "Testing")])
+def test_splits_by_other_usual_names(tmp_path, names):
+    root = folders(tmp_path, ((names[0], 12), (names[1], 4)))
+    assert ImageFolder(root).schema.classes == ("cat", "dog")
+
+
+def test_splits_inside_of_classes_are_refused_and_classes_inside_of_others_pointed_out(tmp_path):
+    for name in ("cats", "dogs"):
+        folders(tmp_path / "a" / name, (("train", 3), ("test", 1)), {"": 60})
+        folders(tmp_path / "b", ((name, 3),))
+    refused(lambda: ImageFolder(tmp_path / "a"), "cats: test and train look like splits inside of a class")
+    with pytest.warns(
+        UserWarning, match="the classes are 'cats', 'dogs', and have folders inside, such as cat and dog"
+    ):
+        ImageFolder(tmp_path / "b")
+
+
+def test_pictures_that_are_tested_on_are_not_trained_on(tmp_path):
+    root = folders(tmp_path, (("cats", 3), ("test", 2)))
+    refused(lambda: ImageFolder(root, test_path=root / "test"), "lies in", "would be trained on")
+    refused(lambda: ImageFolder(root, test_path=root), "itself", "would be trained on")
+
+
+def test_labels_in_metadata_are_said_not_to_be_read(tmp_path, caplog):
+    for i, picture in enumerate(pixels(6, 8, 8)):
+        save(tmp_path / f"{i}.png", picture)
+    (tmp_path / "metadata.csv").write_text("file_name,label\n0.png,cat\n")
+    with caplog.at_level("INFO"):
+        assert ImageFolder(tmp_path).schema.classes == ()
+    assert "metadata.csv: read for groups alone, by the option group: label" in caplog.text

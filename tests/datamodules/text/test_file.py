@@ -138,8 +138,9 @@ def test_what_separates_the_columns_is_found_out_and_said(tmp_path, ending, sepa
 
 def test_encodings(tmp_path, caplog):
     for encoding in ("cp1252", "utf-16", "utf-8", "latin-1"):
-        file = write(tmp_path / "a.csv", "text,label\ncafé,x\nnaïve,y\n".encode(encoding))
-        assert texts(TextFile(file, file, encoding=encoding, **ALL)) == ["café", "naïve"]
+        content = "text,label\ncafé,x\nnaïve,y\n".encode(encoding)
+        file, test = write(tmp_path / "a.csv", content), write(tmp_path / "b.csv", content)
+        assert texts(TextFile(file, test, encoding=encoding, **ALL)) == ["café", "naïve"]
     with caplog.at_level("INFO"):
         TextSource(write(tmp_path / "a.txt", "cafe\n"), encoding="cp1252")
         TextSource(write(tmp_path / "a.txt", "\ufeffcafé\n"), encoding="utf-8-sig")
@@ -514,3 +515,25 @@ def test_options_from_a_command_line(tmp_path):
     batch = next(iter(module.train_dataloader()))
     assert batch["x"].shape == (8, module.schema.max_length)
     assert torch.equal(module.schema.lengths(batch["x"]), batch["length"])
+
+
+def test_files_that_are_splits_are_no_classes(tmp_path, caplog):
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.txt", "a cat\na dog\n")
+    refused(lambda: TextFile(tmp_path), "test, train look like splits", "as path and test_path")
+    for name in ("pos", "neg"):
+        write(tmp_path / "classes" / f"{name}.txt", "a cat\na dog\n")
+    with caplog.at_level("INFO"):
+        assert TextFile(tmp_path / "classes", **ALL).schema.classes == ("neg", "pos")
+    assert "a class for each .txt: 'neg', 'pos'" in caplog.text
+    write(tmp_path / "classes" / "neutral.txt", "")
+    refused(lambda: TextFile(tmp_path / "classes"), "neutral.txt: a class without sentences")
+    refused(lambda: TextFile(tmp_path / "train.txt", tmp_path / "train.txt"), "itself", "trained on")
+
+
+def test_bars_and_long_texts_are_read_and_tabs_are_not_blamed(tmp_path):
+    assert texts(TextFile(write(tmp_path / "a.csv", "text|label\na cat|x\na dog|y\n"), **ALL)) == ["a cat", "a dog"]
+    long = "word " * 30_000
+    assert TextSource(write(tmp_path / "b.csv", f"text,label\n{long},x\na dog,y\n")).texts[0] == long
+    stray = write(tmp_path / "a.tsv", 'text\tlabel\n"hello" said\ta\n"a whole\tcell"\tb\n')
+    refused(lambda: TextSource(stray), "a.tsv:3: 3 fields, where the header names 2: put quotes around texts")
