@@ -185,7 +185,8 @@ class TableFile:
         if not _wordy(data):
             return bool(pd.api.types.is_numeric_dtype(data))
         cells = data.dropna().astype(str).str.strip()
-        return bool(len(cells) and self._parsed(cells).notna().all() and not self._coded(column))
+        numbers = self._parsed(cells).notna().all()
+        return bool(len(cells) and numbers and not any(map(ZERO_IN_FRONT.fullmatch, cells.unique())))
 
     def beside_numbers(self, column: str) -> int | None:
         """The first row of a column of words that says that there is no number, as ``NA`` and ``?`` do, where all

@@ -94,8 +94,9 @@ class ImageFolder(ImageModule):
     which is said: 4095, not 65535, is white where the largest number has 12 bits. Transparency is kept as a fourth
     channel where it varies in every picture, and otherwise laid on white.
 
-    Folders ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, with nothing beside them, are taken as the
-    splits: ``train`` and one of the others must be there. What is missing is held out of ``train``.
+    Folders ``train``, ``val`` and ``test``, or of other usual names (``training``, ``valid``, ``validation``, ``dev``,
+    ``test_set``, …), with nothing beside them, are taken as the splits: ``train`` and one of the others must be there.
+    What is missing is held out of ``train``.
 
     ``group`` is a column of a ``metadata.csv`` in the folder of the training pictures, whose column ``file_name`` gives
     the path of each picture inside that folder.

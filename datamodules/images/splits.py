@@ -16,7 +16,7 @@ def passed_over(folder: Path) -> bool:
 
 
 def split_folders(path: Path, pictures_in: Callable[[Path], bool]) -> dict[Split, Path]:
-    """The folders ``train``, ``val`` (or ``valid``, ``validation``) and ``test`` in a folder, or nothing.
+    """The folders of training, validation and test rows in a folder, by ``SPLIT_NAMES``, or nothing.
 
     They are splits where ``train`` and at least one of the others is there. A ``manifest.json`` of samples names
     classes, whatever they are called.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ from datamodules.files.dates import written, zone_of
 from datamodules.labels import quoted
 from datamodules.options import in_range
 from datamodules.schema import Batch, Schema
-from datamodules.series.scaler import Scaler
+
+Scaler = Literal["min_max", "standard", "robust"]
 
 LONGEST = 2**20  # steps
 STEP = "step"  # column of a table that says where in its series a row stands, where there is no time

@@ -7,8 +7,7 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from datamodules import Schema
-from datamodules.series.base import SeriesModule, SeriesRows
-from datamodules.series.scaler import fit_scaler
+from datamodules.series.base import SeriesModule, SeriesRows, fit_scaler
 from datamodules.series.schema import SeriesSchema
 from tests.datamodules.images.test_images import refused
 
