@@ -206,6 +206,8 @@ class CLI(LightningCLI):
         if (wanted := config.ckpt_path) not in ("last", "best"):
             if wanted in ("hpc", ""):
                 raise InputError(f"--ckpt_path {wanted!r}: give last, best or the path of a checkpoint")
+            if wanted is not None and not Path(wanted).is_file():  # before a logger makes a folder for the run
+                raise InputError(f"no checkpoint at {wanted}: give last, best or the path of a checkpoint")
             return
         ours = (p for p in root.glob(f"*/checkpoints/{wanted}.ckpt") if re.fullmatch(r"version_\d+", p.parts[-3]))
         found = sorted(ours, key=lambda p: p.stat().st_mtime)

@@ -52,6 +52,9 @@ def test_runs_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no best.ckpt under lightning_logs/run" in said(capsys)
     refused(*FIT, "--ckpt_path", "hpc")
     assert "give last, best or the path" in said(capsys)
+    refused(*FIT, "--ckpt_path", "none.ckpt")
+    assert "no checkpoint at none.ckpt" in said(capsys)
+    assert not (RUN / "version_0").exists()  # nor any other folder of a run that was not begun
     main([*FIT, "--ckpt_path", "last"])
     assert "starting a new run" in capsys.readouterr().out
     main([*FIT, "--ckpt_path", "last", "--trainer.max_steps", "4"])
