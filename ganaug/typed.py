@@ -36,13 +36,16 @@ class Reader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         """A mapping; null as a value of it stays null.
 
         Raises:
-            InputError: a key is there twice, of which YAML would forget the first.
+            InputError: a key is there twice, of which YAML would forget the first, or is one with its value.
         """
         seen = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.tag != "tag:yaml.org,2002:str":
                     key.tag = WORD
+                name, colon, own = key.value.partition(":")
+                if colon and value.tag == "tag:yaml.org,2002:null" and not value.value:
+                    raise InputError(f"{{{key.value}}} needs a space behind the colon: {{{name}: {own}}}")
                 if key.value in seen:
                     line = key.start_mark.line + 1
                     raise InputError(f"{key.value!r} is there twice, again in line {line}: keep one")
@@ -64,7 +67,10 @@ yaml.SafeDumper.add_representer(Word, lambda dumper, word: dumper.represent_data
 
 def load(text: str) -> Any:
     """What YAML reads, with words as they were typed."""
-    found = standard(text)  # jsonargparse's own, which also tells what is no YAML at all, such as {a, b}
+    try:
+        found = standard(text)  # jsonargparse's own, which also tells what is no YAML at all, such as {a, b}
+    except TypeError:  # of a single key that is no text, without a value
+        found = {}
     if isinstance(found, dict | list):
         return yaml.load(text, Loader=Reader)
     return "~" if found is None and text.strip() == "~" else found

@@ -104,6 +104,14 @@ def test_a_key_that_is_there_twice_is_refused() -> None:
         from_file("x: {a: 1}\nx: {b: 1}\n", x=Shares)
 
 
+def test_a_colon_without_a_space_is_pointed_out() -> None:
+    for read in (lambda text: reading("--x", text, x=Shares), lambda text: from_file(f"x: {text}", x=Shares)):
+        for text in ("{8:0.05}", "{8:0.05, 9:0.05}"):
+            with pytest.raises(InputError, match=r"\{8:0.05\} needs a space behind the colon: \{8: 0.05\}"):
+                read(text)
+        assert read('{"8":0.05}').x == {"8": 0.05}
+
+
 @pytest.mark.parametrize("classes", [("01", "02", "03"), ("dk", "no", "se")])
 def test_a_run_makes_rare_the_class_that_was_named(classes, capsys: pytest.CaptureFixture[str], caplog) -> None:
     pictures(*classes)
