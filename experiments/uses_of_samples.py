@@ -182,7 +182,7 @@ class CellUses:
 
     @torch.no_grad()
     def seen(self, rows: Batch) -> np.ndarray:
-        """(N, d): what comes into the last layer of weights that D calls, the class 0 for every row."""
+        """(N, d): what comes into the last layer of weights that D calls with more than the class, here 0 for all."""
         inputs: list[Tensor] = []
         layers = (nn.Linear, nn.Conv1d, nn.Conv2d)
         hooks = [module.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
@@ -191,7 +191,7 @@ class CellUses:
         for index in torch.arange(len(rows["y"])).split(256):
             batch = self.schema.prepare({name: field[index] for name, field in rows.items()})
             self.model.judged({**batch, "y": torch.zeros_like(batch["y"])})
-            found.append(inputs[-1].flatten(1))
+            found.append(next(x for x in reversed(inputs) if (x != x[:1]).any()).flatten(1))
             inputs.clear()
         for hook in hooks:
             hook.remove()

@@ -6,11 +6,13 @@ import functools
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from datamodules import Digits
-from ganaug import DCGAN, augment
+from ganaug import DCGAN, R3GAN, augment
 from ganaug.classifiers import ImageClassifier
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -69,3 +71,17 @@ def test_other_uses_of_the_samples_of_a_study(study, capsys, monkeypatch):
             score = next(line for line in lines if line.startswith(f"n=12,8:0.5,seed={seed}: {use} ")).split()[-1]
             (row,) = [row for row in cells.splitlines() if f'seed={seed}",12,8:0.5,{seed},,{arm},1,' in row]
             assert f"{100 * float(row.split(arm)[1].split(',')[3]):.1f}" == score
+
+
+@pytest.mark.parametrize("model", [DCGAN, R3GAN])
+def test_features_of_a_discriminator_tell_rows_apart_that_it_is_told_one_class_for(model, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    from uses_of_samples import CellUses
+
+    data = Digits()
+    data.setup()
+    rows = {name: field[:32] for name, field in data.load()[0].fields.items()}
+    cell = SimpleNamespace(model=model(data.schema).eval(), schema=data.schema)
+    features = CellUses.seen(cell, rows)
+    assert len(features) == 32
+    assert len(np.unique(features, axis=0)) > 30
