@@ -70,7 +70,7 @@ class Marks:
         Args:
             path: of the file.
             content: what it holds.
-            words: columns in which no numbers are looked for.
+            words: columns in which there may be none, which are left out where there is doubt.
 
         Raises:
             InputError: there is doubt, with the cell that may be read in two ways.
@@ -84,7 +84,12 @@ class Marks:
                 said.append(f"cells are separated by {SEPARATORS[separator]}")
         marks = replace(self, separator=separator)
         if self.decimal is None and self.thousands is None:
-            decimal, thousands, cell = _numbers(path, content, separator, words)
+            try:
+                decimal, thousands, cell = _numbers(path, content, separator, ())
+            except InputError:
+                if not words:
+                    raise
+                decimal, thousands, cell = _numbers(path, content, separator, words)
             marks = replace(marks, decimal=decimal, thousands=thousands)
             if cell:
                 grouped = f", with {thousands!r} between thousands" if thousands else ""

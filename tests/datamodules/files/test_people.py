@@ -153,6 +153,13 @@ def test_what_is_wrong_is_said_where_it_is(tmp_path: Path, content: str, words: 
     refused(write(tmp_path / "a.csv", content), *words)
 
 
+def test_attributes_may_be_all_that_has_decimal_commas(tmp_path: Path) -> None:
+    rows = "".join(f"{k};{t};{t % 7};{20 + k},5\n" for k in range(20) for t in range(3))
+    file = write(tmp_path / "a.csv", "id;t;v;age\n" + rows)
+    module = SeriesFile(file, id_column="id", time_column="t", static_columns=["age"])
+    assert (module.schema.static_categories, module.schema.static_decimals) == (((),), (1,))
+
+
 def test_long_cells_and_long_tables_are_read(tmp_path: Path) -> None:
     wide = ";".join(f"c{k}" for k in range(4000)) + "\n"
     row = ";".join(f"{k},25" for k in range(4000)) + "\n"
