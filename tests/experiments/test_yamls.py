@@ -32,7 +32,8 @@ def stand_in(path: Path, config: dict) -> list[str]:
     if kind == "TextFile":
         rows = [{"text": f"animal {i % 7} ?", "label": labels[i % len(labels)]} for i in range(count)]
         Path("text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        test = ["--data.test_path", "text.jsonl"] if "test_path" in path.read_text() else []
+        Path("test.jsonl").write_bytes(Path("text.jsonl").read_bytes())
+        test = ["--data.test_path", "test.jsonl"] if "test_path" in path.read_text() else []
         return ["--data.path", "text.jsonl", *test, "--data.max_length", "40"]
     if kind == "SeriesArrays":
         y = {name: np.array(labels)[np.arange(n) % len(labels)] for name, n in (("y_train", count), ("y_test", 20))}
