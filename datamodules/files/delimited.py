@@ -161,14 +161,14 @@ class Delimited:
 
     def _header(self, fields: list[str], line: int) -> list[str]:
         names = _names(fields)
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise InputError(f"{self.path}:{line}: the column {twice[0]!r} is there twice: rename one")
         if _is_data(names, self.marks.decimal):
             raise InputError(
                 f"{self.path}:{line}: {', '.join(names[:4])}{', …' if names[4:] else ''} are numbers, where the names"
                 " of the columns are needed: put a line of names above them"
             )
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(f"{self.path}:{line}: the column {twice[0]!r} is there twice: rename one")
         return names
 
 

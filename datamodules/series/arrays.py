@@ -170,7 +170,7 @@ class SeriesSource:
             raise InputError(f"{self.archive.path}: {name} has {column[row]} in row {row}: fill it in")
         if column.dtype.kind == "U":
             where = f"{self.archive.path}: {name}"
-            return np.array(stripped(column.tolist(), where, f"{where}, row {{}}".format, what="attribute"))
+            return np.array(stripped(column.tolist(), where, lambda row: f"{where}, row {row}", what="attribute"))
         return column
 
 

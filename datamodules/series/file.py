@@ -129,7 +129,8 @@ class SeriesFile(SeriesModule):
         rows, self._start, self._series = cut(source, window, stride)
         sources, test = [source], None
         if test_path is not None:
-            apart(Path(path), Path(test_path))
+            test_file = find(Path(test_path))[0]
+            apart(file, test_file)
             other = replace(
                 roles,
                 group=None,
@@ -142,7 +143,7 @@ class SeriesFile(SeriesModule):
             found = source.table.marks  # 1.200 in the second file is what it is in the first
             if decimal is None and thousands is None and (found.decimal == "," or found.thousands):
                 marks = replace(marks, decimal=found.decimal, thousands=found.thousands)
-            sources.append(SeriesTable(find(Path(test_path))[0], other, missing, marks))
+            sources.append(SeriesTable(test_file, other, missing, marks))
             if clock.frequency != sources[1].clock.frequency:
                 rank_zero_warn(
                     f"{test_path}: a step every {sources[1].clock.frequency}, in {file} every {clock.frequency}: they"

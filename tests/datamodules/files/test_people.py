@@ -30,6 +30,7 @@ def test_a_point_is_no_mark_beside_a_decimal_comma(tmp_path: Path) -> None:
 def test_a_first_row_of_numbers_is_no_header(tmp_path: Path, form: str) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 4)).round(3)
     pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False, header=False)
+    refused(write(tmp_path / "twice.csv", "1,1,0.5\n2,2,0.7\n"), "twice.csv:1: 1, 1, 0.5 are numbers", form=form)
     refused(tmp_path / "a.csv", "a.csv:1: 0.126, -0.132, 0.64, 0.105 are numbers", "a line of names", form=form)
     for names in (range(4), [2019, 2020, 2021, 2022], ["0.0", "0.5", "1.0", "1.5"]):  # steps, years, times
         pd.DataFrame(rows, columns=names).to_csv(tmp_path / "b.csv", index=False)
@@ -205,3 +206,5 @@ def test_a_test_file_of_another_rate_is_warned_of(tmp_path: Path) -> None:
 def test_what_is_tested_on_is_not_trained_on(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", lines("t,v", "{k},{v}"))
     refused(file, "is", "itself, so that it would be trained on", test_path=file)
+    write(tmp_path / "samples.csv", lines("t,v", "{k},{v}"))  # all that is read of the folder
+    SeriesFile(tmp_path, file, time_column="t", window=6)

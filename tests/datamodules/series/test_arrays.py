@@ -220,6 +220,11 @@ def test_arrays_of_any_byte_order_and_labels_of_numbers_in_words(tmp_path, caplo
     assert long.schema.dtypes == ("float64", "float64")
     unnamed = write(tmp_path / "c.npz", x=x[..., 0], y=np.array(["a", ""] * 15))
     refused(lambda: SeriesArrays(unnamed), "y is empty in row 1")
+    sizes = {"static_columns": ["size"], "static_0": np.array(["big", "big "] * 15)}
+    braces = SeriesArrays(write(tmp_path / "{0.x}.npz", x=x[..., 0], **sizes))
+    assert braces.schema.static_categories == (("big",),)
+    blank = write(tmp_path / "{1.x}.npz", x=x[..., 0], static_columns=["size"], static_0=np.array(["big", " "] * 15))
+    refused(lambda: SeriesArrays(blank), "static_0, row 1: the attribute is empty")
     with caplog.at_level("INFO"):
         SeriesArrays(write(tmp_path / "d.npz", x=x[..., 0], y=np.array(["cat", "Cat"] * 15)))
     assert "classes that may be meant as one: 'Cat' and 'cat'" in caplog.text
