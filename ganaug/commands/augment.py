@@ -187,9 +187,11 @@ def augment(
     if not template.conditional:
         raise InputError(f"samples of this {type(template).__name__} have no labels to learn from: make it conditional")
     begun = "" if init_from is None else begin_from(template, init_from)
+    with without_messages():  # what there is to say of the data has been said
+        unread = data.again()
     study = Study(
         out=out.absolute(),
-        data=data.again(),
+        data=unread,
         imbalances=imbalances,
         recipe=Recipe.of(template),
         gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),

@@ -955,6 +955,18 @@ def test_the_command_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatc
     assert json.loads(Path("out", "summary.json").read_text())["summary"]["settings"][0]["seeds"] == [5]
 
 
+def test_what_is_said_of_the_data_is_said_once(tmp_path: Path, caplog) -> None:
+    from ganaug.cli import main
+
+    x, y = np.zeros((90, 8, 8), np.uint8), np.arange(90) % 3
+    np.savez(tmp_path / "own.npz", x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
+    data = ["--data", "ImageArrays", "--data.path", str(tmp_path / "own.npz"), "--model", "DCGAN"]
+    with caplog.at_level("INFO", "lightning.pytorch"):
+        main(["augment", *data, "--out", str(tmp_path / "out"), "--list_cells"])
+    said = [message for message in caplog.messages if "splits of its own" in message]
+    assert len(said) == 1
+
+
 def test_output_that_nobody_reads_any_more(tmp_path: Path, monkeypatch, capsys) -> None:
     from ganaug.cli import main
 
