@@ -14,6 +14,7 @@ import argparse
 import functools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,14 @@ class CellUses:
         self.changes = tuple(options.pop("classical"))
         del options["class"], options["curriculum"]
         self.steps = asked["classifier_steps"]
-        self.fit = functools.partial(fit_classifier, schema, steps=self.steps, batch_size=BATCH, **options)
+        self.fit = functools.partial(fit_classifier, schema=schema, steps=self.steps, batch_size=BATCH, **options)
         arm = "classical_oversampled_gan" if self.rare else "classical_gan"
         self.counts = samples_of(arm, self.train["y"], schema.num_classes, self.ratio, self.rare)
 
     def learnt(self, made: Batch | None = None, number: int = 0, curriculum: float = 0.0) -> Answers:
         """What a classifier of the real rows and of what was made says of the test rows."""
         seed = stream_seed("classifier", self.seed, *([number] if number else []))  # 0: as in the study
-        model = self.fit(self._beside(made), seed=seed, augment=self.changes, curriculum=curriculum)
+        model = self.fit(rows=self._beside(made), seed=seed, augment=self.changes, curriculum=curriculum)
         return ClassifierFeatures(model, "").probabilities(self.test).numpy()
 
     def _beside(self, made: Batch | None, real: Batch | None = None) -> Batch:
@@ -130,15 +131,32 @@ class CellUses:
             widths: least and greatest factor of a sample's z, as GaFi widens them: Lampis, Lomurno and Matteucci 2023,
                 "Bridging the Gap: Enhancing the Utility of Synthetic Data via Post-Processing Techniques".
         """
+        model = self.fit(rows=self._fresh(widths), seed=stream_seed("classifier", self.seed), augment=self.changes)
+        return ClassifierFeatures(model, "").probabilities(self.test).numpy()
+
+    def apart(self) -> Answers:
+        """As ``fresh``, but the samples of a class are a class of their own, and its logits are added up to answer.
+
+        DADA's way, with an ordinary classifier in the place of its D: Zhang et al. 2019, "DADA: Deep Adversarial Data
+        Augmentation for Extremely Low Data Regime Classification".
+        """
+        rows, count, classes = self._fresh(), self.schema.num_classes, self.schema.classes
+        rows["y"] = rows["y"] + count * rows["synthetic"]
+        twice = replace(self.schema, classes=(*classes, *(f"{name}, made" for name in classes)))
+        seed = stream_seed("classifier", self.seed)
+        model = self.fit(rows=rows, schema=twice, seed=seed, augment=self.changes)
+        said = ClassifierFeatures(model, "").probabilities(self.test).log()
+        return (said[:, :count] + said[:, count:]).softmax(1).numpy()
+
+    def _fresh(self, widths: tuple[float, float] | None = None) -> Batch:
+        """Real rows, over and over, and as many samples."""
         many = self.steps * BATCH // 2
         turns = -(-many // len(self.real["y"]))
         real = {name: field.repeat(turns, *[1] * (field.ndim - 1)) for name, field in self.real.items()}
         y = real["y"][:many]
         rng = torch.Generator().manual_seed(stream_seed("widths", self.seed))
         scale = None if widths is None else widths[0] + (widths[1] - widths[0]) * torch.rand(len(y), generator=rng)
-        seed = stream_seed("classifier", self.seed)
-        model = self.fit(self._beside(self.drawn(y, scale), real), seed=seed, augment=self.changes)
-        return ClassifierFeatures(model, "").probabilities(self.test).numpy()
+        return self._beside(self.drawn(y, scale), real)
 
     def by_density(self) -> Answers:
         """Drawn from the pool by weights p / (1 - p), p for "real" by a logistic regression on the judge's features."""
@@ -164,7 +182,7 @@ class CellUses:
     def relabelled(self) -> Answers:
         """Samples without a filter, labelled by three classifiers of the real rows."""
         made = first(self.pool, self.counts)
-        teachers = [self.fit(self.real, seed=stream_seed("teacher", self.seed, k), augment=self.changes)
+        teachers = [self.fit(rows=self.real, seed=stream_seed("teacher", self.seed, k), augment=self.changes)
                     for k in range(3)]  # fmt: skip
         said = torch.stack([ClassifierFeatures(model, "").probabilities(made) for model in teachers]).mean(0)
         return self.learnt({**made, "y": said.argmax(1)})
@@ -214,6 +232,7 @@ def scored(cell: CellUses) -> Iterator[tuple[str, float]]:
     yield "never, two averaged", score(never + cell.second())
     yield "mixed and never averaged", score(never + mixed)
     uses: dict[str, Callable[[], Answers]] = {"samples first": cell.samples_first, "fresh": cell.fresh}
+    uses["apart"] = cell.apart
     if type(cell.model).__name__ in ("DCGAN", "R3GAN"):
         uses["fresh, wide"] = functools.partial(cell.fresh, (0.8, 1.5))
     uses |= {"by density": cell.by_density, "boundary": cell.boundary, "relabelled": cell.relabelled}

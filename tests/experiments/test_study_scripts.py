@@ -61,8 +61,8 @@ def test_other_uses_of_the_samples_of_a_study(study, capsys, monkeypatch):
     lines = printed("uses_of_samples.py", study, capsys, monkeypatch)
     table = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")][2:]
     assert [line[0] for line in table] == [
-        "never", "mixed", "never, two averaged", "mixed and never averaged", "samples first", "fresh", "fresh, wide",
-        "by density", "boundary", "relabelled", "D's features",
+        "never", "mixed", "never, two averaged", "mixed and never averaged", "samples first", "fresh", "apart",
+        "fresh, wide", "by density", "boundary", "relabelled", "D's features",
     ]  # fmt: skip
     assert {line[1] for line in table} == {"2"}
     cells = (study / "results.csv").read_text(encoding="utf-8")
