@@ -343,7 +343,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
     def state_dict(self) -> dict[str, Any]:
         """The number of training batches handed out, and what their order was drawn from."""
         step = batches_begun(self.trainer) if self.trainer else 0
-        return {"step": step, **self._order}
+        return {"step": step, "test_fraction": self.test_fraction, **self._order}
 
     @property
     def _order(self) -> dict[str, Any]:

@@ -34,9 +34,10 @@ from datamodules.schema import Batch, Schema
 from ganaug import GAN, load
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.gans.randomness import stream_seed
+from ganaug.runtime.training import without_messages
 from ganaug.sampling.drawing import draw_samples
 from ganaug.study.arms import alike, first, oversampled, samples_of
-from ganaug.study.plan import stored_parts, without_messages
+from ganaug.study.plan import stored_parts
 from ganaug.study.statistics.intervals import student
 
 BATCH = 128  # rows a step, as in the study

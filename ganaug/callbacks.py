@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from datamodules import GANDataModule
+from datamodules.errors import InputError
 from datamodules.lightning_internals import forget_processes
 from datamodules.options import Count, Natural, Remembering, Size
 from datamodules.rows import stored_rows
@@ -192,8 +193,10 @@ class LastCheckpoint(Checkpoint, metaclass=Remembering):
     On SIGTERM, on Ctrl-C, and under SLURM on SIGUSR1 (``#SBATCH --signal=USR1@90``), a batch that is under way is
     finished, all processes agree, the checkpoint is written, and the run ends with status 128 + signal. A second Ctrl-C
     does not wait.
-    After SIGUSR1 the job asks SLURM to be queued again. The same command line then goes on from there. (Lightning's
-    own handler saves inside the signal, maybe between two networks' updates.)
+    After SIGUSR1 the job asks SLURM to be queued again. The same command line goes on from there if it has
+    ``--ckpt_path last``; in Python give ``fit`` the file's path, since Lightning's ``ckpt_path="last"`` looks for files
+    of its ``ModelCheckpoint`` alone. (Lightning's own handler saves inside the signal, maybe between two networks'
+    updates.)
 
     Args:
         every_n_steps: training batches between two saves; 0 saves at the end and when told to stop only.
@@ -207,6 +210,16 @@ class LastCheckpoint(Checkpoint, metaclass=Remembering):
         self._listening = ExitStack()
         self._asked: Question | None = None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what is no folder, before anything is trained.
+
+        Raises:
+            InputError: the run's folder is an address.
+        """
+        where = str(trainer.log_dir or trainer.default_root_dir)
+        if "://" in where:
+            raise InputError(f"{where}: last.ckpt needs a folder that this machine sees: give one as default_root_dir")
+
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Listen: from here on, not earlier, since Lightning sets its own handlers before."""
         self._saved_step = trainer.global_step
@@ -219,7 +232,8 @@ class LastCheckpoint(Checkpoint, metaclass=Remembering):
         if number or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
         if number:
-            rank_zero_info(f"told to stop: saved {self.path(trainer)} at step {trainer.global_step}")
+            saved = f"told to stop: saved {self.path(trainer)} at step {trainer.global_step}"
+            rank_zero_info(f"{saved}; --ckpt_path last goes on from there")
             if number == signal.SIGUSR1 and trainer.is_global_zero:
                 queue_again()
             forget_processes(trainer)

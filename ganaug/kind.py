@@ -52,6 +52,11 @@ class Kind:
         """What an estimator of scikit-learn is given of N stored rows: float32 (N, d), unless something else."""
         return schema.prepare(rows)["x"].flatten(1).float().numpy()
 
+    @classmethod
+    def compared(cls, schema: Any, rows: Batch) -> Any:
+        """What distances between N stored rows are taken in where no network may be asked; see ``inputs``."""
+        return cls.inputs(schema, rows)
+
     @staticmethod
     def alike(schema: Any, seed: int, train: Batch, *others: Batch) -> list[Batch]:
         """Stored rows in which how they were read does not tell training rows from others."""

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugin_util import markdown_to_safe_html
 from torch import nn
 
-from datamodules import GANDataModule, Table, TextSchema
+from datamodules import GANDataModule, InputError, Table, TextSchema
 from datamodules.text.schema import SPECIAL
 from ganaug.callbacks import LastCheckpoint, Previews, Scores
 from ganaug.cli import main
@@ -242,6 +242,14 @@ def test_scores_of_several_processes_are_of_all_rows() -> None:
     scores.on_validation_epoch_end(None, module)
     assert logged["score/nll"] == pytest.approx(6.0)
     assert logged["score/class_fidelity"] == pytest.approx(2 / 3)
+
+
+def test_a_run_at_an_address_is_refused_before_it_begins() -> None:
+    data = Squares(rows=30)
+    run = trainer(2, LastCheckpoint(), default_root_dir="memory://somewhere", enable_checkpointing=True)
+    with pytest.raises(InputError, match=r"last\.ckpt needs a folder that this machine sees"):
+        run.fit(make(data), data)
+    assert not run.global_step
 
 
 class CtrlC(Callback):

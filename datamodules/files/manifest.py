@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import math
 import re
+import secrets
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -30,7 +32,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the name of a file in it")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # By chance, not by the process's number: containers that share a folder have the same ones.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -38,6 +41,47 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def result_file(out: Path | str, suffixes: Iterable[str], read: Iterable[Any] = ()) -> Path:
+    """The path of a result that a command is to write, its folder made.
+
+    Args:
+        out: as it was asked for.
+        suffixes: that its name may have.
+        read: paths that the same command reads; what is no path is passed over.
+
+    Raises:
+        InputError: a folder, another suffix, or a file that is read.
+    """
+    path = Path(out)
+    if path.is_dir():
+        raise InputError(f"out must be a file, like {path / f'result{next(iter(suffixes))}'}: {path} is a folder")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"--out {out}: the name must end in {' or '.join(suffixes)}")
+    if any(path.resolve() == Path(source).resolve() for source in read if isinstance(source, str | Path)):
+        raise InputError(f"--out {out} is what is read: it would be lost; give another name")
+    make_folder(path.absolute().parent)
+    return path
+
+
+def as_json(value: Any, **options: Any) -> str:
+    """JSON of plain values; of numbers that it has no sign for, NaN and infinity, null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(part) for part in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, **options)
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file, in hexadecimal, of which a part at a time is in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(path: Path) -> None:
@@ -82,7 +126,7 @@ def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
     """
     make_folder(out)
     with replacing(out / "manifest.json") as file:
-        file.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write((as_json(manifest, indent=2) + "\n").encode())
 
 
 def read_manifest(out: Path) -> dict[str, Any] | None:

@@ -167,6 +167,12 @@ class SeriesSchema(Schema):
         """The first feature of each column."""
         return [sum(self.widths[:k]) for k in range(len(self.columns))]
 
+    @property
+    def measured(self) -> list[bool]:
+        """Of each feature, whether it is a measurement on a scale: no word, no true or false, no time between steps."""
+        plain = [not self.words(k) and dtype != "bool" and k >= self.intervals for k, dtype in enumerate(self.dtypes)]
+        return [of for of, width in zip(plain, self.widths, strict=True) for _ in range(width)]
+
     def words(self, column: int) -> tuple[str, ...]:
         """Those of a column, none where it is of numbers."""
         return self.categories[column] if self.categories else ()

@@ -23,7 +23,8 @@ class Classifier(LightningModule):
 
     Args:
         schema: of the data; batches are as the schema prepares them, with ``y`` int64 (B,).
-        steps: training batches, over which the learning rate rises and falls once (Smith and Topin 2018).
+        steps: training batches, over which the learning rate rises and falls once (Smith and Topin 2018); further
+            ones are trained at its last, which is next to nothing: give a ``Trainer`` as many.
         learning_rate: its peak.
         weight_decay: of AdamW.
         label_smoothing: share of the probability spread over all classes, in [0, 1).
@@ -49,8 +50,17 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         self.schema, self.steps = schema, steps
-        self.chosen = self.usual(schema) if augment is True else named_once("classical", augment or (), self.changes)
+        self.chosen = self.chosen_changes(schema, augment)
         self.learning_rate, self.weight_decay, self.label_smoothing = learning_rate, weight_decay, label_smoothing
+
+    @classmethod
+    def chosen_changes(cls, schema: Any, augment: bool | Sequence[str]) -> tuple[str, ...]:
+        """The names of ``changes`` that are meant: True for the ``usual`` ones.
+
+        Raises:
+            InputError: there is no such change, or it cannot be made to such rows.
+        """
+        return cls.usual(schema) if augment is True else tuple(named_once("classical", augment or (), cls.changes))
 
     # ---- what a subclass gives ----
 
@@ -115,3 +125,8 @@ class Classifier(LightningModule):
         total = max(20, self.steps + 1)  # with fewer it may divide by the length of an empty phase
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=0.2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Go on in the cycle, as long as it lasts."""
+        if scheduler.last_epoch + 1 < scheduler.total_steps:
+            scheduler.step()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import center_crop
 
+from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.schema import Batch
 from ganaug.classifiers.base import PRETEXTS, Classifier
@@ -110,6 +111,15 @@ class ImageClassifier(Classifier):
         """TrivialAugment where it knows the channels; flips of three, elsewhere sides may mean the class."""
         by_channels = {1: ("shift", "rotate", "trivialaugment"), 3: ("trivialaugment", "flip")}
         return by_channels.get(schema.channels, ("shift", "rotate"))
+
+    @classmethod
+    def chosen_changes(cls, schema: ImageSchema, augment: bool | Sequence[str]) -> tuple[str, ...]:
+        """See :class:`Classifier`; torchvision's policies know grey and RGB pictures alone."""
+        chosen = super().chosen_changes(schema, augment)
+        policies = [name for name in chosen if name in ("randaugment", "trivialaugment")]
+        if policies and schema.channels not in (1, 3):
+            raise InputError(f"classical: {policies[0]} needs pictures of 1 or 3 channels, not {schema.channels}")
+        return chosen
 
     @staticmethod
     def fields(schema: ImageSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +15,15 @@ from ganaug.classifiers.mixing import mixup
 from ganaug.classifiers.series_augmentation import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
 
 
-def half(change: Callable[[Tensor, Tensor], Tensor]) -> Change:
-    """The change of series (B, T, F) of some length (B,), made to half of a batch."""
+def half(change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Change:
+    """The change of what is measured in series (B, T, F) of some length (B,), made to half of a batch; times stay."""
 
-    def changed(batch: Batch, _: Any) -> Batch:
+    def changed(batch: Batch, schema: SeriesSchema) -> Batch:
         x = batch["x"]
-        chosen = torch.rand(len(x), 1, 1).to(x.device) < 0.5
-        return {**batch, "x": torch.where(chosen, change(x, batch["length"]), x)}
+        chosen = (torch.rand(len(x), 1, 1).to(x.device) < 0.5).repeat(1, 1, x.shape[2])
+        chosen[..., 0] &= not schema.intervals
+        made = change(x, batch["length"], torch.tensor(schema.measured, device=x.device))
+        return {**batch, "x": torch.where(chosen, made, x)}
 
     return changed
 

@@ -7,7 +7,9 @@ Convolutional Neural Networks", section 3, for slices.
 Every function takes series (B, T, F), of any scale, and their ``length`` (B,), at least 1; it answers with series of
 the same shape and the same lengths, 0 beyond them, whatever stood there. It draws from torch's global generator on the
 CPU, for each series by itself. The strength of noise is relative to the series' own spread, and what is scaled is the
-distance from a series' own mean, because where 0 lies, and what 1 is, depends on the scaler.
+distance from a series' own mean, because where 0 lies, and what 1 is, depends on the scaler. Columns that are no
+measurements, whose ``measured`` (F,) is False, such as words, are left alone; where time is warped they are read at the
+nearest step, never between two.
 """
 
 from __future__ import annotations
@@ -32,29 +34,32 @@ def inside(x: Tensor, length: Tensor) -> Tensor:
 # ---- augmentation ----------------------------------------------------------------------------------------------------
 
 
-def jitter(x: Tensor, length: Tensor, strength: float = 0.1) -> Tensor:
+def jitter(x: Tensor, length: Tensor, measured: Tensor | None = None, strength: float = 0.1) -> Tensor:
     """Normal noise at every step, of ``strength`` × the deviation that the column has within the series."""
-    steps = inside(x, length)
     away, _ = _centred(x, length)
     deviation = (away.square().sum(1, keepdim=True) / length[:, None, None]).sqrt()
-    return torch.where(steps, x + strength * deviation * torch.randn(x.shape).to(x), 0.0)
+    return _written(x + strength * deviation * torch.randn(x.shape).to(x), x, length, measured)
 
 
-def scaled(x: Tensor, length: Tensor, strength: float = 0.1) -> Tensor:
+def scaled(x: Tensor, length: Tensor, measured: Tensor | None = None, strength: float = 0.1) -> Tensor:
     """Every column's distance from its mean multiplied by one number from N(1, strength²)."""
     away, mean = _centred(x, length)
     factor = 1 + strength * torch.randn(len(x), 1, x.shape[2]).to(x)
-    return torch.where(inside(x, length), mean + away * factor, 0.0)
+    return _written(mean + away * factor, x, length, measured)
 
 
-def magnitude_warped(x: Tensor, length: Tensor, strength: float = 0.2, knots: int = 4) -> Tensor:
+def magnitude_warped(
+    x: Tensor, length: Tensor, measured: Tensor | None = None, strength: float = 0.2, knots: int = 4
+) -> Tensor:
     """Every column's distance from its mean multiplied by a smooth curve about 1: see :func:`_curve`."""
     away, mean = _centred(x, length)
     curve = _curve(length, x.shape[1], x.shape[2], strength, knots)
-    return torch.where(inside(x, length), mean + away * curve, 0.0)
+    return _written(mean + away * curve, x, length, measured)
 
 
-def time_warped(x: Tensor, length: Tensor, strength: float = 0.2, knots: int = 4) -> Tensor:
+def time_warped(
+    x: Tensor, length: Tensor, measured: Tensor | None = None, strength: float = 0.2, knots: int = 4
+) -> Tensor:
     """Time that passes at the speed of a smooth curve about 1, the same for all columns: see :func:`_curve`.
 
     It never runs backwards, and the first and the last step stay where they are.
@@ -64,14 +69,14 @@ def time_warped(x: Tensor, length: Tensor, strength: float = 0.2, knots: int = 4
     passed = (speed[:, 1:] * steps[:, 1:]).cumsum(1)  # (B, T - 1), of which what is beyond the end repeats the end
     passed = torch.cat([torch.zeros_like(speed[:, :1]), passed], 1)
     whole = passed[:, -1:]
-    return _at(x, length, passed / torch.where(whole > 0, whole, 1.0) * (length[:, None] - 1))
+    return _at(x, length, passed / torch.where(whole > 0, whole, 1.0) * (length[:, None] - 1), measured)
 
 
-def sliced(x: Tensor, length: Tensor, share: float = 0.9) -> Tensor:
+def sliced(x: Tensor, length: Tensor, measured: Tensor | None = None, share: float = 0.9) -> Tensor:
     """A window of this share of the series, begun anywhere, stretched to the length of the whole."""
     last = (length - 1).to(x.dtype)[:, None]
     start = torch.rand(len(x), 1).to(x) * (1 - share) * last
-    return _at(x, length, start + share * torch.arange(x.shape[1], device=x.device))
+    return _at(x, length, start + share * torch.arange(x.shape[1], device=x.device), measured)
 
 
 def _centred(x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,14 +100,20 @@ def _curve(length: Tensor, steps: int, columns: int, strength: float, knots: int
     return torch.matmul(weights, values.to(length.device))
 
 
-def _at(x: Tensor, length: Tensor, place: Tensor) -> Tensor:
+def _written(changed: Tensor, x: Tensor, length: Tensor, measured: Tensor | None) -> Tensor:
+    """The change of what is measured, the rest of x as it was, and 0 beyond the end."""
+    return torch.where(inside(x, length), changed if measured is None else torch.where(measured, changed, x), 0.0)
+
+
+def _at(x: Tensor, length: Tensor, place: Tensor, measured: Tensor | None) -> Tensor:
     """Series read at places (B, T) between 0 and ``length - 1``, linearly between steps."""
     last = (length - 1)[:, None]
     place = torch.minimum(place.clamp(min=0), last.to(place.dtype))
     left = place.floor().long()
     right = torch.minimum(left + 1, last)
     share = (place - left)[:, :, None].to(x.dtype)
-    return torch.where(inside(x, length), torch.lerp(_steps(x, left), _steps(x, right), share), 0.0)
+    between = torch.lerp(_steps(x, left), _steps(x, right), share)
+    return _written(between, _steps(x, place.round().long()), length, measured)
 
 
 def _steps(x: Tensor, index: Tensor) -> Tensor:

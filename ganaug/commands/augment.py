@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once
-from datamodules.files.manifest import replacing
+from datamodules.files.manifest import as_json, replacing
 from datamodules.options import (
     Count,
     File,
@@ -41,6 +41,7 @@ from ganaug.kind import kind_of
 from ganaug.runtime.devices import Accelerator
 from ganaug.runtime.outside import behind
 from ganaug.runtime.stopping import told
+from ganaug.runtime.training import without_messages
 from ganaug.sampling.filters import FILTERS
 from ganaug.study.arms import GROUP
 from ganaug.study.learners import Classifies, as_learner
@@ -55,7 +56,6 @@ from ganaug.study.plan import (
     fixed_ratio,
     open_folder,
     plan,
-    without_messages,
 )
 from ganaug.study.report import write_report
 from ganaug.study.stages import numbered, second_stage
@@ -298,7 +298,7 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
         rows, ratio=study.ratio, failed=failed, first=study.first_stage, selection=study.selection, until=study.until
     )
     result = {"verdict": verdict(summary), "summary": summary}
-    for name, content in (("results.csv", text.getvalue()), ("summary.json", json.dumps(result, indent=2) + "\n")):
+    for name, content in (("results.csv", text.getvalue()), ("summary.json", as_json(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:
             file.write(content.encode())
     write_report(study.out, rows, summary, galleries(study, cells), provenance(study, cells))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
-from datamodules.files.manifest import make_folder, read_manifest, replacing
+from datamodules.files.manifest import as_json, read_manifest, replacing, result_file
 from datamodules.images.schema import ImageSchema
 from datamodules.options import Count, File, Positive, Seed, Within, checked
 from datamodules.rows import chosen, stored_rows
@@ -103,9 +102,7 @@ def evaluate(
     schema = data.schema
     kind = kind_of(schema)
     if out is not None:
-        make_folder(Path(out).absolute().parent)
-        if Path(out).is_dir():
-            raise InputError(f"out must be a file, like {Path(out) / 'scores.json'}: {out} is a folder")
+        out = result_file(out, [".json"], [ckpt, samples, *data._arguments.values()])
     inception = inception or inception_weights is not None
     if inception and schema.kind != "image":
         raise InputError(f"inception and inception_weights are for image data, --data gives {schema.kind} data")
@@ -114,8 +111,10 @@ def evaluate(
     warmth = temperature_list(temperatures, schema.kind, model)
     data.prepare_data()
     data.setup()
+    step = 0  # of the checkpoint
     if ckpt is not None:
-        same_split(ckpt, read_checkpoint(ckpt), data)
+        same_split(ckpt, checkpoint := read_checkpoint(ckpt), data)
+        step = checkpoint["global_step"]
     elif samples is not None and (manifest := manifest_of(Path(samples))):
         same_split(samples, manifest.get("data"), data)
     train, test = stored_rows(schema, data.train), stored_rows(schema, data.test)
@@ -178,7 +177,7 @@ def evaluate(
         result["temperatures"] = temperature_rows(model, warmth, samples_at, **known)
     if out is not None:
         with replacing(Path(out)) as file:
-            file.write((json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
+            file.write((as_json(result, indent=2) + "\n").encode())
     rank_zero_info(table(result))
     if labelled or not schema.labelled:
         figures = kind.figures(schema, test, synthetic)
@@ -188,7 +187,7 @@ def evaluate(
     if ckpt is not None and warmth:
         figures["temperatures"] = temperatures_of(result)
     for name, figure in figures.items():
-        show_figure(name, figure, Path(out) if out is not None else None, Path(ckpt) if ckpt is not None else None)
+        show_figure(name, figure, out, None if ckpt is None else Path(ckpt), step)
     return result
 
 
@@ -216,6 +215,11 @@ def same_split(source: Path, trained_on: Any, data: GANDataModule) -> None:
         )
     here = data.state_dict()
     if any(trained.get(name, here[name]) != here[name] for name in ("rows", "checksum")):
+        if (share := trained.get("test_fraction", data.test_fraction)) != data.test_fraction:
+            raise InputError(
+                f"the model of {source} was trained with data.test_fraction {share}, not {data.test_fraction}: its"
+                " training rows would be among the test rows"
+            )
         rank_zero_warn(
             f"the model of {source} was trained on {trained.get('rows')} rows, --data gives {here['rows']}, not all the"
             " same: where the fractions are not those of the training, test rows may be among those it was trained on"
@@ -318,13 +322,13 @@ def temperatures_of(result: dict[str, Any]) -> Figure:
     return temperature_figure(result["temperatures"], real)
 
 
-def show_figure(name: str, figure: Figure, out: Path | None, ckpt: Path | None) -> None:
-    """A figure as a PNG beside ``out``, and in TensorBoard where the checkpoint lies in a run's folder."""
+def show_figure(name: str, figure: Figure, out: Path | None, ckpt: Path | None, step: int) -> None:
+    """A figure as a PNG beside ``out``, and in TensorBoard where the checkpoint of ``step`` lies in a run's folder."""
     if out is not None:
         save_figure(figure, out.with_name(f"{out.stem}_{name}.png"))
     if ckpt is not None and ckpt.parent.name == "checkpoints":
         with SummaryWriter(str(ckpt.parent.parent)) as writer:
-            write(writer, name, figure, read_checkpoint(ckpt)["global_step"])
+            write(writer, name, figure, step)
 
 
 def table(result: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import warnings
@@ -18,8 +17,8 @@ from torch.export import Dim, ExportedProgram
 from torch.onnx import OnnxExporterError
 
 from datamodules.errors import InputError
-from datamodules.files.manifest import make_folder, replacing
-from datamodules.options import File
+from datamodules.files.manifest import replacing, result_file, sha256_of
+from datamodules.options import File, checked
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load
@@ -27,6 +26,7 @@ from ganaug.gans.loading import load
 Program = Callable[[Tensor, Tensor], Batch]
 
 
+@checked
 def export(ckpt: File, out: File) -> Path:
     """Write the generator of a checkpoint as a program that runs without ganaug, for any number of rows.
 
@@ -61,27 +61,24 @@ def export(ckpt: File, out: File) -> Path:
         InputError: the checkpoint cannot be used, the suffix is unknown, ONNX's packages are missing, or the program
             cannot be made or does not give the checkpoint's samples.
     """
-    ckpt, out = Path(ckpt), Path(out)
-    if out.suffix not in WRITE:
-        raise InputError(f"--out {out}: the name must end in {' or '.join(WRITE)}")
-    if out.suffix == ".onnx":
+    ckpt, out = Path(ckpt), result_file(out, WRITE, [ckpt])
+    if out.suffix.lower() == ".onnx":
         _require_onnx()
     model = load(ckpt)
     notes = {
         "model": type(model).__name__,
         "schema": json.dumps(model.schema.to_dict(), ensure_ascii=False),
-        "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
+        "checkpoint_sha256": sha256_of(ckpt),
         "ganaug": version("ganaug"),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch to its own developers
         try:
-            content, program = WRITE[out.suffix](trace(model), notes)
+            content, program = WRITE[out.suffix.lower()](trace(model), notes)
         except (TorchDynamoException, OnnxExporterError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise InputError(f"{type(model).__name__}: sample cannot be written as {out.suffix}: {reason}") from error
     compare(model, program)
-    make_folder(out.parent)
     with replacing(out) as file:
         file.write(content)
     rank_zero_info(f"{out}: the same samples as the checkpoint's, {len(content) / 2**20:.1f} MiB")

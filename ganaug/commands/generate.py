@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,14 @@ from torch import Tensor
 
 from datamodules.base import requests
 from datamodules.errors import InputError
-from datamodules.files.manifest import folder_names, make_folder, read_manifest, replacing, write_manifest
+from datamodules.files.manifest import (
+    folder_names,
+    make_folder,
+    read_manifest,
+    replacing,
+    sha256_of,
+    write_manifest,
+)
 from datamodules.options import BatchSize, Count, File, Folder, Fraction, Positive, Seed, Size, checked
 from datamodules.schema import Batch
 from datamodules.store import store_of
@@ -134,29 +141,20 @@ def generate(
         these = f"such {schema.kind}" if format in store.formats else schema.kind
         raise InputError(f"{these} samples are written as {' or '.join(formats)}, not as {format}")
     request = {
-        "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
+        "checkpoint_sha256": sha256_of(ckpt),
         "labels": [schema.class_name(c) for c in chosen],
         "samples": count,
         "seed": seed,
         "format": format,
         "precision": precision,
         **given,
-        **({} if rows is None else {"rows_sha256": hashlib.sha256(rows.read_bytes()).hexdigest()}),
+        **({} if rows is None else {"rows_sha256": sha256_of(rows)}),
     }
     # Cyclic, so that sample i has the same label and the same latent whether 100 or 100,000 are asked for.
     if y is None:
         y = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
-    # What cannot be drawn is refused before anything in the folder is replaced.
-    model.predict_step(next(iter(requests(y[:1], 1, **{name: field[:1] for name, field in fields.items()}))), 0)
-    if not _claim(out, request, overwrite):
-        rank_zero_info(f"{out} is complete already: the same {count} samples of the same checkpoint")
-        return out
-
+    # What cannot be drawn, or not on such a device, is refused before anything in the folder is replaced.
     parts = out / PARTS
-    drawn = np.zeros(count, dtype=bool)
-    for part in _shards(parts):
-        drawn[part["index"]] = True
-    pending = torch.from_numpy(np.flatnonzero(~drawn))
     trainer = plain_trainer(
         accelerator=accelerator,
         devices=devices,
@@ -164,6 +162,15 @@ def generate(
         enable_progress_bar=progress,
         callbacks=[_Parts(parts), *([RichProgressBar()] if progress else [])],
     )
+    model.predict_step(next(iter(requests(y[:1], 1, **{name: field[:1] for name, field in fields.items()}))), 0)
+    if not _claim(out, request, overwrite):
+        rank_zero_info(f"{out} is complete already: the same {count} samples of the same checkpoint")
+        return out
+
+    drawn = np.zeros(count, dtype=bool)
+    for part in _shards(parts):
+        drawn[part["index"]] = True
+    pending = torch.from_numpy(np.flatnonzero(~drawn))
     if len(pending):
         asked = {name: field[pending] for name, field in fields.items()}
         trainer.predict(model, requests(y[pending], batch_size, pending, **asked), return_predictions=False)
@@ -194,6 +201,7 @@ def generate(
         shutil.rmtree(parts)
         glance = next((out / name for name in ("grid.png", "plot.png") if (out / name).is_file()), None)
         rank_zero_info(f"{count} samples in {out}" + (f", the first at a glance in {glance}" if glance else ""))
+    trainer.strategy.barrier()  # whoever goes on finds a whole folder
     return out
 
 
@@ -225,13 +233,19 @@ def _claim(out: Path, request: dict[str, Any], overwrite: bool) -> bool:
         schema = (manifest or {}).get("schema")
         known = schema.get("classes") if isinstance(schema, dict) else None
         names = folder_names(before.get("labels", ()) if known is None else known)
-        for name in names:
-            shutil.rmtree(out / name, ignore_errors=True)
         written = before or (manifest or {})["request"]
         ours_too = ("grid.png", "plot.png", f"samples.{written.get('format')}")
-        pictures, parts = out.glob("[0-9]" * 8 + ".png"), begun.parent.glob("*.pt")
+        folders = [out / name for name in names]
+        pictures: list[Path] = []
+        for folder in (out, *folders):
+            with suppress(FileNotFoundError):  # another process was here
+                pictures += folder.glob("[0-9]" * 8 + ".png")
+        parts = begun.parent.glob("*.pt")
         for old in (*pictures, *parts, *(out / f for f in (*ours_too, *(f"{n}.txt" for n in names)))):
             old.unlink(missing_ok=True)
+        for folder in folders:
+            with suppress(OSError):  # not there; or not empty: somebody keeps files of their own in it
+                folder.rmdir()
     make_folder(begun.parent)
     with replacing(begun) as file:
         file.write(json.dumps(request).encode())

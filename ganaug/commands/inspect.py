@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules import GANDataModule
-from datamodules.errors import InputError
-from datamodules.files.manifest import make_folder, replacing
+from datamodules.files.manifest import replacing, result_file
 from datamodules.images.files import as_image
 from datamodules.options import File, checked
 from datamodules.schema import Schema
@@ -39,14 +37,13 @@ def inspect(data: GANDataModule, out: File | None = None) -> dict[str, str]:
     Raises:
         InputError: the source cannot be read as its options say.
     """
-    if out is not None and Path(out).is_dir():
-        raise InputError(f"out: {out} is a folder: give the name of a page in it, such as {Path(out) / 'page.html'}")
+    if out is not None:
+        out = result_file(out, [".html", ".htm"], data._arguments.values())
     data.prepare_data()
     data.setup()
     found = [("source", _source(data)), *facts(data), *duplicates(data)]
     if out is not None:
-        make_folder(Path(out).parent)
-        with replacing(Path(out)) as file:
+        with replacing(out) as file:
             file.write(_page(data, found).encode("utf-8", "replace"))
     print(as_table(found if out is None else [*found, ("page", str(out))]))
     names = [what for what, _ in found]

@@ -83,15 +83,16 @@ def attacked(
 def plain_features(schema: Schema, *parts: Batch) -> list[Tensor]:
     """Rows as they are, float32 (N, d) of each part: seen by no network, which would have to learn from some of them.
 
-    Of pictures the pixels; of series the values, attributes and what was observed; of sentences how often two to four
-    characters follow each other, hashed into 2,048 numbers (fitted on nothing) and scaled to length 1.
+    Of pictures the pixels, of large ones means; of series the values, attributes and what was observed; of sentences
+    how often two to four characters follow each other, hashed into 2,048 numbers (fitted on nothing) and scaled to
+    length 1.
     """
-    inputs = kind_of(schema).inputs
+    compared = kind_of(schema).compared
     more = [name for name in ("static", "observed") if all(name in part for part in parts)]
     counts = HashingVectorizer(analyzer="char", ngram_range=(2, 4), n_features=2**11, dtype=np.float32)
     found = []
     for part in parts:
-        rows = inputs(schema, part)
+        rows = compared(schema, part)
         values = rows if isinstance(rows, np.ndarray) else counts.transform(rows or [""]).toarray()[: len(rows)]
         fields = [torch.from_numpy(values), *(part[name].flatten(1) for name in more)]
         found.append(torch.cat([field.float().cpu() for field in fields], dim=1))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.errors import InputError
 from datamodules.options import Positive, check
 
 
@@ -23,8 +24,14 @@ def draw_rows(indices: Tensor, seed: int, shape: tuple[int, ...], uniform: bool 
 
     Args:
         indices: (B,) int64, at least 0.
+        seed: at least 0.
         uniform: on [0, 1) instead of standard normal.
+
+    Raises:
+        InputError: a number below 0.
     """
+    if seed < 0 or (len(indices) and int(indices.min()) < 0):
+        raise InputError("latents: neither the seed nor an index may be below 0")
     out = np.empty((len(indices), *shape), dtype=np.float32)
     philox = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64))
     generator, start = np.random.Generator(philox), philox.state

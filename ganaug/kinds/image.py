@@ -52,14 +52,13 @@ class Pictures(Kind):
     @staticmethod
     def scores(*, train: Batch, test: Batch, synthetic: Batch, seed: int, **_: Any) -> dict[str, Any]:
         """Whether they are memorised pixel by pixel; large pictures by the means of 64×64 parts."""
-        height, width = (min(side, SIDE) for side in train["x"].shape[2:])
-        pixels = (
-            torch.cat(
-                [F.adaptive_avg_pool2d(x.float(), (height, width)).flatten(1) for x in torch.split(part["x"], 512)]
-            )
-            for part in (train, test, synthetic)
-        )
+        pixels = (_pixels(part["x"], SIDE) for part in (train, test, synthetic))
         return {"memorisation": {"in_pixels": memorisation(*pixels, seed=seed)}}
+
+    @classmethod
+    def compared(cls, schema: ImageSchema, rows: Batch) -> np.ndarray:
+        """Values of the pixels; of large pictures the means of 32×32 parts, which tell them apart as well."""
+        return _pixels(rows["x"], SIDE // 2).numpy()
 
     @staticmethod
     def shifts(schema: ImageSchema) -> Mapping[str, Shift]:
@@ -101,6 +100,13 @@ class Pictures(Kind):
             ),
             class_="gallery",
         )
+
+
+def _pixels(x: torch.Tensor, most: int) -> torch.Tensor:
+    """Pictures uint8 (N, C, H, W), of more than so many pixels a side the means of parts: float32 (N, d), 0 to 255."""
+    height, width = (min(side, most) for side in x.shape[2:])
+    parts = (F.adaptive_avg_pool2d(part.float(), (height, width)).flatten(1) for part in torch.split(x, 512))
+    return torch.cat(list(parts))
 
 
 def _picture(picture: np.ndarray, alt: str) -> Html:

@@ -6,13 +6,13 @@ between two sets of real data of the same sizes.
 Every function refuses what has no answer with an :class:`~datamodules.errors.InputError`, a ``ValueError`` that names
 the set: fewer than two rows (one, for :func:`nearest` and :func:`memorisation`), NaN or infinity, anything but two
 dimensions, sets of different width. Features that are constant, over all rows or in some columns, are fine everywhere.
-Rows of the two sets may differ in number. Everything is computed in float64, pairs of rows a block at a time, so that
-memory stays within the inputs and a few hundred MiB.
+Rows of the two sets may differ in number. Everything is computed in float64, pairs of rows a block at a time: beside
+the inputs there are copies of them in float64, one of which is centred, and a few hundred MiB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -107,8 +107,9 @@ def manifold(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
     k = min(k, len(real) - 1, len(fake) - 1)
     radius_real, radius_fake = radii(real, k), radii(fake, k)  # (N,), (M,), squared
     balls, recalled, covered = [], [], []
+    to_real = squared_distances_to(real)
     for rows in blocks_of(len(fake), len(real)):
-        distance = squared_distances(fake[rows], real)  # (m, N)
+        distance = to_real(fake[rows])  # (m, N)
         inside = distance <= radius_real
         balls.append(inside.sum(1))
         covered.append(inside.any(0))
@@ -133,23 +134,28 @@ def nearest(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         Euclidean distance (N,) float64, exactly 0 between equal rows, and index (N,) int64 into ``b``.
     """
     a, b = _checked(least=1, a=a, b=b)
-    index = torch.cat([squared_distances(a[rows], b).argmin(1) for rows in blocks_of(len(a), len(b))])
+    to_b = squared_distances_to(b)
+    index = torch.cat([to_b(a[rows]).argmin(1) for rows in blocks_of(len(a), len(b))])
     distance = torch.cat([(a[rows] - b[index[rows]]).norm(dim=1) for rows in blocks_of(*a.shape)])
     return distance, index
 
 
-def neighbour_distance(a: Tensor, b: Tensor, k: int) -> Tensor:
+def neighbour_distance(a: Tensor, b: Tensor, k: int, without: Tensor | None = None) -> Tensor:
     """Euclidean distance (N,) float64 of each row of ``a`` to the k-th nearest row of ``b``.
 
     Args:
         a: features (N, d), N ≥ 1.
-        b: features (M, d), M ≥ k.
+        b: features (M, d), M ≥ k, and above k with ``without``.
         k: which neighbour, at least 1.
+        without: of each row of ``a`` the row of ``b`` that does not count, int64 (N,), such as itself.
     """
     a, b = _checked(least=1, a=a, b=b)
-    found = [
-        squared_distances(a[rows], b).topk(k, dim=1, largest=False).values[:, -1] for rows in blocks_of(len(a), len(b))
-    ]
+    to_b, found = squared_distances_to(b), []
+    for rows in blocks_of(len(a), len(b)):
+        distance = to_b(a[rows])  # (n, M)
+        if without is not None:
+            distance.scatter_(1, without[rows, None].to(distance.device), torch.inf)
+        found.append(distance.topk(k, dim=1, largest=False).values[:, -1])
     return torch.cat(found).sqrt()
 
 
@@ -219,13 +225,22 @@ def blocks_of(rows: int, columns: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances (N, M); what is rounding error rather than distance is exactly 0."""
+def squared_distances_to(b: Tensor) -> Callable[[Tensor], Tensor]:
+    """Of rows (N, d) the squared Euclidean distances (N, M) to those of b (M, d), which are looked at once.
+
+    What is rounding error rather than distance is exactly 0.
+    """
     mean = b.mean(0)
-    a, b = a - mean, b - mean  # large offsets would cancel badly in the next lines
-    scale = a.square().sum(1)[:, None] + b.square().sum(1)
-    squared = scale.addmm(a, b.T, alpha=-2)
-    return squared.masked_fill_(squared <= scale.mul_(1e-13), 0)
+    b = b - mean  # large offsets would cancel badly in the next lines
+    norms = b.square().sum(1)
+
+    def squared(a: Tensor) -> Tensor:
+        a = a - mean
+        scale = a.square().sum(1)[:, None] + norms
+        squared = scale.addmm(a, b.T, alpha=-2)
+        return squared.masked_fill_(squared <= scale.mul_(1e-13), 0)
+
+    return squared
 
 
 def _share(mask: Tensor) -> float:
@@ -266,9 +281,9 @@ def _kernel_diagonal(a: Tensor) -> float:
 
 def radii(x: Tensor, k: int) -> Tensor:
     """Squared distance (N,) of each row to its k-th nearest other row."""
-    found = []
+    to_x, found = squared_distances_to(x), []
     for rows in blocks_of(len(x), len(x)):
-        distance = squared_distances(x[rows], x)  # (n, N)
+        distance = to_x(x[rows])  # (n, N)
         distance.diagonal(offset=rows.start).fill_(torch.inf)  # a row is not its own neighbour
         found.append(distance.topk(k, dim=1, largest=False).values[:, -1])
     return torch.cat(found)

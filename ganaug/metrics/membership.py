@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 from datamodules.errors import InputError
-from ganaug.metrics.distance import nearest, neighbour_distance, radii
+from ganaug.metrics.distance import nearest, neighbour_distance
 
 LEAST = 10  # rows of either sort that an attack is judged by: with fewer, no interval that says anything
 FALSE_POSITIVES = 0.01  # the rate that Carlini et al. 2022 read true positives at
@@ -45,16 +45,20 @@ def density_ratio(rows: Tensor | None, samples: Tensor, reference: Tensor, k: in
     r^d), whose ratio is (m / n) (r_R / r_G)^d: the order of rows, all that an attack needs, is that of r_R / r_G,
     whatever the dimension. The log (n / m) is left out, a constant.
 
+    Each row is judged by all reference rows but one, which is itself where the rows are those of the reference: so rows
+    that are in it and others are judged by as many.
+
     Args:
-        rows: (N, d), N ≥ 1. None for the reference rows themselves, each judged by the others: N = n.
+        rows: (N, d), N ≥ 1. None for the reference rows themselves: N = n.
         samples: (M, d), M ≥ 1.
         reference: (n, d), n ≥ 2, real rows that nobody was trained on.
         k: which neighbour, at most the samples, and at most one less than the reference rows: the first sees single
             rows that are given away, later ones estimate densities better.
     """
     k = min(k, len(samples), len(reference) - 1)
-    real = neighbour_distance(rows, reference, k) if rows is not None else radii(reference.double(), k).sqrt()
-    made = neighbour_distance(rows if rows is not None else reference, samples, k)
+    rows = reference if rows is None else rows
+    real = neighbour_distance(rows, reference, k, torch.arange(len(rows)) % len(reference))
+    made = neighbour_distance(rows, samples, k)
     least = 1e-6 * float(real.median()) or 1e-300  # a row that is there twice has no distance
     return real.clamp(min=least).log() - made.clamp(min=least).log()
 

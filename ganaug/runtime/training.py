@@ -1,7 +1,11 @@
-"""A Trainer that only computes."""
+"""A Trainer that only computes, and training without words."""
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -21,3 +25,24 @@ def plain_trainer(**options: Any) -> Trainer:
         return Trainer(**dict.fromkeys(quiet, False) | options)
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise InputError(reason_of(error)) from error
+
+
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Without what Lightning says at the start of every training, and what is said of every subset."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for said in (
+                ".*does not have many workers.*",
+                ".*LeafSpec.*",
+                ".*`srun` command.*",
+                "Checkpoint directory .* exists",
+                ".* sentences left out.*",
+            ):
+                warnings.filterwarnings("ignore", said)
+            yield
+    finally:
+        logger.setLevel(level)

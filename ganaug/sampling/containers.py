@@ -34,7 +34,7 @@ def as_array(rows: Any) -> np.ndarray:
 
 def _as_given(values: Any) -> np.ndarray:
     """As an array, in which a list of strings that holds something else too does not become one of strings alone."""
-    array = np.asarray(values)
+    array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
     if array.dtype == object and isinstance(values, pd.DataFrame):  # of types that may have gaps
         types = pd.api.types
         for column, dtype in values.dtypes.items():
@@ -56,6 +56,8 @@ def label_values(y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
         InputError: there is not one for each row, or they cannot be sorted.
     """
     labels = _as_given(y)
+    if labels.shape == (count, 1):  # a table of one column
+        labels = labels[:, 0]
     if labels.shape != (count,):
         raise InputError(f"y {labels.shape}: X has {count} rows, which want a label each")
     if bool(pd.isna(labels).any()):
@@ -79,7 +81,9 @@ def decoded(schema: Schema, x: torch.Tensor, rows: np.ndarray) -> np.ndarray:
 
 
 def extended(given: Any, made: np.ndarray) -> Any:
-    """What was given with the new rows after it: a list, pandas Series or DataFrame, or an array."""
+    """What was given with the new rows after it: a list, pandas Series or DataFrame, a tensor, or an array."""
+    if isinstance(given, torch.Tensor):
+        return torch.from_numpy(extended(given.detach().cpu().numpy(), made)).to(given.device)
     if isinstance(given, list | tuple):
         made = made.reshape(len(made), *np.asarray(given).shape[1:])
         new = list(made.astype(given[0].dtype)) if isinstance(given[0], np.ndarray) else made.tolist()

@@ -85,9 +85,10 @@ class SyntheticDataset(Dataset[Batch]):
         index = torch.as_tensor(rows, dtype=torch.long)
         if not len(index):
             return []
-        wrong = index[(index < 0) | (index >= len(self))]
+        wrong = index[(index < -len(self)) | (index >= len(self))]
         if len(wrong):
             raise IndexError(f"row {int(wrong[0])} of {len(self)}")
+        index = index % len(self)  # -1 is the last, as everywhere
         batch = self._drawn(index) if self._kept is None else self._kept.__getitems__(index.tolist())
         batch = self.schema.prepare(batch) if self.prepared else batch
         return [{name: field[i] for name, field in batch.items()} for i in range(len(index))]

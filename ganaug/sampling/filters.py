@@ -19,7 +19,7 @@ from datamodules.schema import Batch
 from ganaug.classifiers.training import ClassifierFeatures
 from ganaug.gans.base import GAN
 from ganaug.gans.randomness import stream_seed
-from ganaug.metrics.distance import blocks_of, nearest, radii, squared_distances
+from ganaug.metrics.distance import blocks_of, nearest, radii, squared_distances_to
 
 Figures = dict[str, float | int]
 Verdict = tuple[Tensor, Figures]
@@ -201,7 +201,7 @@ def _slope(synthetic: Tensor, y: Tensor, real: Tensor, real_y: Tensor) -> float:
     return float(fit.coef_[0, 0]) / scale
 
 
-def agreeing(class_logits: Tensor, y: Tensor, least: float = 0.0) -> Verdict:
+def agreeing(class_logits: Tensor, y: Tensor) -> Verdict:
     """Keep the samples in which a classifier sees the class that was asked for.
 
     Ravuri and Vinyals 2019, "Classification Accuracy Score for Conditional Generative Models", arXiv 1905.10887, show
@@ -210,17 +210,14 @@ def agreeing(class_logits: Tensor, y: Tensor, least: float = 0.0) -> Verdict:
     Args:
         class_logits: the classifier's (N, classes).
         y: the classes asked for, (N,).
-        least: probability that it must give them besides, in [0, 1].
 
     Returns:
-        The mask (N,), and figures: ``disagreed``, samples in which it sees another class, ``unsure``, those besides
-        that it gives too little probability, and ``least``.
+        The mask (N,), and figures: ``disagreed``, samples in which it sees another class.
     """
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < class_logits.shape[1]:
         raise InputError(f"labels run from {int(y.min())} to {int(y.max())}, the judge knows {class_logits.shape[1]}")
     sees = class_logits.argmax(1) == y
-    sure = class_logits.softmax(1).gather(1, y[:, None])[:, 0] >= least
-    return sees & sure, {"disagreed": int((~sees).sum()), "unsure": int((sees & ~sure).sum()), "least": least}
+    return sees, {"disagreed": int((~sees).sum())}
 
 
 def original(
@@ -317,8 +314,9 @@ def _reach(features: Tensor, y: Tensor, real_features: Tensor, real_y: Tensor, k
         if len(real) < 2:
             continue
         radius = radii(real, min(k, len(real) - 1))  # squared
+        to_real = squared_distances_to(real)
         for block in blocks_of(len(mine), len(real)):
-            distance = squared_distances(features[mine[block]], real)
+            distance = to_real(features[mine[block]])
             growth = torch.where(distance > 0, distance / radius, 0.0)  # a ball of no size holds its centre
             reach[mine[block]] = growth.amin(1).sqrt()
     return reach
@@ -357,7 +355,7 @@ FILTERS: dict[str, Callable[[Evidence, Evidence, Evidence], Verdict]] = {
 
 NOTES = {  # where a sample is left out
     "discriminator": "the GAN's own discriminator takes it for synthetic",
-    "agreement": "a classifier of the real rows sees another class, or is unsure",
+    "agreement": "a classifier of the real rows sees another class",
     "duplicates": "it equals a training row or another sample, or is nearer to a row than 99 % of other real rows are",
     "density": "it lies where there are no training rows",
 }

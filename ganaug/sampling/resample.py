@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sources import ImageModule
+from datamodules.options import check
 from datamodules.rows import Table
 from datamodules.series.base import SeriesModule, SeriesRows
 from datamodules.series.schema import SeriesSchema
@@ -30,11 +32,12 @@ from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.gans.timegan.model import TimeGAN
 from ganaug.runtime.devices import Accelerator, device_of, seeded
-from ganaug.runtime.training import plain_trainer
+from ganaug.runtime.training import plain_trainer, without_messages
 from ganaug.sampling.containers import as_array, decoded, extended, label_values, listed
 from ganaug.sampling.dataset import packed, unpacked
 from ganaug.sampling.drawing import draw_samples
 
+Strategy = Literal["auto", "minority", "not minority", "not majority", "all"]
 MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": R3GAN}
 KNOWN = (DCGAN, R3GAN, SeqGAN, TimeGAN)
 STEPS = {"image": 5000, "text": 2000, "series": 2000}  # of a model's last phase
@@ -49,13 +52,14 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
 
     What X holds decides which model learns from it:
 
-    - uint8 (N, H, W) or (N, H, W, C): pictures, by DCGAN;
+    - uint8 (N, H, W) or (N, H, W, C): pictures, by DCGAN; numbers of another type are never taken for pictures;
     - other numbers (N, T, F): series of T steps, by R3GAN;
     - a list, array or pandas Series of N strings: sentences, by SeqGAN.
 
     Numbers (N, D), as scikit-learn likes them, do not say what they are. With ``shape`` they are taken apart, given to
-    the model as above, and samples laid flat again: ``(8, 8)`` for flattened pictures, ``(T, F)`` for series, ``(T,)``
-    where each row is a series of one measurement. Without it they are refused: of plain vectors SMOTE makes more.
+    the model as above, and samples laid flat again: ``(8, 8)`` for flattened pictures in uint8, ``(T, F)`` for series,
+    ``(T,)`` where each row is a series of one measurement. Without it they are refused: of plain vectors SMOTE makes
+    more.
 
     Args:
         model: the model, or its name; by default as above.
@@ -64,8 +68,10 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             those of the phases before it. With 40 digits of each class and 5 of two, 5,000 raised a logistic
             regression from 83 to 91 % right, classes alike, and 1,500 to 90 %; to weigh the classes raised it to 91 %.
         batch_size: rows a step.
-        sampling_strategy: ``auto``: every class up to the size of the largest; a dict: class to the number of rows
-            wanted, the real ones included; a number, for two classes: rows of the rarer for each of the other.
+        sampling_strategy: ``auto``, ``not majority`` or ``all``: every class up to the size of the largest;
+            ``minority``: the rarest alone; ``not minority``: all others; a dict: class to the number of rows wanted,
+            the real ones included, or a function that makes it of y; a number, for two classes: rows of the rarer for
+            each of the other.
         shape: of a row, where X is (N, D).
         random_state: a number, a ``numpy.random.RandomState``, or None for another outcome every time.
         accelerator: auto, cpu, cuda, mps.
@@ -82,7 +88,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         options: dict[str, Any] | None = None,
         steps: int | None = None,
         batch_size: int = 64,
-        sampling_strategy: Literal["auto"] | Mapping[Any, int] | float = "auto",
+        sampling_strategy: Strategy | Mapping[Any, int] | Callable[[Any], Mapping[Any, int]] | float = "auto",
         shape: tuple[int, ...] | None = None,
         random_state: int | np.random.RandomState | None = None,
         accelerator: Accelerator = "auto",
@@ -111,9 +117,10 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         Raises:
             InputError: rows, labels or an option cannot be used.
         """
+        check("accelerator", self.accelerator, Accelerator)
         rows = as_array(X)
         values, ids = label_values(y, len(rows))
-        missing = self._missing(values, np.bincount(ids, minlength=len(values)))
+        missing = self._missing(values, np.bincount(ids, minlength=len(values)), y)
         self.sampling_strategy_ = {value: n for value, n in zip(values.tolist(), missing.tolist(), strict=True) if n}
         self.model_: GAN | None = None
         kind, rows = self._kind(rows)
@@ -127,12 +134,13 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         except ValueError as error:
             raise InputError(f"random_state: {error}") from None
-        names = tuple(str(value) for value in values.tolist())
         wanted = np.repeat(np.arange(len(values)), missing)  # (M,) class after class
         if self.checkpoint is None:
+            names = _names(values)
             self.model_ = self._trained(kind, rows, ids, names, seed)
         else:
             self.model_ = load(self.checkpoint)
+            names = _names(values, self.model_.schema.classes)
             _check_fits(self.model_, kind, rows, [names[c] for c in np.unique(wanted)])
             self.model_.to(device_of(self.accelerator))
         chosen = torch.tensor([self.model_.schema.classes.index(names[c]) for c in wanted])
@@ -150,9 +158,10 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
 
     # ---- how many ----------------------------------------------------------------------------------------------------
 
-    def _missing(self, values: np.ndarray, have: np.ndarray) -> np.ndarray:
+    def _missing(self, values: np.ndarray, have: np.ndarray, y: Any) -> np.ndarray:
         """How many samples of each class (K,), where there are ``have`` (K,) rows."""
         strategy = self.sampling_strategy
+        strategy = strategy(y) if callable(strategy) else strategy
         if isinstance(strategy, Mapping):
             known = {value: k for k, value in enumerate(values.tolist())}
             missing = np.zeros_like(have)
@@ -166,12 +175,14 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
                     )
                 missing[known[label]] = wanted - have[known[label]]
             return missing
-        if isinstance(strategy, str) and strategy == "auto":
-            return np.asarray(have.max() - have)
+        if isinstance(strategy, str) and strategy in get_args(Strategy):
+            rarest = np.arange(len(have)) == have.argmin()
+            left = {"minority": ~rarest, "not minority": rarest}.get(strategy, np.zeros_like(rarest))
+            return np.where(left, 0, have.max() - have)
         if isinstance(strategy, bool) or not isinstance(strategy, Real) or not 0 < strategy <= 1:
             raise InputError(
-                "sampling_strategy must be auto, a dict of class and rows wanted, or a number above 0 and at most 1,"
-                f" not {strategy!r}"
+                f"sampling_strategy must be {', '.join(get_args(Strategy))}, a dict of class and rows wanted, or a"
+                f" number above 0 and at most 1, not {strategy!r}"
             )
         if len(values) != 2:
             raise InputError(f"sampling_strategy: {strategy} is for two classes, y has {len(values)}: give a dict")
@@ -215,6 +226,13 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             rows = rows[..., None]
         if kind == "series" and rows.ndim != 3:
             raise InputError(f"X {rows.shape} of {rows.dtype}: pictures must be uint8, 0 to 255: convert them")
+        two = (self.shape is None and rows.ndim == 3) or len(self._shape) == 2
+        if kind == "series" and two and chosen is None and self.checkpoint is None and _bytes(rows):
+            warnings.warn(
+                f"X holds whole numbers from 0 to 255 in {rows.dtype}: taken for series of {rows.shape[1]} steps of"
+                f" {rows.shape[2]} measurements; if they are pictures, give uint8: X.astype('uint8')",
+                stacklevel=3,
+            )
         return kind, rows
 
     def _apart(self, rows: np.ndarray) -> np.ndarray:
@@ -276,13 +294,29 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         steps = before + STEPS[kind] if self.steps is None else self.steps
         try:
             own: dict[str, Any] = {"devices": 1, "limit_val_batches": 0, "plugins": [LightningEnvironment()]}
-            trainer = plain_trainer(accelerator=self.accelerator, max_steps=steps, max_epochs=-1, **own)
+            with without_messages():
+                trainer = plain_trainer(accelerator=self.accelerator, max_steps=steps, max_epochs=-1, **own)
         except InputError as error:
             raise InputError(f"accelerator: {error}") from None
         device = trainer.strategy.root_device
-        with seeded(seed, device):  # training leaves the process as it was
+        with seeded(seed, device), without_messages():  # training leaves the process as it was
             trainer.fit(model, data)
         return model.eval().to(device)  # from where Lightning has moved it to the CPU
+
+
+def _names(values: np.ndarray, known: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Names of the classes of labels (K,): 1.0 as 1, since whole labels become such in a table with gaps."""
+
+    def name(value: Any) -> str:
+        whole = isinstance(value, float) and value % 1 == 0 and str(value) not in known
+        return f"{value:.0f}" if whole else str(value)
+
+    return tuple(map(name, values.tolist()))
+
+
+def _bytes(rows: np.ndarray) -> bool:
+    """Whether all numbers would fit into bytes."""
+    return bool(((rows >= 0) & (rows <= 255) & (rows % 1 == 0)).all())
 
 
 def _check_fits(model: GAN, kind: str, rows: np.ndarray, names: list[str]) -> None:

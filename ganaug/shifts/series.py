@@ -47,18 +47,9 @@ def coarse(batch: Batch, schema: SeriesSchema, every: float) -> Batch:
     right = torch.minimum(left + int(every), last)
     share = ((place - left) / (right - left).clamp(min=1)).clamp(max=1)[:, :, None]
     before = _at(x, left)
-    between = torch.where(_measured(schema), torch.lerp(before, _at(x, right), share), before)
+    between = torch.where(torch.tensor(schema.measured), torch.lerp(before, _at(x, right), share), before)
     observed = {"observed": _inside(batch, _at(batch["observed"], left))} if "observed" in batch else {}
     return _written({**batch, **observed}, schema, between, words=True)
-
-
-def _measured(schema: SeriesSchema) -> Tensor:
-    """Which of the F features are measurements on a scale, bool (F,)."""
-    plain = [
-        not schema.words(k) and dtype != "bool" and not (schema.intervals and k == 0)
-        for k, dtype in enumerate(schema.dtypes)
-    ]
-    return torch.tensor(plain).repeat_interleave(torch.tensor(schema.widths))
 
 
 def _deviation(batch: Batch) -> Tensor:
@@ -77,7 +68,7 @@ def _inside(batch: Batch, x: Tensor) -> Tensor:
 
 def _written(batch: Batch, schema: SeriesSchema, x: Tensor, words: bool = False) -> Batch:
     """The batch with new ``x`` in measurements, and in words where asked for; times stay, and 0 beyond the end."""
-    changed = torch.ones(x.shape[2], dtype=torch.bool) if words else _measured(schema)
+    changed = torch.ones(x.shape[2], dtype=torch.bool) if words else torch.tensor(schema.measured)
     changed[0] &= not schema.intervals
     return {**batch, "x": _inside(batch, torch.where(changed, x, batch["x"]))}
 

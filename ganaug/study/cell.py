@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
-from datamodules.files.manifest import make_folder, replacing
+from datamodules.files.manifest import as_json, make_folder, replacing
 from datamodules.rows import contents, joined, some_rows, spread_rows
 from datamodules.schema import Batch
 from ganaug.callbacks import LastCheckpoint
@@ -32,11 +31,11 @@ from ganaug.gans.randomness import stream_seed
 from ganaug.metrics.distance import PAIRS, memorisation, nearest
 from ganaug.runtime.devices import device_of
 from ganaug.runtime.stopping import told
-from ganaug.runtime.training import plain_trainer
+from ganaug.runtime.training import plain_trainer, without_messages
 from ganaug.sampling.drawing import draw_samples
 from ganaug.sampling.filters import Figures, filter_samples
 from ganaug.study.arms import ArmTrainer, first, oversampled, samples_of
-from ganaug.study.plan import SAMPLED, Cell, Study, key, stored_parts, without_messages
+from ganaug.study.plan import SAMPLED, Cell, Study, key, stored_parts
 
 ROUNDS = 5  # of drawing samples, where filters leave too few
 GALLERY = 40  # samples to look at
@@ -65,7 +64,7 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
     def keep(**found: Any) -> None:
         facts.update(found)
         with replacing(folder / "cell.json") as file:
-            file.write((json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+            file.write((as_json(facts, indent=2) + "\n").encode())
 
     with without_messages():
         data = study.module(cell)

@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.base import Stream, as_is
-from datamodules.errors import InputError, named_once, reason_of
-from datamodules.images.schema import ImageSchema
+from datamodules.errors import InputError, reason_of
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers import Classifier
@@ -227,10 +226,7 @@ def as_learner(
     if classical is not None and not classical:
         raise InputError("classical: name a change, or leave it out, and the arms with classical by --arms")
     if made is network:
-        changes = network.usual(schema) if classical is None else named_once("classical", classical, network.changes)
-        policies = [name for name in changes if name in ("randaugment", "trivialaugment")]
-        if policies and isinstance(schema, ImageSchema) and schema.channels not in (1, 3):
-            raise InputError(f"classical: {policies[0]} needs pictures of 1 or 3 channels, not {schema.channels}")
+        changes = network.chosen_changes(schema, True if classical is None else classical)
         return Network(_own(network, options), label_smoothing, changes, curriculum, accelerator)
     own = {"label_smoothing": label_smoothing, "classical": classical, "curriculum": curriculum}
     for name, given in own.items():

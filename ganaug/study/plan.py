@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import pickle
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +15,7 @@ from torch import Tensor
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
-from datamodules.files.manifest import folder_names, make_folder, replacing
+from datamodules.files.manifest import folder_names, make_folder, replacing, sha256_of
 from datamodules.rows import spread_rows, stored_rows
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.training import Precision
@@ -320,7 +316,7 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
         "cells": [cell.name for cell in cells],
         **{name: getattr(study, name) for name in names},
         "folds": study.folds if study.selection == "folds" else None,
-        "init_from": None if study.init_from is None else hashlib.sha256(study.init_from.read_bytes()).hexdigest(),
+        "init_from": None if study.init_from is None else sha256_of(study.init_from),
         "until": study.until,
         "max_seeds": study.max_seeds if study.until else None,
     }
@@ -376,24 +372,3 @@ def columns(study: Study) -> tuple[str, ...]:
 def key(arm: str, ratio: float, steps: int) -> str:
     """What ``cell.json`` calls a training."""
     return f"{arm}@{ratio:g}" + (f"x{steps}" if steps > 1 else "")
-
-
-@contextmanager
-def without_messages() -> Iterator[None]:
-    """Without what Lightning says at the start of every training, and what is said of every subset."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for said in (
-                ".*does not have many workers.*",
-                ".*LeafSpec.*",
-                ".*`srun` command.*",
-                "Checkpoint directory .* exists",
-                ".* sentences left out.*",
-            ):
-                warnings.filterwarnings("ignore", said)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -1,5 +1,7 @@
 """The series classifier learns, sees nothing beyond a series' end, and its augmentations do what they say."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.classifiers.base import PRETEXTS
 from ganaug.classifiers.inception_time import StepNorm
-from ganaug.classifiers.series import SeriesClassifier
+from ganaug.classifiers.series import SeriesClassifier, half
 from ganaug.classifiers.series_augmentation import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
 from ganaug.classifiers.training import fit_classifier, fit_features
 
@@ -187,10 +189,24 @@ def test_augmentations_are_the_same_in_every_unit(change):
     torch.testing.assert_close(change(40 * x + 7, length), (40 * out + 7) * inside, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_augmentations_leave_words_and_times_what_they_are(change):
+    x, length = waves()
+    words = torch.eye(3)[torch.arange(30) // 4 % 3] * (torch.arange(30) < length[:, None])[:, :, None]
+    torch.manual_seed(0)
+    out = change(torch.cat([x, words], 2), length, torch.tensor([True] * x.shape[2] + [False] * 3))[..., x.shape[2] :]
+    assert set(out.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(out.sum(2), words.sum(2)), "one word at every step"
+    if change in (jitter, scaled, magnitude_warped):
+        assert torch.equal(out, words)
+    irregular = replace(schema(columns=3, length=30), intervals=True)
+    assert torch.equal(half(change)({"x": x, "length": length}, irregular)["x"][..., 0], x[..., 0])
+
+
 def test_jitter_is_as_strong_as_it_says():
     torch.manual_seed(0)
     x = torch.sin(torch.arange(400) / 7)[None, :, None] * torch.tensor([1.0, 10.0]) + torch.zeros(50, 1, 1)
-    noise = jitter(x, torch.full((50,), 400), 0.2) - x
+    noise = jitter(x, torch.full((50,), 400), strength=0.2) - x
     torch.testing.assert_close(noise.std((0, 1)), 0.2 * x[0].std(0), rtol=0.02, atol=0)
     assert noise.mean((0, 1)).abs().max() < 0.05
 
@@ -198,7 +214,7 @@ def test_jitter_is_as_strong_as_it_says():
 def test_scaling_is_by_one_number_a_column():
     torch.manual_seed(0)
     x = torch.rand(3000, 12, 2)
-    out = scaled(x, torch.full((3000,), 12), 0.3)
+    out = scaled(x, torch.full((3000,), 12), strength=0.3)
     torch.testing.assert_close(out.mean(1), x.mean(1))
     factor = (out - x.mean(1, keepdim=True)) / (x - x.mean(1, keepdim=True))
     torch.testing.assert_close(factor, factor[:, :1].expand_as(factor), rtol=1e-2, atol=1e-2)
@@ -239,7 +255,7 @@ def test_a_slice_is_a_window_stretched():
     torch.manual_seed(0)
     length = torch.randint(11, 31, (200,))
     time = torch.arange(30.0)[None, :, None].expand(200, 30, 1)
-    out = sliced(time, length, 0.8)[:, :, 0]
+    out = sliced(time, length, share=0.8)[:, :, 0]
     first, last = out[:, 0], out.gather(1, length[:, None] - 1)[:, 0]
     torch.testing.assert_close(last - first, 0.8 * (length - 1))
     assert first.min() >= 0

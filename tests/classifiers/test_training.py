@@ -323,7 +323,7 @@ def test_a_trainer_can_train_it_too(digits, tmp_path, kind):
     loader = DataLoader(Table(rows, schema.prepare), batch_size=16, collate_fn=as_is)
     trainer = Trainer(
         accelerator="cpu",
-        max_steps=4,
+        max_steps=30,  # further than the cycle of its learning rate
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -332,7 +332,8 @@ def test_a_trainer_can_train_it_too(digits, tmp_path, kind):
         num_sanity_val_steps=0,
     )
     trainer.fit(model, loader, loader)
-    assert trainer.global_step == 4
+    assert trainer.global_step == 30
+    assert trainer.optimizers[0].param_groups[0]["lr"] < 1e-6
     assert "accuracy/val" in trainer.callback_metrics
 
 
@@ -353,6 +354,9 @@ def test_what_it_refuses():
         fit_classifier(squares(3), rows)
     with pytest.raises(InputError, match="accelerator"):
         fit_classifier(schema, rows, accelerator="abacus")
+    four = ImageSchema(classes=("a", "b"), height=8, width=8, channels=4, image_size=8)
+    with pytest.raises(InputError, match="randaugment needs pictures of 1 or 3 channels, not 4"):
+        ImageClassifier(four, augment=["shift", "randaugment"])
     sentences = words(4, letters())
     with pytest.raises(InputError, match=r"length torch.int64 \(N\), there is none"):
         fit_classifier(letters(), {name: sentences[name] for name in ("x", "y")})

@@ -92,6 +92,8 @@ def test_samples_say_which_rows_their_model_was_trained_on(tmp_path: Path) -> No
     folder = written(ckpt, tmp_path / "out", n=6, format="npz")
     ckpt.unlink()
     for samples in (folder, folder / "samples.npz"):
+        with pytest.raises(InputError, match=r"trained with data\.test_fraction 0\.2, not 0\.5: its training rows"):
+            evaluate(Squares(size=16, test_fraction=0.5), samples=samples, **QUICK)
         with pytest.raises(InputError, match=r"trained on the split of data\.seed 0, not 1"):
             evaluate(Squares(size=16, seed=1), samples=samples, **QUICK)
     evaluate(Squares(size=16), samples=folder, **QUICK)
@@ -164,3 +166,23 @@ def test_wanted_rows_by_a_name_as_text(tmp_path: Path) -> None:
     (tmp_path / "wanted.csv").write_text("label\nleft\nright\n")
     out = written(ckpt, tmp_path / "out", rows=str(tmp_path / "wanted.csv"))
     assert len(list(out.rglob("0*.png"))) == 2
+
+
+def test_scores_are_json_and_never_written_over_what_is_read(pictures: Path, tmp_path: Path) -> None:
+    x = np.zeros((40, 6, 6), np.uint8)  # all rows are alike: distances of test rows are 0, and ratios infinite
+    np.savez(tmp_path / "alike.npz", x=x, y=np.arange(40) % 2)
+    out = tmp_path / "scores.json"
+    options = QUICK | {"out": out}
+    found = evaluate(ImageArrays(tmp_path / "alike.npz"), samples=pictures, **options)
+    assert found["scores"]["memorisation"]["in_pixels"]["ratio"] == float("inf")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    read = json.loads(out.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read["scores"]["memorisation"]["in_pixels"]["ratio"] is None
+    table = tmp_path / "samples.json"
+    table.write_bytes(pictures.read_bytes())
+    for name, said in (("a.npz", "the name must end in .json"), ("samples.json", "is what is read: it would be lost")):
+        with pytest.raises(InputError, match=said):
+            evaluate(ImageArrays(pictures), samples=table, **QUICK | {"out": tmp_path / name})

@@ -196,6 +196,24 @@ def test_a_file_of_ones_own_beside_samples_is_kept(ckpt: Path, tmp_path: Path) -
     (out / "samples.mine.xlsx").write_text("mine")
     make(ckpt, out, n=2, format="npz", overwrite=True)
     assert (out / "samples.mine.xlsx").read_text() == "mine"
+    folder = make(ckpt, tmp_path / "folder", n=4)
+    for name in pictures(folder):
+        (folder / name).with_name("mine.txt").write_text("mine")
+    make(ckpt, folder, n=2, format="npz", overwrite=True)
+    assert not pictures(folder)
+    assert {p.name for p in folder.glob("*/*")} == {"mine.txt"}
+
+
+def test_what_cannot_be_drawn_on_replaces_and_claims_nothing(ckpt: Path, tmp_path: Path) -> None:
+    out = make(ckpt, tmp_path / "out", n=4)
+    before = pictures(out)
+    for device in ({"accelerator": "gpu"}, {"accelerator": "cpu", "devices": "x"}):
+        for folder in (out, tmp_path / "new"):
+            with pytest.raises(InputError):
+                generate(ckpt, folder, n=6, overwrite=True, progress=False, **device)
+    assert pictures(out).keys() == before.keys()
+    assert not (tmp_path / "new").exists()
+    make(ckpt, tmp_path / "new", n=2)
 
 
 @pytest.mark.parametrize("there", ["nothing", "samples", "half"])

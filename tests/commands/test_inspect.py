@@ -109,8 +109,10 @@ def test_examples_are_spread_over_the_rows(tmp_path: Path) -> None:
 
 
 def test_a_page_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match=r"is a folder: give the name of a page in it, such as .*page\.html"):
+    with pytest.raises(InputError, match=r"out must be a file, like .*result\.html: .* is a folder"):
         inspect(Digits(), tmp_path)
+    with pytest.raises(InputError, match=r"page\.pdf: the name must end in \.html"):
+        inspect(Digits(), tmp_path / "page.pdf")
     assert not capsys.readouterr().out
 
 

@@ -141,8 +141,11 @@ def test_bad_checkpoints_and_rows(tmp_path: Path) -> None:
     broken.write_bytes(io.BytesIO(b"PK").getvalue())
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         SyntheticDataset(broken)
-    with pytest.raises(IndexError):
-        SyntheticDataset(pictures(), n=2)[2]
+    rows = SyntheticDataset(pictures(), n=2)
+    assert torch.equal(rows[-1]["x"], rows[1]["x"])
+    for row in (2, -3):
+        with pytest.raises(IndexError):
+            rows[row]
 
 
 def test_drawing_leaves_the_random_state_alone() -> None:

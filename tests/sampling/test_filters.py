@@ -112,14 +112,7 @@ def test_agreement_drops_exactly_the_mislabelled() -> None:
     asked[[4, 17, 29]] = (asked[[4, 17, 29]] + 1) % 3
     keep, figures = agreeing(logits, asked)
     assert (~keep).nonzero()[:, 0].tolist() == [4, 17, 29]
-    assert figures == {"disagreed": 3, "unsure": 0, "least": 0.0}
-
-
-def test_agreement_may_ask_for_certainty() -> None:
-    logits = torch.tensor([[2.0, 0.0], [0.5, 0.0], [0.0, 9.0]])  # probabilities 0.88, 0.62, 0.0001
-    keep, figures = agreeing(logits, zeros(3), least=0.7)
-    assert keep.tolist() == [True, False, False]
-    assert figures == {"disagreed": 1, "unsure": 1, "least": 0.7}
+    assert figures == {"disagreed": 3}
 
 
 def test_agreement_refuses_labels_that_the_judge_cannot_know() -> None:

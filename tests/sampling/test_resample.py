@@ -68,7 +68,9 @@ def test_the_model_sees_every_class_equally_often(monkeypatch: pytest.MonkeyPatc
 # ---- the convention ----
 
 
-@pytest.mark.parametrize("strategy", ["auto", {"b": 9, "a": 6}, {"c": 5}])
+@pytest.mark.parametrize("strategy", [
+    "auto", "minority", "not minority", "not majority", "all", {"b": 9, "a": 6}, {"c": 5}, lambda y: {"c": len(y) - 6}
+])  # fmt: skip
 def test_counts_are_those_of_imbalanced_learn(strategy) -> None:
     X, y = pictures()
     theirs = RandomOverSampler(sampling_strategy=strategy).fit_resample(X.reshape(13, -1), y)[1]
@@ -230,8 +232,33 @@ def test_a_checkpoint_instead_of_training(tmp_path: Path) -> None:
     assert "makes rows of (8, 8, 1), X has rows of (9, 9, 1)" in refused(sampler, *pictures((9, 9)))
     assert "its DCGAN makes image data, X holds series data" in refused(sampler, *series())
     assert "leave out model, options and steps" in refused(GANSampler(checkpoint=ckpt, steps=3), X, y)
-    assert "'tpu' is not to be had here" in refused(GANSampler(checkpoint=ckpt, accelerator="tpu"), X, y)
+    assert "accelerator" in refused(GANSampler(checkpoint=ckpt, accelerator="tpu"), X, y)
     assert "no checkpoint at" in refused(GANSampler(checkpoint=tmp_path / "none.ckpt"), X, y)
+
+
+def test_labels_that_a_gap_has_made_floats_are_the_classes_of_a_checkpoint(tmp_path: Path) -> None:
+    X, _ = pictures()
+    schema = ImageSchema(classes=("0", "1"), height=8, width=8, channels=1, image_size=8)
+    ckpt = saved(DCGAN(schema, latent_dim=8, width=4, seed=5), tmp_path / "model.ckpt")
+    _, labels = GANSampler(checkpoint=ckpt, random_state=0).fit_resample(X, np.repeat([0.0, 1.0], [9, 4]))
+    assert (labels[13:].tolist(), labels.dtype) == ([1.0] * 5, np.float64)
+
+
+def test_labels_in_one_column_and_tensors_come_back_as_such() -> None:
+    X, y = pictures()
+    _, labels = GANSampler(**PICTURES).fit_resample(X, pd.DataFrame({"kind": y}))
+    assert (list(labels.columns), labels["kind"].value_counts().tolist()) == (["kind"], [6, 6, 6])
+    rows, numbers = GANSampler(**PICTURES).fit_resample(torch.from_numpy(X), torch.arange(13)[:, None] // 9)
+    assert (rows.dtype, rows.shape) == (torch.uint8, (18, 8, 8))
+    assert torch.equal(numbers[:, 0], torch.tensor([0] * 9 + [1] * 4 + [1] * 5))
+
+
+def test_pictures_that_are_not_uint8_are_pointed_out(capsys, caplog) -> None:
+    X, y = pictures((8, 8))
+    with pytest.warns(UserWarning, match="taken for series of 8 steps of 8 measurements; if they are pictures, give"):
+        GANSampler(shape=(8, 8), **SERIES).fit_resample(X.reshape(13, 64).astype(float), y)
+    assert not capsys.readouterr().err
+    assert "GPU available" not in caplog.text
 
 
 # ---- bad input ----
@@ -289,7 +316,10 @@ def test_bad_labels() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampling_strategy": "most"}, "must be auto, a dict of class and rows wanted, or a number"),
+        (
+            {"sampling_strategy": "most"},
+            "must be auto, minority, not minority, not majority, all, a dict of",
+        ),
         ({"sampling_strategy": {"z": 9}}, "'z' is none of the classes a, b, c"),
         ({"sampling_strategy": {"a": 5}}, "5 rows asked of class a, which has 6"),
         ({"sampling_strategy": {"a": 7.5}}, "7.5 rows asked of class a"),
@@ -303,7 +333,8 @@ def test_bad_labels() -> None:
         ({"sampling_strategy": {"a": np.nan}}, "nan rows asked of class a"),
         ({"sampling_strategy": {"a": np.inf}}, "inf rows asked of class a"),
         ({"random_state": -1}, "random_state: "),
-        ({"accelerator": "abacus"}, "accelerator: "),
+        ({"accelerator": "abacus"}, "accelerator must be auto, cpu, gpu, cuda or mps"),
+        ({"accelerator": "tpu"}, "accelerator must be auto, cpu, gpu, cuda or mps"),
         ({"model": "WGAN"}, "model must be one of DCGAN, R3GAN, SeqGAN, TimeGAN, not WGAN"),
         ({"options": {"depth": 3}}, "depth"),
         ({"options": {"preset": "paper", "width": 4}}, "without classes cannot raise one"),

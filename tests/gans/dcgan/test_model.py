@@ -361,6 +361,12 @@ def test_latents_are_numpys_philox_under_seed_and_index(shape: tuple[int, ...], 
             assert np.array_equal(row.numpy(), draw(shape, np.float32))
 
 
+def test_latents_of_nothing_are_refused() -> None:
+    for indices, seed in (([0, -1], 0), ([0], -1)):
+        with pytest.raises(InputError, match="neither the seed nor an index may be below 0"):
+            draw_rows(torch.tensor(indices), seed, (3,))
+
+
 def test_truncation() -> None:
     model = make()
     seen: list[torch.Tensor] = []
