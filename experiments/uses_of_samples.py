@@ -1,6 +1,6 @@
 """Other uses of samples than mixing them in, tried with the GANs of a finished study.
 
-    python experiments/uses_of_samples.py STUDY
+    python experiments/uses_of_samples.py STUDY [--only "fresh; by density"]
 
 reads STUDY/study.json and the GAN of every whole cell, and trains the study's classifier anew for each use, for equally
 many steps and from the same weights as mixing: classical augmentation in every arm, rare classes repeated where the
@@ -217,8 +217,8 @@ class CellUses:
         return torch.cat(found).numpy()
 
 
-def scored(cell: CellUses) -> Iterator[tuple[str, float]]:
-    """Each use, in order, and what it scores on the test rows."""
+def scored(cell: CellUses, only: list[str]) -> Iterator[tuple[str, float]]:
+    """Each use, in order, and what it scores on the test rows; of those beside mixing the ones named, if any."""
     right = cell.test["y"].numpy()
 
     def score(answers: Answers) -> float:
@@ -230,22 +230,29 @@ def scored(cell: CellUses) -> Iterator[tuple[str, float]]:
     never, mixed = cell.never(), cell.mixed()
     yield "never", score(never)
     yield "mixed", score(mixed)
-    yield "never, two averaged", score(never + cell.second())
-    yield "mixed and never averaged", score(never + mixed)
-    uses: dict[str, Callable[[], Answers]] = {"samples first": cell.samples_first, "fresh": cell.fresh}
+    uses: dict[str, Callable[[], Answers]] = {
+        "never, two averaged": lambda: never + cell.second(),
+        "mixed and never averaged": lambda: never + mixed,
+        "samples first": cell.samples_first,
+        "fresh": cell.fresh,
+    }
     uses["apart"] = cell.apart
     if type(cell.model).__name__ in ("DCGAN", "R3GAN"):
         uses["fresh, wide"] = functools.partial(cell.fresh, (0.8, 1.5))
     uses |= {"by density": cell.by_density, "boundary": cell.boundary, "relabelled": cell.relabelled}
     uses["D's features"] = cell.discriminator
-    for name, use in uses.items():
-        yield name, score(use())
+    if unknown := [name for name in only if name not in uses]:
+        raise SystemExit(f"--only: no use is called {unknown[0]!r}; there are {', '.join(uses)}")
+    for name in only or uses:
+        yield name, score(uses[name]())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
-    study: Path = parser.parse_args().study
+    parser.add_argument("--only", type=lambda text: text.split("; "), default=[])
+    given = parser.parse_args()
+    study: Path = given.study
     if not (study / "study.json").is_file():
         parser.error(f"{study} is no study: give the folder that augment was given as --out")
     asked = json.loads((study / "study.json").read_text(encoding="utf-8"))
@@ -265,7 +272,8 @@ def main() -> None:
         with without_messages():
             module = data.again(**changes)
             module.setup()
-            for use, score in scored(CellUses(asked, facts, path.parent, stored_parts(module), module.schema)):
+            cell = CellUses(asked, facts, path.parent, stored_parts(module), module.schema)
+            for use, score in scored(cell, given.only):
                 found.setdefault(use, []).append(100 * score)
                 print(f"{facts['cell']}: {use} {100 * score:.1f}", flush=True)
     lines = []

@@ -42,8 +42,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def printed(script: str, study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(sys, "argv", [script, str(study)])
+def printed(
+    script: str, study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *options: str
+) -> list[str]:
+    monkeypatch.setattr(sys, "argv", [script, str(study), *options])
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
     runpy.run_path(str(EXPERIMENTS / script), run_name="__main__")
     return capsys.readouterr().out.splitlines()
@@ -71,6 +73,15 @@ def test_other_uses_of_the_samples_of_a_study(study, capsys, monkeypatch):
             score = next(line for line in lines if line.startswith(f"n=12,8:0.5,seed={seed}: {use} ")).split()[-1]
             (row,) = [row for row in cells.splitlines() if f'seed={seed}",12,8:0.5,{seed},,{arm},1,' in row]
             assert f"{100 * float(row.split(arm)[1].split(',')[3]):.1f}" == score
+
+
+def test_some_uses_alone(study, capsys, monkeypatch):
+    lines = printed("uses_of_samples.py", study, capsys, monkeypatch, "--only", "samples first; boundary")
+    assert [line.split(" | ")[0].strip("| ") for line in lines if line.startswith("|")][2:] == [
+        "never", "mixed", "samples first", "boundary",
+    ]  # fmt: skip
+    with pytest.raises(SystemExit, match="no use is called 'Boundary'; there are never, two averaged, mixed and never"):
+        printed("uses_of_samples.py", study, capsys, monkeypatch, "--only", "Boundary")
 
 
 @pytest.mark.parametrize("model", [DCGAN, R3GAN])
