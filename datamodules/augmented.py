@@ -203,6 +203,8 @@ class AugmentedDataModule(LightningDataModule):
         self.setup("fit")
         for name, here in self._order().items():
             there = state_dict.get(name, here)  # older checkpoints say less
+            if name == "batch_size" and not state_dict.get("step"):  # Lightning's Tuner looks for one
+                continue
             if there != here and name in ("rows", "samples"):
                 raise InputError(
                     f"the checkpoint was trained on other {'real rows' if name == 'rows' else 'samples'} than this run"

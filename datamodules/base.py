@@ -73,8 +73,7 @@ class StreamLoader(DataLoader[Batch]):
 
     def state_dict(self) -> dict[str, int]:
         """The number of batches handed out."""
-        assert isinstance(self.sampler, Stream)
-        return {"step": self.sampler.step()}
+        return {"step": self.sampler.step()} if isinstance(self.sampler, Stream) else {}  # overfit_batches has its own
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Nothing to do: the stream asks the trainer, whose count the checkpoint restores, where it stands."""

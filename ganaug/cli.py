@@ -72,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
         fail(name, " ".join(str(error).split()))
     except Stopped as stop:
         if os.environ.get("LOCAL_RANK", "0") == "0":
-            goes_on = ": the same command goes on where it was" if arguments[0] in GOES_ON else ""
+            goes_on = ": the same command goes on where it was" if {*arguments[:1]} & {*GOES_ON} else ""
             print(f"{name}: stopped{goes_on}", file=sys.stderr)
         raise SystemExit(stop.code) from None
     except BrokenPipeError:

@@ -36,7 +36,7 @@ TRAINING = {
     "fit": "Train a model on data, and keep previews, scores and checkpoints in lightning_logs/NAME/version_N.",
     "validate": "Cheap scores of a checkpoint's samples against the validation split.",
     "test": "Cheap scores of a checkpoint's samples against the test split.",
-    "predict": "Samples of a checkpoint in memory, a batch for each batch of the test split.",
+    "predict": "Draw samples of a checkpoint for callbacks that write predictions; to write them: ganaug generate.",
 }
 CHECKPOINT = "goes on from it: last, or begins where there is none; best; or the path of a checkpoint"
 USUAL: dict[str, dict[str, tuple[str, str] | None]] = {

@@ -17,6 +17,7 @@ from jsonargparse import SUPPRESS, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import ProgressBar as LightningBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
@@ -38,7 +39,7 @@ from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
 from ganaug.help import Page
 from ganaug.loggers import set_aside
-from ganaug.refusals import KNOWN, deepest, one_line, refusal, with_known
+from ganaug.refusals import KNOWN, deepest, one_line, refusal, refuse_run, refuse_trainer, with_known
 from ganaug.runtime.stopping import told
 from ganaug.terminal import Facts, ProgressBar
 from ganaug.typed import read_as_typed, settled
@@ -49,6 +50,7 @@ read_as_typed()
 
 OURS = [Path(package.__path__[0]) for package in (datamodules, ganaug)]
 ROOT = "lightning_logs"  # where runs have their folders
+VALIDATE_EVERY = 1000  # batches, unless another number or every so many epochs
 VERBS: dict[str, Callable[..., Any]] = {
     "generate": generate,
     "evaluate": evaluate,
@@ -181,6 +183,10 @@ class CLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that ``--ckpt_path last`` or ``best`` means; loggers without a folder get the run's."""
         config = self.config[self.subcommand]
+        self.asked = config.clone()
+        refuse_run(config)
+        if config.trainer.check_val_every_n_epoch is not None and config.trainer.val_check_interval == VALIDATE_EVERY:
+            config.trainer.val_check_interval = 1.0  # at the end of an epoch
         self.run_name = config.name or f"{_class(config.model)}_{_class(config.data)}".lower()
         root = Path(config.trainer.default_root_dir or ROOT) / self.run_name
         self.version: int | None = None
@@ -222,27 +228,19 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """TensorBoard in the run's folder and checkpoints that are whole, where nothing else is asked for."""
+        self.config[self.subcommand] = self.asked  # for config.yaml: of folders and files what was typed
         config = self._get(self.config_init, "trainer")
-        if config.get("overfit_batches"):
-            raise InputError(
-                "--trainer.overfit_batches: give the data a per_class instead: batches come in a set order"
-            )
-        for name, ours, none in (
-            ("gradient_clip_val", "clip", (None, 0)),
-            ("accumulate_grad_batches", "accumulate", (None, 1)),
-        ):
-            if config.get(name) not in none:
-                raise InputError(f"--trainer.{name}: optimisers are stepped by hand here: give --model.{ours} instead")
-        every = config.get("val_check_interval")  # batches, a share of an epoch, or a time
-        if isinstance(every, int | float) and every <= 0:
-            raise InputError(f"--trainer.val_check_interval must be above 0, not {every}; limit_val_batches 0 is none")
+        refuse_trainer(config)
         given = config.get("logger")
         loggers = list(given) if isinstance(given, list | tuple) else [given] if isinstance(given, Logger) else []
         if given is not False and not any(isinstance(one, CSVLogger | TensorBoardLogger) for one in loggers):
             root = config.get("default_root_dir") or ROOT
             own = TensorBoardLogger(root, name=self.run_name, version=self.version, default_hp_metric=False)
             kwargs["logger"] = [own, *loggers]  # the first one's folder is the run's
-        bar = [] if config.get("enable_progress_bar") is False else [ProgressBar()]
+        callbacks = config.get("callbacks") or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        barred = any(isinstance(one, LightningBar) for one in callbacks)
+        bar = [] if barred or config.get("enable_progress_bar") is False else [ProgressBar()]
         self.trainer_defaults["callbacks"] = [Facts(), *bar]
         plugins = config.get("plugins") or []
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
@@ -275,10 +273,12 @@ class CLI(LightningCLI):
             raise
 
     def before_validate(self) -> None:
-        """Options that the checkpoint may differ in."""
+        """Options that the checkpoint may differ in; without one the figures would be those of no training."""
         config = self.config_init[self.subcommand]
         if config.init_from is not None:
             raise InputError(f"--init_from is for fit: {self.subcommand} takes a checkpoint by --ckpt_path")
+        if config.ckpt_path is None:
+            raise InputError(f"{self.subcommand} needs --ckpt_path: last, best, or the path of a checkpoint")
         self.model.allow_changes = config.allow_changes
 
     before_test = before_predict = before_validate
@@ -331,7 +331,7 @@ def train(args: Sequence[str]) -> None:
             "max_steps": 20_000,
             "max_epochs": -1,
             "check_val_every_n_epoch": None,
-            "val_check_interval": 1000,
+            "val_check_interval": VALIDATE_EVERY,
             "num_sanity_val_steps": 0,
         },
         args=list(args),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import datamodules
@@ -111,3 +112,44 @@ def deepest(error: BaseException) -> BaseException:
 def one_line(message: str) -> str:
     """A message of many lines as one."""
     return typed(re.sub(r"typing\.|<class '([\w.]+)'>", r"\1", " ".join(message.split())))
+
+
+# ---- what Lightning offers, and a run here cannot have ----
+
+
+def refuse_run(config: Any) -> None:
+    """Refuse options of ``fit`` and its like before a folder is made.
+
+    Raises:
+        InputError: a name that leads elsewhere, several checkpoints of one name.
+    """
+    if config.name and (Path(config.name).is_absolute() or ".." in Path(config.name).parts):
+        raise InputError(f"--name {config.name} leads elsewhere: another folder by --trainer.default_root_dir")
+    if config.best.filename == "best" and config.best.save_top_k not in (0, 1):
+        raise InputError(
+            f"--best.save_top_k must be 0 or 1, not {config.best.save_top_k}, since best.ckpt is one file: for several"
+            " give --best.filename too, such as best-{step}"
+        )
+
+
+def refuse_trainer(config: Mapping[str, Any]) -> None:
+    """Refuse options of the Trainer.
+
+    Raises:
+        InputError: one that does not go with optimisers that are stepped by hand, or with what is always there.
+    """
+    if config.get("overfit_batches"):
+        raise InputError("--trainer.overfit_batches: give the data a per_class instead: batches come in a set order")
+    if config.get("sync_batchnorm"):
+        raise InputError("--trainer.sync_batchnorm: layers that are told classes know no such: leave it out")
+    if config.get("barebones"):
+        raise InputError("--trainer.barebones: a run is logged and kept; for its speed alone take fast_dev_run")
+    for name, ours, none in (
+        ("gradient_clip_val", "clip", (None, 0)),
+        ("accumulate_grad_batches", "accumulate", (None, 1)),
+    ):
+        if config.get(name) not in none:
+            raise InputError(f"--trainer.{name}: optimisers are stepped by hand here: give --model.{ours} instead")
+    every = config.get("val_check_interval")  # batches, a share of an epoch, or a time
+    if isinstance(every, int | float) and every <= 0:
+        raise InputError(f"--trainer.val_check_interval must be above 0, not {every}; limit_val_batches 0 is none")

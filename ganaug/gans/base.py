@@ -223,6 +223,8 @@ class GAN(LightningModule, metaclass=Remembering):
             raise InputError(f"strategy {name}: a GAN trains on one device or by ddp: leave --trainer.strategy out")
         if copied(self.trainer):
             raise InputError(COPIED)
+        if self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            raise InputError("overfit_batches: give the data a per_class instead: batches come in a set order")
         if self.trainer.precision not in PRECISIONS:
             raise InputError(f"precision {self.trainer.precision}: a GAN trains in {', '.join(PRECISIONS)}")
         if self.trainer.precision == "16-mixed" and self.accumulate > 1:

@@ -39,11 +39,14 @@ class Loss(NamedTuple):
         discriminator: (logits of real, logits of fake) to a scalar.
         generator: logits of fake, and where it is ``paired`` those of real, to a scalar.
         paired: whether the generator's needs a real sample beside each, whose logits need no gradient.
+        boundary: between logits that say real and those that say fake; None where only which of two is higher means
+            anything.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[..., Tensor]
     paired: bool = False
+    boundary: float | None = 0.0
 
 
 def _relativistic(better: Tensor, worse: Tensor) -> Tensor:
@@ -60,6 +63,7 @@ LOSSES: dict[LossName, Loss] = {
     "least_squares": Loss(
         lambda real, fake: 0.5 * ((real.float() - 1).square().mean() + fake.float().square().mean()),
         lambda fake, _=None: 0.5 * (fake.float() - 1).square().mean(),
+        boundary=0.5,
     ),
     # Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17
     "hinge": Loss(
@@ -70,10 +74,11 @@ LOSSES: dict[LossName, Loss] = {
     "wasserstein": Loss(
         lambda real, fake: fake.float().mean() - real.float().mean(),
         lambda fake, _=None: -fake.float().mean(),
+        boundary=None,
     ),
     # Jolicoeur-Martineau 2018, section 4.2; Huang et al. 2024 (R3GAN): which of a pair is the real one. To be
     # used with the penalties of both sides, without which it need not converge.
-    "relativistic": Loss(_relativistic, _relativistic, paired=True),
+    "relativistic": Loss(_relativistic, _relativistic, paired=True, boundary=None),
 }
 
 

@@ -92,6 +92,27 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
     assert (RUN / "version_0" / "checkpoints" / "last.ckpt").is_file()
 
 
+def test_options_that_lightning_takes_are_taken() -> None:
+    data = ["--trainer.check_val_every_n_epoch", "1", "--trainer.limit_val_batches", "1"]
+    main([*FIT, *data, "--data.steps_per_epoch", "2"])  # the default, every 1,000 batches, is none of so many
+    main([*FIT, "--trainer.enable_progress_bar", "true", "--trainer.callbacks", "TQDMProgressBar"])
+    assert (RUN / "version_1" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_the_options_of_a_resumed_run_begin_a_new_one() -> None:
+    logged = [*FIT, "--trainer.logger", "CSVLogger"]
+    main(logged)
+    main([*logged, "--ckpt_path", "last", "--trainer.max_steps", "4"])
+    run = RUN / "version_0"
+    again = yaml.safe_load((run / "config.yaml").read_text())
+    assert again["ckpt_path"] == "last"
+    assert again["trainer"]["logger"]["init_args"]["save_dir"] == "lightning_logs"
+    before = (run / "checkpoints" / "last.ckpt").read_bytes()
+    main(["fit", "--config", str(run / "config.yaml"), "--ckpt_path", "null", "--trainer.max_steps", "1"])
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
+    assert (RUN / "version_1" / "checkpoints" / "last.ckpt").is_file()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -116,6 +137,12 @@ def test_validation_by_time_is_the_trainers_affair() -> None:
         ([*FIT, "--ckpt_path", ""], "--ckpt_path '': give last, best or the path"),
         ([*FIT, "--ckpt_path", "last", "--trainer.logger", "false"], "with no logger give the path of the checkpoint"),
         (["validate", *FIT[1:], "--init_from", "a.ckpt"], "--init_from is for fit"),
+        (["validate", *FIT[1:]], "validate needs --ckpt_path: last, best, or the path of a checkpoint"),
+        (["predict", *FIT[1:]], "predict needs --ckpt_path"),
+        ([*FIT, "--best.save_top_k", "3"], "--best.save_top_k must be 0 or 1, not 3, since best.ckpt is one file"),
+        ([*FIT, "--trainer.sync_batchnorm", "true"], "layers that are told classes know no such"),
+        ([*FIT, "--trainer.barebones", "true"], "a run is logged and kept"),
+        ([*FIT, "--name", "../elsewhere"], "leads elsewhere: another folder by --trainer.default_root_dir"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
         (["fit"], "the following arguments are required: --data, --model"),
         (["evaluate"], "the following arguments are required: --data"),

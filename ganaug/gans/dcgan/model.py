@@ -263,17 +263,18 @@ class DCGAN(GAN):
                 if weight and self.step % hp.r1_every == 0:
                     loss = loss + weight * hp.r1_every * zero_centred_penalty(lambda x: self.judge(x, y), side)
             self.update(optimizer, loss, self.step)
+        boundary = self.loss.boundary
         if hp.augment_probability == "ada":
-            lean = (logits_real - logits_fake if self.loss.paired else logits_real).detach().sign().mean()
+            lean = (logits_real - (logits_fake if boundary is None else boundary)).detach().sign().mean()
             rows = len(real) * self.trainer.world_size
             leans = cast(Tensor, self.all_gather(lean))
             adapt(self.augment_probability, leans, hp.ada_target, rows / (hp.ada_speed * 1000))
         figures = {"loss/d": adversarial}
-        if self.loss.paired:  # only which of two is higher means anything
+        if boundary is None:
             figures["accuracy/pairs"] = (logits_real > logits_fake).float().mean()
         else:
-            figures["accuracy/real"] = (logits_real > 0).float().mean()
-            figures["accuracy/fake"] = (logits_fake < 0).float().mean()
+            figures["accuracy/real"] = (logits_real > boundary).float().mean()
+            figures["accuracy/fake"] = (logits_fake < boundary).float().mean()
         if hp.augment_probability == "ada":
             figures["augment/probability"] = self.augment_probability
         return figures

@@ -148,7 +148,7 @@ class SeqGANTraining(GAN):
                 likelihood = self._token_losses(self.generator, batch, hp.dropout).sum() / batch["length"].sum()
                 loss = loss + hp.mle_weight * likelihood
             self.update(optimizer, loss, turn)
-        if self.roller is not None:
+        if self.roller is not None and (turn + 1) % self.accumulate == 0:
             self.roller.update(self.generator, 10**9)  # its own decay from the first step on
         tokens = real.sum()  # of advantages, which are 0 on padding: to pick them out would stall a GPU
         spread = (advantage.square().sum() - advantage.sum().square() / tokens) / (tokens - 1).clamp(min=1)

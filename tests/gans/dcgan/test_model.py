@@ -303,6 +303,32 @@ def test_accumulated_gradients_are_the_mean() -> None:
     assert parameter.grad.item() == 2.0
 
 
+@pytest.mark.parametrize(
+    ("loss", "real", "fake"),
+    [("non_saturating", 0.1, -0.1), ("hinge", 0.1, -0.1), ("least_squares", 0.6, 0.4), ("wasserstein", 9.0, 8.0)],
+)
+def test_a_discriminator_is_right_on_either_side_of_its_losss_boundary(loss: str, real: float, fake: float) -> None:
+    """Least squares have labels 0 and 1, and Wasserstein's critic no fixed place."""
+    for logits, right in (([real, fake], 1.0), ([fake, real], 0.0)):
+        model, told = make(loss=loss, augment_probability="ada", ada_target=0.0, ada_speed=0.1), []
+        judge, step = model.judge, model._step_d
+
+        def said(x, y, judge=judge, logits=logits):
+            return 0 * judge(x, y) + torch.tensor(logits).repeat_interleave(len(x) // 2)
+
+        model.judge = said
+        model._step_d = lambda *given, step=step, told=told: told.append(step(*given)) or told[-1]
+        model.augment_probability.fill_(0.5)
+        trainer(1).fit(model, Squares())
+        assert {float(v) for name, v in told[0].items() if name.startswith("accuracy")} == {right}
+        assert (float(model.augment_probability) > 0.5) == bool(right)
+
+
+def test_batches_that_lightning_would_draw_are_refused() -> None:
+    with pytest.raises(InputError, match="overfit_batches: give the data a per_class instead"):
+        trainer(2, overfit_batches=1).fit(make(), Squares())
+
+
 def test_ada_moves_towards_its_target() -> None:
     probability, leans = torch.zeros(()), (1.0, 0.5)
     for lean, moved in zip(leans, (0.4, 0.2), strict=True):

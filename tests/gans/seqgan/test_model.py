@@ -432,8 +432,9 @@ def test_policy_gradient_climbs_a_known_reward(data: Letters) -> None:
     assert after > before + 0.3
 
 
-def test_rollout_policy_lags(data: Letters) -> None:
-    model = make(Letters(), rollout_lag=0.8, mle_steps=1, discriminator_steps=0)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_rollout_policy_lags(data: Letters, accumulate: int) -> None:
+    model = make(Letters(), rollout_lag=0.8, mle_steps=1, discriminator_steps=0, accumulate=accumulate)
     at: list[tuple[Tensor, Tensor]] = []
 
     class Watch(Callback):
@@ -444,6 +445,8 @@ def test_rollout_policy_lags(data: Letters) -> None:
     trainer(4, Watch()).fit(model, Letters())
     torch.testing.assert_close(at[1][1], 0.8 * at[0][0] + 0.2 * at[1][0])  # it starts as what MLE has learnt
     torch.testing.assert_close(at[3][1], 0.8 * at[1][1] + 0.2 * at[3][0])
+    assert torch.equal(at[1][0], at[0][0]) == (accumulate == 2), "without a step of G it stands still"
+    assert not torch.equal(at[3][1], at[0][0])
 
 
 # ---- samples
