@@ -25,7 +25,7 @@ KNOWN = {
 UNKNOWN = r"Option '(\S+)' is not accepted"
 # An option of a class that has not been named: jsonargparse then asks the class's base, which has none.
 CLASSLESS = (
-    r"(?:Not a valid subclass of \w+[.\s]|Logger is abstract).*NestedArg\(key='([\w.]+)'"
+    r"(?:Not a valid subclass of \w+[.\s]|(?:Logger|GAN) is abstract).*NestedArg\(key='([\w.]+)'"
     r"|class_path='torch\.nn\.Module'|ganaug\.GAN is abstract.*'class_path'"
 )
 
@@ -57,8 +57,12 @@ def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> In
     reason = re.sub(
         "(?<=arguments are required: ).*", lambda names: re.sub(r"(\w+\.)*(\w+)", rf"{within}\2", names[0]), reason
     )
-    if keys in KNOWN and (found := re.match("Expected a dot import path string: (.*)", reason)):
-        reason = f"no class {found[1]!r}; known are {', '.join(KNOWN[keys])}, or any other by its import path"
+    if message.count("Parser key") == 1:
+        reason = _of_union(message) or reason
+    if found := re.match("Expected a dot import path string: (.*)", reason):
+        known = KNOWN.get(keys.removesuffix(".help"))
+        reason = f"no class {found[1]!r}" + (f"; known are {', '.join(known)}, or any other by" if known else ": give")
+        reason += " its import path"
     if unknown := re.search(rf"{UNKNOWN}.*?(?=\. Got value:|$)", message, re.MULTILINE):
         reason = unknown[0]
     if keys and (classless := re.search(CLASSLESS, message, re.DOTALL)):
@@ -67,10 +71,21 @@ def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> In
         reason = f"{missing[0]}: name it by --import"
     elif reason.startswith("Expected a") and keys and (words := _wanted(message)):
         return InputError(f"--{keys} {words}")
+    elif got := re.search(r"Parser key \S+\s+Expected a <class 'list'>\. Got value: (.*)", message):
+        reason = f"must be a list, not {typed(got[1])}: write [{typed(got[1])}]"
     elif keys in own and "Sequence'>" in message and (got := re.search(r"(?:Given|Got) value: (.*)", message)):
         value = typed(got[1]).replace("'", "")
         return InputError(f"--{keys} must be {described(own[keys])}, not {value}: write [{value}] for a list of it")
     return InputError(f"--{keys}: {one_line(reason)}" if keys else one_line(reason))
+
+
+def _of_union(message: str) -> str | None:
+    """Of what each of several types says against a value, what tells the most: anything but that it is another type."""
+    errors = message.partition("Errors:\n")[2].partition("\n  Given value")[0]
+    reasons = [one_line(reason) for reason in re.split(r"^ +- ", errors, flags=re.MULTILINE)[1:]]
+    telling = [reason for reason in reasons if not reason.startswith("Expected a")]
+    telling += [reason for reason in reasons if reason.startswith("Expected a dot import path")]
+    return telling[0] if telling else None
 
 
 def _unnamed(keys: str, option: str) -> str:

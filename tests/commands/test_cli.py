@@ -142,6 +142,13 @@ def test_the_options_of_a_resumed_run_begin_a_new_one() -> None:
         ([*FIT, "--best.save_top_k", "3"], "--best.save_top_k must be 0 or 1, not 3, since best.ckpt is one file"),
         ([*FIT, "--trainer.sync_batchnorm", "true"], "layers that are told classes know no such"),
         ([*FIT, "--trainer.barebones", "true"], "a run is logged and kept"),
+        ([*FIT, "--allow_changes", "lr_g"], "--allow_changes: must be a list, not lr_g: write [lr_g]"),
+        (
+            [*FIT, "--trainer.callbacks", "EarlyStopping"],
+            "the following arguments are required: monitor",
+        ),
+        ([*FIT, "--trainer.callbacks", "Foo"], "--trainer.callbacks: no class 'Foo': give its import path"),
+        (["fit", "--model.width", "3", "--data", "Digits"], "--model: width is an option of no class yet: name that"),
         ([*FIT, "--name", "../elsewhere"], "leads elsewhere: another folder by --trainer.default_root_dir"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
         (["fit"], "the following arguments are required: --data, --model"),
