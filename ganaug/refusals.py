@@ -57,7 +57,8 @@ def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> In
     reason = re.sub(
         "(?<=arguments are required: ).*", lambda names: re.sub(r"(\w+\.)*(\w+)", rf"{within}\2", names[0]), reason
     )
-    if message.count("Parser key") == 1:
+    words = _wanted(message) if keys and reason.startswith("Expected a") else None
+    if not words and message.count("Parser key") == 1:
         reason = _of_union(message) or reason
     if found := re.match("Expected a dot import path string: (.*)", reason):
         known = KNOWN.get(keys.removesuffix(".help"))
@@ -69,7 +70,7 @@ def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> In
         reason = _unnamed(keys, unknown[1] if unknown else classless[1] or "class_path")
     elif missing := re.search(r"No module named '\S+'", message):
         reason = f"{missing[0]}: name it by --import"
-    elif reason.startswith("Expected a") and keys and (words := _wanted(message)):
+    elif words:
         return InputError(f"--{keys} {words}")
     elif got := re.search(r"Parser key \S+\s+Expected a <class 'list'>\. Got value: (.*)", message):
         reason = f"must be a list, not {typed(got[1])}: write [{typed(got[1])}]"
