@@ -46,13 +46,14 @@ def lines(study: Path) -> list[dict[str, Any]]:
         plain, base = new["headline"]["arm"].partition(",")[0], new["headline"]["other"]
         score = new["arms"][base][new["metric"]]
         opponents = {arm: new["arms"][arm][new["metric"]]["mean"] for arm in WITHOUT if arm in new["arms"]}
+        spread = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"  # of one seed there is none
         best = max(opponents, key=lambda arm: opponents[arm])
         found.append(
             {
                 "study": study.name,
                 "setting": new["name"],
                 "seeds": len(new["seeds"]),
-                "never": f"{100 * score['mean']:.1f} ± {100 * score['sd']:.1f} ({base})",
+                "never": f"{100 * score['mean']:.1f}{spread} ({base})",
                 "best without": f"{100 * opponents[best]:.1f} ({best})",
                 "always": spoken(difference(new, f"{plain}, always", base)),
                 "by folds": spoken(difference(new, f"{plain}, chosen", base)),
