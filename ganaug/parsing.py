@@ -34,13 +34,13 @@ from ganaug.commands.evaluate import evaluate
 from ganaug.commands.export import export
 from ganaug.commands.generate import generate
 from ganaug.commands.inspect import inspect as inspect_data
-from ganaug.gans.base import COPIED
 from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
 from ganaug.help import Page
 from ganaug.loggers import set_aside
 from ganaug.refusals import KNOWN, deepest, one_line, refusal, refuse_run, refuse_trainer, with_known
 from ganaug.runtime.stopping import told
+from ganaug.runtime.trainers import COPIED
 from ganaug.terminal import Facts, ProgressBar
 from ganaug.typed import read_as_typed, settled
 

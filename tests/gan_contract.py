@@ -240,6 +240,17 @@ class GANContract:
         with pytest.raises(InputError, match=f"precision {precision}: a GAN trains in 32-true, bf16-mixed, 16-mixed"):
             trainer(1, precision=precision).fit(self.make(module), module)
 
+    @pytest.mark.parametrize("able", [False, True])
+    def test_bf16_that_the_processor_lacks_is_pointed_out(self, able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": able})
+        module = self.data()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            trainer(1, precision="bf16-mixed").fit(self.make(module), module)
+        told = [str(one.message) for one in said if "bfloat16" in str(one.message)]
+        expected = "precision bf16-mixed: this CPU does not multiply in bfloat16, so that 32-true is faster"
+        assert told == ([] if able else [expected])
+
     def test_clip_bounds_the_gradients_of_every_step(self) -> None:
         norms: list[float] = []
 

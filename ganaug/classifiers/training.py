@@ -15,7 +15,7 @@ from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.base import PRETEXTS, Classifier
 from ganaug.kind import kind_of
-from ganaug.runtime.devices import device_of, placed, seeded
+from ganaug.runtime.devices import device_of, multiplies_bf16, placed, seeded
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -77,7 +77,7 @@ def fit_classifier(
     with torch.inference_mode(False), torch.enable_grad(), seeded(seed, device):
         classes = PRETEXTS if pretext else schema.num_classes
         model: Classifier = network(schema, classes, steps=steps, **options).to(device)
-        bf16 = precision == "bf16-mixed" or (precision is None and model.bf16 and _multiplies_bf16(device))
+        bf16 = precision == "bf16-mixed" or (precision is None and model.bf16 and multiplies_bf16(device))
         training = model.configure_optimizers()
         optimizer, schedule = training["optimizer"], training["lr_scheduler"]["scheduler"]
         for index in track(order, "classifier", disable=not progress):
@@ -164,10 +164,3 @@ def _check(rows: Batch, fields: dict[str, tuple[torch.dtype, tuple[int, ...]]], 
     if num_classes is not None and not 0 <= int(rows["y"].min()) <= int(rows["y"].max()) < num_classes:
         least, most = int(rows["y"].min()), int(rows["y"].max())
         raise InputError(f"labels run from {least} to {most}, but there are {num_classes} classes")
-
-
-def _multiplies_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NoReturn, cast
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
@@ -18,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError
-from datamodules.lightning_internals import align_loggers, attached, copied, count_step, silence_optimizers
+from datamodules.lightning_internals import align_loggers, attached, count_step, silence_optimizers
 from datamodules.options import Count, Positive, Remembering, Seed
 from datamodules.schema import Batch, Schema
 from ganaug.gans.checkpoint import FORMAT, Unfit, match, plain
@@ -28,9 +27,7 @@ from ganaug.gans.recipe import BEFORE, defaults_of
 from ganaug.gans.resume import check_gradients, check_progress, compare, optimizers_before, take_optimizers
 from ganaug.runtime.distributed import average, broadcast_buffers
 from ganaug.runtime.divergence import DivergedError, refuse_divergence
-
-COPIED = "--trainer.strategy: processes start anew here, not by spawn or fork: ddp, or leave it out"
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+from ganaug.runtime.trainers import check_trainer
 
 
 class GAN(LightningModule, metaclass=Remembering):
@@ -218,18 +215,7 @@ class GAN(LightningModule, metaclass=Remembering):
 
     def setup(self, stage: str) -> None:
         """Refuse what a step here cannot be run with, before anything is built for it."""
-        if not isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            name = type(self.trainer.strategy).__name__
-            raise InputError(f"strategy {name}: a GAN trains on one device or by ddp: leave --trainer.strategy out")
-        if copied(self.trainer):
-            raise InputError(COPIED)
-        if self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            raise InputError("overfit_batches: give the data a per_class instead: batches come in a set order")
-        if self.trainer.precision not in PRECISIONS:
-            raise InputError(f"precision {self.trainer.precision}: a GAN trains in {', '.join(PRECISIONS)}")
-        if self.trainer.precision == "16-mixed" and self.accumulate > 1:
-            # All optimisers share one scaler, whose scale may change while another's sum is half done.
-            raise InputError("accumulate above 1 with precision 16-mixed: use bf16-mixed, or accumulate 1")
+        check_trainer(self.trainer, self.accumulate)
 
     def on_fit_start(self) -> None:
         """Training mode, also of a model that was loaded; and the optimisers' states, which Lightning restores next."""

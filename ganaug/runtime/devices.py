@@ -31,6 +31,14 @@ def device_of(accelerator: str) -> torch.device:
     return found
 
 
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bfloat16, which else takes many times as long as float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is ARM's
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Torch's global generators of the CPU and of an NVIDIA GPU begin at the seed, and are put back at the end.
