@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sized
 from functools import partial
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from datamodules.base import GANDataModule, Stream, StreamLoader, as_is
 from datamodules.errors import InputError
 from datamodules.lightning_internals import batches_begun
+from datamodules.options import BatchSize, Natural, Remembering, Seed, Weight
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema, step_mask
 from datamodules.store import read_samples
@@ -26,7 +26,7 @@ from datamodules.store import read_samples
 SOURCE_ONLY = ("row", "observed")  # fields of real rows that samples need not have
 
 
-class AugmentedDataModule(LightningDataModule):
+class AugmentedDataModule(LightningDataModule, metaclass=Remembering):
     """Training batches of real and synthetic rows, shuffled together; validation and test are those of the real data.
 
     Batches are as the real module's, prepared for a network. The order is a function of (seed, step, rank), as
@@ -58,18 +58,16 @@ class AugmentedDataModule(LightningDataModule):
     def __init__(
         self,
         real: GANDataModule,
-        synthetic: Path | str | Dataset[Any],
-        ratio: float | None = None,
-        per_class: int | None = None,
+        synthetic: Any,
+        ratio: Weight | None = None,
+        per_class: Natural | None = None,
         balance: bool = False,
-        batch_size: int | None = None,
-        seed: int = 0,
+        batch_size: BatchSize | None = None,
+        seed: Seed = 0,
         as_tuple: bool = False,
-        num_workers: int = 0,
+        num_workers: Natural = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(real, GANDataModule):
-            raise InputError(f"real must be a data module of datamodules, not {type(real).__name__}")
         if not isinstance(synthetic, str | Path) and not (
             hasattr(synthetic, "__getitem__") and isinstance(synthetic, Sized) and not isinstance(synthetic, Mapping)
         ):
@@ -79,16 +77,6 @@ class AugmentedDataModule(LightningDataModule):
             )
         if ratio is not None and per_class is not None:
             raise InputError("give ratio or per_class, not both")
-        if ratio is not None and not (isinstance(ratio, Real) and 0 <= ratio < float("inf")):
-            raise InputError(f"ratio must be a number, at least 0, not {ratio!r}")
-        for name, value, least in (
-            ("per_class", per_class, 0),
-            ("batch_size", batch_size, 1),
-            ("seed", seed, 0),
-            ("num_workers", num_workers, 0),
-        ):
-            if value is not None and (not isinstance(value, Integral) or value < least):
-                raise InputError(f"{name} must be a whole number, at least {least}, not {value!r}")
         self.real, self.synthetic = real, synthetic
         self.ratio, self.per_class, self.balance = ratio, per_class, balance
         self.batch_size = real.batch_size if batch_size is None else batch_size
@@ -117,7 +105,7 @@ class AugmentedDataModule(LightningDataModule):
             samples: Dataset[Any] = Table(rows, self.schema.prepare)
             y = rows["y"]
         else:
-            samples = self.synthetic
+            samples = cast(Dataset[Any], self.synthetic)
             _same_schema(samples, self.schema)
             y = class_ids(samples)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.schema.num_classes:
@@ -256,7 +244,14 @@ class Joined(Dataset[Batch]):
         if of_real.any() or not len(self.chosen):
             parts.append(self.real.__getitems__(index[of_real].tolist()))
         if not of_real.all():
-            made = fetched(self.synthetic, self.chosen[index[~of_real] - len(self.real)].tolist())
+            numbers = self.chosen[index[~of_real] - len(self.real)].tolist()
+            made = fetched(self.synthetic, numbers)
+            for name, field in made.items():
+                if field.is_floating_point() and not field.isfinite().all():
+                    row = int((~field.isfinite()).flatten(1).any(1).nonzero()[0])
+                    raise InputError(
+                        f"synthetic: {name} of row {numbers[row]} has a value that is no number: leave it out"
+                    )
             parts.append({name: made[name] if name in made else _filled(name, made) for name in self.names})
         place = torch.cat([of_real.nonzero(), (~of_real).nonzero()])[:, 0].argsort()
         return {name: torch.cat([part[name] for part in parts])[place] for name in parts[0]}

@@ -19,7 +19,7 @@ from datamodules.lightning_internals import batches_begun
 from datamodules.options import BatchSize, Count, Remembering, Seed, Share, Within, hints
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
-from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, warn_of_single, whole_groups
+from datamodules.splits import Fold, levelled, stratified_fold, stratified_split, warn_of_untested, whole_groups
 
 
 class Stream(DistributedSampler[Any]):
@@ -252,9 +252,8 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             return
         rows, own_test, own_val = (*self.load(), None)[:3]
         y = _classes(rows)
-        if own_test is None:
-            warn_of_single(y, self.schema.class_name)
         train, val, test = self.partition(y, own_test is not None, own_val is not None)
+        warn_of_untested(y, test, self.schema.class_name)
         self.train = rows.subset(train)
         self.val = rows.subset(val) if own_val is None or self.fold else own_val
         self.test = rows.subset(test) if own_test is None else own_test

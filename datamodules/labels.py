@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Integral
 from typing import Any
@@ -72,15 +73,32 @@ def stripped(
     return bare
 
 
+def look(name: str) -> str:
+    """A name as a reader sees it: é is one letter, however it is put together, and letters without width are none."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+
+
 def say_alike(classes: Sequence[str]) -> None:
-    """Say which classes may be one: their names differ in case, or in how a number is written."""
-    alike: dict[Any, list[str]] = {}
+    """Say which classes may be one: their names look alike, or differ in case, or in how a number is written."""
+
+    def meant(name: str) -> int | float | str:
+        if not is_number(name):
+            return look(name).casefold()
+        try:
+            return int(name)  # all of its digits, of which a float may keep fewer
+        except ValueError:
+            return float(name)
+
+    alike: dict[int | float | str, list[str]] = {}
     for name in classes:
-        alike.setdefault(float(name) if is_number(name) else name.casefold(), []).append(name)
+        alike.setdefault(meant(name), []).append(name)
     if pairs := [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]:
         rank_zero_info(f"classes that may be meant as one: {'; '.join(pairs[:3])}: write them alike where they are")
 
 
 def unknown(name: str, whose: object, known: Sequence[str]) -> str:
     """What to say of a class that there is not."""
+    if any(look(one) == look(name) for one in known):
+        letters = " ".join(f"U+{ord(letter):04X}" for letter in name if not letter.isascii())
+        return f"the class {name!r} looks like one of {whose}, and has other letters, {letters}: write them alike"
     return f"the class {name!r} is not among those of {whose}" + (f", {quoted(known)}" if known else "")

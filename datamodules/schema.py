@@ -94,7 +94,10 @@ class Schema:
         """
         given: dict[int, str | int] = {}
         for label in labels:
-            number = self.class_id(label)
+            try:
+                number = self.class_id(label)
+            except InputError as error:
+                raise InputError(f"{what}: {error}") from None
             name = self.classes[number]
             if number in given:
                 raise InputError(f"{what}: {given[number]!r} and {label!r} are the same class: give each label once")

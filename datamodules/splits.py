@@ -114,21 +114,18 @@ def whole_groups(groups: np.ndarray, fraction: float, seed: int, name: str) -> n
     return held
 
 
-def warn_of_single(y: np.ndarray, name: Callable[[int], str]) -> None:
-    """Warn of classes of one row, which is trained on, so that nothing is known of how well the class is told.
+def warn_of_untested(y: np.ndarray, test: np.ndarray, name: Callable[[int], str]) -> None:
+    """Warn of classes too small for a share of them to be held out, so that nothing is known of how well they are told.
 
     Args:
         y: (N,) classes of all rows that are trained on or held out.
+        test: numbers of the rows among them that are held out to test.
         name: of a class.
     """
-    single = np.flatnonzero(np.bincount(y) == 1).tolist() if len(np.unique(y)) > 1 else []
-    if single:
-        more = f" and {len(single) - 5} more" if len(single) > 5 else ""
-        rank_zero_warn(
-            "classes of a single row, which is trained on and cannot also be held out to test: "
-            + ", ".join(map(name, single[:5]))
-            + more
-        )
+    few = np.setdiff1d(y, y[test]).tolist() if len(test) else []
+    if few:
+        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+        rank_zero_warn(f"classes of so few rows that none is held out to test: {', '.join(map(name, few[:5]))}{more}")
 
 
 def levelled(y: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
 from datamodules.labels import stripped
@@ -72,9 +73,15 @@ class Archive:
         return shape, dtype
 
     def __getitem__(self, key: str) -> np.ndarray:
+        """The array; of bytes, as numpy's ``S`` has them, the strings that they mean."""
         self.header(key)
         array: np.ndarray = self._open(key, lambda file: np.lib.format.read_array(file, allow_pickle=False))
-        return array
+        if array.dtype.kind != "S":
+            return array
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{self.path}: {key} holds bytes that are not UTF-8: write strings") from None
 
     def _open(self, key: str, read: Callable[[Any], Any]) -> Any:
         if key not in self:
@@ -90,7 +97,7 @@ class Archive:
     def word(self, key: str) -> str:
         """The word in an array that holds one, whatever its shape."""
         array = self[key].reshape(-1)
-        return str(array[0].decode("latin-1") if array.dtype.kind == "S" else array[0]) if len(array) == 1 else ""
+        return str(array[0]) if len(array) == 1 else ""
 
     def labels(self, arrays: Mapping[T, tuple[str, str, int]]) -> tuple[dict[T, np.ndarray], tuple[str, ...]]:
         """Class ids by split, and the classes' names.
@@ -107,6 +114,9 @@ class Archive:
         if "classes" in self and self.header("classes")[0] == (0,):
             present = []  # samples of a model without classes
         if not present:
+            if "classes" in self:
+                wanted = " or ".join(dict.fromkeys(names.values()))
+                rank_zero_info(f"{path}: classes is not read, since there are no labels: name their array {wanted}")
             return {split: np.zeros(n, dtype=np.int64) for split, (_, _, n) in arrays.items()}, ()
         labels: dict[T, np.ndarray] = {}
         for split, (x, name, count) in arrays.items():
@@ -116,18 +126,18 @@ class Archive:
                     f"{path}: {x} has {count} rows and {name} has shape {shape}: one label a row is needed"
                 )
             y = self[name].reshape(-1)
-            if dtype.kind == "S":
-                try:
-                    y = np.char.decode(y, "utf-8")
-                except UnicodeDecodeError:
-                    raise InputError(f"{path}: {name} holds bytes that are not UTF-8: write strings") from None
-            elif dtype.kind == "f":
-                odd = ~np.isfinite(y) | (y != np.trunc(y))
-                if odd.any():
-                    row = int(odd.argmax())
-                    raise InputError(f"{path}: {name} has {y[row]} in row {row}: labels are whole numbers or strings")
+            if dtype.kind in "fu":
+                floats = dtype.kind == "f"
+                odd = ~np.isfinite(y) | (y != np.trunc(y)) if floats else np.zeros(count, dtype=bool)
+                for wrong, why in (
+                    (odd, ": labels are whole numbers or strings"),
+                    (np.abs(y) > (2.0**53 if floats else np.uint64(2**63 - 1)), ", too large a number: use strings"),
+                ):
+                    if wrong.any():
+                        row = int(wrong.argmax())
+                        raise InputError(f"{path}: {name} has {y[row]} in row {row}{why}")
                 y = y.astype(np.int64)
-            elif dtype.kind not in "iubU":
+            elif dtype.kind not in "ibSU":
                 raise InputError(f"{path}: {name} is {dtype}: labels are whole numbers or strings")
             if y.dtype.kind == "U":
                 where = f"{path}: {name}"
@@ -147,7 +157,7 @@ class Archive:
             InputError: it is none, or does not hold one a row.
         """
         shape, dtype = self.header(name)
-        if shape not in ((rows,), (rows, 1)) or dtype.kind not in "iubU":
+        if shape not in ((rows,), (rows, 1)) or dtype.kind not in "iubSU":
             raise InputError(
                 f"{self.path}: {name} is {dtype} of shape {shape}: a group for each of {rows} rows is needed, whole"
                 " numbers or strings"

@@ -24,9 +24,12 @@ DIGITS = 12  # most decimals that are taken for a column's own; float64 has hard
 GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 GROUPED_WITH_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
 GROUPED_WITH_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")
-COMMA = re.compile(r"[+-]?\d+,\d+")
-POINT = re.compile(r"[+-]?\d*\.\d+")
-DECORATED = re.compile(r"[^\w\s.+-]?\s?[+-]?\d[\d.,'\u00a0\u202f ]*\s?[^\w\s]{0,2}")  # such as 3.5% or $ 1 250
+GROUPED_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
+DECORATED = re.compile(
+    r"[^\w\s.+-]?\s?[+-]?\d[\d.,'\u00a0\u202f ]*([eE][+-]?\d+)?\s?[^\w\s]{0,2}"
+)  # such as 3.5% or $ 1 250
 ZERO_IN_FRONT = re.compile(r"[+-]?0\d+")
 SEP_LINE = re.compile(r"sep=([,;\t|])\r?\n")  # by which Excel is told what separates the cells
 csv.field_size_limit(2**31 - 1)  # Python's own is 131,072 letters
@@ -181,13 +184,19 @@ def _separator(path: Path, content: str) -> str:
 
 def _numbers(path: Path, content: str, separator: str, words: Collection[str]) -> tuple[str, str | None, str]:
     """The marks for decimals and for thousands, and a cell that says so where they are not the usual ones."""
-    if "," not in content or (separator == "," and '"' not in content):
+    if separator == "," and '"' not in content:
         return ".", None, ""
     above = SEP_LINE.match(content)
     names, *rows = _rows(content[above.end() if above else 0 :], separator) or [[]]
-    at = [k for k, name in enumerate(names) if name.strip() not in words]
-    cells = {row[k].strip() for row in rows for k in at if k < len(row)}
-    cells = {cell for cell in cells if cell[:1] in "+-0123456789." and cell[:1]}
+    columns = [{row[k].strip() for row in rows if k < len(row)} for k in range(len(names))]
+    read = [
+        {cell for cell in column if cell[:1] in "+-0123456789." and cell[:1]}
+        for name, column in zip(names, columns, strict=True)
+        if name.strip() not in words
+    ]
+    if separator != "," and "," not in content:
+        return ".", None, _with_points(path, read)
+    cells = set().union(*read)
 
     def first(form: re.Pattern[str]) -> str:
         return next(filter(form.fullmatch, sorted(cells)), "")
@@ -207,6 +216,27 @@ def _numbers(path: Path, content: str, separator: str, words: Collection[str]) -
             " decimal to ','"
         )
     return ".", None, ""
+
+
+def _with_points(path: Path, columns: list[set[str]]) -> str:
+    """A cell of a table without commas that has a decimal point, where the points could divide thousands, else none.
+
+    Raises:
+        InputError: they may well: the only cells of their column without one are whole numbers below 1,000.
+    """
+    said = ""
+    for cells in columns:
+        points = sorted(cell for cell in cells if "." in cell)
+        if not points or not all(map(GROUPED_BY_POINT.fullmatch, points)):
+            continue
+        cell, whole = points[0], [other for other in cells if "." not in other]
+        if whole and all(other.lstrip("+-").isdigit() and len(other.lstrip("+-")) < 4 for other in whole):
+            raise InputError(
+                f"{path}: {cell!r}, beside {min(whole)!r}, may be {cell.replace('.', '')} or {cell}: set thousands to"
+                " '.' or decimal to '.'"
+            )
+        said = said or cell
+    return said
 
 
 def decorated(cell: str) -> bool:

@@ -20,6 +20,7 @@ DAYS = (
     "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d. %B %Y", "%b %d %Y", "%b %d, %Y",
     "%B %d, %Y", "%b %Y", "%a %d %b %Y", "%a, %d %b %Y",
 )  # fmt: skip
+YEAR_FIRST = ("%y/%m/%d", "%y.%m.%d", "%y-%m-%d")  # with as few digits as the day and the month
 HOURS = (
     "", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p", " %I %p",
     ", %H:%M", ", %H:%M:%S", ", %I:%M %p", ", %I:%M:%S %p",
@@ -109,9 +110,10 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None], know
     format = pd.tseries.api.guess_datetime_format(str(bare.iloc[0])) or "" if parsed.notna().all() else ""
     if parsed.isna().any():  # another way to write dates, the same for all
         others = [(one, pd.to_datetime(bare, errors="coerce", format=one)) for one in _styles(str(bare.iloc[0]))]
+        others = _year_at_one_end(others, known)
         whole = [one for one in others if one[1].notna().all()]
         if len(whole) > 1 and (differs := (whole[0][1] != whole[1][1]).to_numpy()).any():
-            meant = [one for one in whole if one[0] == re.sub("%:*z$|Z$", "", known.replace("%-", "%"))]
+            meant = [one for one in whole if one[0] == _plain(known)]
             if not meant:
                 meant = [one for one in others if one[0].startswith("%d.%m")]
                 if not meant:
@@ -119,8 +121,11 @@ def read_dates(cells: pd.Series, refuse: Callable[[np.ndarray, str], None], know
                 said = f"dates with the day first: {text.iloc[0]} is {meant[0][1].iloc[0]:%d %B %Y}"
             others = meant
         format, parsed = max([("", parsed), *others], key=lambda one: int(one[1].notna().sum()))
+        if format.startswith(YEAR_FIRST) and not known:
+            said = f"dates with the year first: {text.iloc[0]} is {parsed.iloc[0]:%d %B %Y}"
     refuse(parsed.isna().to_numpy(), f"is neither a number nor a date like the others; read are {STYLES}")
     local = pd.Series(parsed)
+    refuse((local != local.dt.floor("us")).to_numpy(), "is finer than a microsecond: give times as whole numbers")
     if offsets is None:
         midnight = (local == local.dt.normalize()).all()
         usual = "%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S"  # what pandas writes
@@ -138,10 +143,32 @@ def _microseconds(dates: pd.Series) -> np.ndarray:
     return np.asarray(dates.to_numpy().astype("datetime64[us]").astype(np.int64))
 
 
+def _plain(known: str) -> str:
+    """A style as :class:`Dates` says it, as ``strptime`` has it, without its offset."""
+    return re.sub("%:*z$|Z$", "", known.replace("%-", "%"))
+
+
+def _year_at_one_end(ways: list[tuple[str, pd.Series]], known: str) -> list[tuple[str, pd.Series]]:
+    """Of ways to read dates, those that have two digits of a year in front, or those that do not.
+
+    24/01/02 may be the second of January and the 24th. Where all dates can be read either way it is the one by which
+    they lie much closer together: days of a month, and not one day of many years.
+    """
+    front = [way for way in ways if way[0].startswith(YEAR_FIRST)]
+    rest = [way for way in ways if not way[0].startswith(YEAR_FIRST)]
+    if known:
+        return front if _plain(known).startswith(YEAR_FIRST) else rest
+    first, last = (
+        min((dates.max() - dates.min() for _, dates in part if dates.notna().all()), default=pd.Timedelta.max)
+        for part in (front, rest)
+    )
+    return front if first < last / 4 else rest
+
+
 def _styles(cell: str) -> list[str]:
     """The formats in which a cell is a date."""
     found = []
-    for one in (date + time for date in DAYS for time in HOURS):
+    for one in (date + time for date in (*DAYS, *YEAR_FIRST) for time in HOURS):
         try:
             datetime.strptime(cell, one)
         except ValueError:

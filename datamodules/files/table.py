@@ -74,7 +74,7 @@ class TableFile:
 
     def _parquet(self, words: set[str], states: set[str]) -> pd.DataFrame:
         try:
-            frame = pd.read_parquet(self.path)
+            frame = pd.read_parquet(self.path, dtype_backend="numpy_nullable")  # whole stays whole beside empty cells
         except ImportError:
             raise no_parquet(self.path) from None
         except (OSError, ValueError, TypeError, NotImplementedError, KeyError) as error:  # pyarrow's errors are these
@@ -103,6 +103,7 @@ class TableFile:
                     dtype={k: str for k, name in places.items() if name in {*words, *states}},
                     na_values={k: [""] if name in words else list(EMPTY) for k, name in places.items()},  # as in a .csv
                     keep_default_na=False,
+                    dtype_backend="numpy_nullable",
                 )
         except ImportError:
             raise InputError(
@@ -168,6 +169,7 @@ class TableFile:
 
     def _parsed(self, words: pd.Series) -> pd.Series:
         """Words as numbers, by the table's marks; empty where they are none."""
+        words = words.where(words.isna(), words.astype(str))  # an .xlsx has numbers beside texts in a column
         if self.marks.thousands == " ":
             words = words.str.replace(r"[\u00a0\u202f]", " ", regex=True)
         if mark := self.marks.thousands:  # between groups of three digits: 01.03.2024 and 9.9 are no such numbers
@@ -218,8 +220,10 @@ class TableFile:
         values: np.ndarray = data.to_numpy(dtype=np.float64, na_value=np.nan)
         self._refuse(column, np.isinf(values), "is no finite number")
         kind = getattr(data.dtype, "numpy_dtype", data.dtype)  # of columns that may have gaps
-        if exact and kind.kind in "iuO":
-            large = np.abs(values) > 2.0**53
+        large = np.abs(values) > 2.0**53
+        if kind.kind == "f" and large.any():  # of more than 64 bits whole numbers come as text
+            large &= self.frame[column].astype(str).str.fullmatch(r"\s*[+-]?\d+\s*").to_numpy(dtype=bool)
+        if exact:
             self._refuse(column, large, "is too large to keep all digits: leave the column out, or name it id_column")
         return values, "float64" if kind.kind == "O" else str(kind)
 

@@ -115,8 +115,9 @@ class ImageSource:
                 self._range("train", self.archive[train])
             assert self._found is not None
             return self._found
+        extents = [Extent.of(part) for _, part in _parts(name, path, x)]
         try:
-            found = found_range(reduce(or_, (Extent.of(part) for _, part in _parts(name, path, x))))
+            found = found_range(reduce(or_, extents))
         except InputError as error:
             raise InputError(f"{path}: {name}: {error}") from None
         if found.said:
@@ -169,9 +170,9 @@ class ImageArrays(ImageModule):
     ``layout`` with ``NHWC`` or ``NCHW`` settles it. Labels are whole numbers or strings; beside an array ``classes`` of
     names they are ids into it.
 
-    Pictures are best uint8. Other whole numbers are scaled to 8 bits from the bits that the training pictures use,
-    floats from 0 to 1 (or -1 to 1 where some are negative), or, where they lie elsewhere, from the least to the most:
-    it is said which.
+    Pictures are best uint8. Other whole numbers are scaled to 8 bits from the bits that the pictures of ``x`` or
+    ``x_train`` use, before any are held out, floats from 0 to 1 (or -1 to 1 where some are negative), or, where they
+    lie elsewhere, from the least to the most: it is said which.
 
     Args:
         path: of the file.

@@ -27,6 +27,10 @@ ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lie on their side
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
+class RangeMisfitError(InputError):
+    """A picture is sound, and the range that was asked for does not fit it."""
+
+
 class Header(NamedTuple):
     """What is known of a picture before it is decoded."""
 
@@ -34,6 +38,7 @@ class Header(NamedTuple):
     mode: str  # Pillow's
     clear: bool  # may be transparent
     halved: bool  # colour of more than 8 bits, of which Pillow reads the upper 8
+    several: bool  # pages or an animation
 
     @property
     def numbers(self) -> Numbers:
@@ -65,7 +70,7 @@ def read_header(file: Path) -> Header:
         lying = _turned(image) and image.getexif().get(ORIENTATION, 1) >= 5
         size = image.size if lying else (image.height, image.width)
         halved = numbers_of(image.mode) == "byte" and any(map(_deep, getattr(image, "tile", ())))
-        return Header(size, image.mode, image.has_transparency_data, halved)
+        return Header(size, image.mode, image.has_transparency_data, halved, getattr(image, "is_animated", False))
 
     return _pillow(file, read)
 
@@ -128,12 +133,14 @@ def varies(file: Path) -> bool:
 
 def _pillow(file: Path, read: Callable[[Image.Image], T]) -> T:
     try:
-        with Image.open(file) as image:
+        # By a handle and not by its name, for then Pillow would map a plain TIFF into memory, and read one that lies on
+        # its side with the sides of an upright one.
+        with file.open("rb") as data, Image.open(data) as image:
             return read(image)
     except MemoryError:
         raise
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise type(error)(f"{file}: {error}") from None
     except Exception as error:  # Pillow's decoders let out nearly every kind there is
         try:
             empty = not file.stat().st_size
@@ -163,12 +170,12 @@ def _upright(image: Image.Image, channels: int, ranges: Ranges) -> Picture:
     numbers = numbers_of(mode)
     if numbers != "byte" or (numbers in ranges and mode != "1"):
         if numbers == "byte" and mode != "L":
-            raise InputError(f"value_range is for grey pictures, and this one is {mode}")
+            raise RangeMisfitError(f"value_range is for grey pictures, and this one is {mode}: leave it out")
         x = _finite(np.asarray(image))
         known = ranges.get(numbers) or found_range(Extent.of(x))
         cut = known.outside(x)
         if cut and known.asked:
-            raise InputError(beyond(x, known))
+            raise RangeMisfitError(f"{beyond(x, known)}: set value_range so that it holds all pixels")
         image = Image.fromarray(known.pixels(x))
     if turned:
         image = ImageOps.exif_transpose(image)
@@ -191,9 +198,15 @@ def is_picture(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
 
 
-def walk(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
-    """The pictures in a folder and below, in order; links to folders are followed, each folder once."""
-    seen = set()
+def walk(folder: Path, passed_over: Counter[str], seen: set[str] | None = None) -> Iterator[Path]:
+    """The pictures in a folder and below, in order; links to folders are followed.
+
+    Args:
+        folder: where to begin.
+        passed_over: counts the other files, by their endings.
+        seen: real paths of folders that are left out; those that were walked are added.
+    """
+    seen = set() if seen is None else seen
     for root, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "@eaDir")
         if (real := os.path.realpath(root)) in seen:

@@ -23,6 +23,7 @@ from datamodules.images.files import (
     GREY,
     Header,
     Numbers,
+    RangeMisfitError,
     Ranges,
     is_picture,
     read_extent,
@@ -76,6 +77,11 @@ class PictureFolder:
         self.headers = [header for header in headers if header is not None]
         self.sizes = {header.size for header in self.headers}
         modes = {header.mode for header in self.headers}
+        if several := [file for file, header in zip(self.files, self.headers, strict=True) if header.several]:
+            rank_zero_info(
+                f"{self.path}: files with several pages, or an animation, of which the first picture is read:"
+                f" {len(several)}, the first {several[0]}"
+            )
         if described is None:
             self._look_inside()
         self._known = described and described.get("channels")
@@ -203,7 +209,8 @@ class PictureFolder:
                 loose.append(entry)
             else:
                 skipped[entry.suffix.lower() or entry.name] += 1
-        inside = {folder.name: list(walk(folder, skipped)) for folder in folders}
+        seen = {os.path.realpath(self.path)}  # of a link to where it lies nothing is read again
+        inside = {folder.name: list(walk(folder, skipped, seen)) for folder in folders}
         if skipped:
             kinds = ", ".join(f"{n} {kind}" for kind, n in skipped.most_common(5))
             rank_zero_info(f"{self.path}: files that are no pictures passed over: {skipped.total()} ({kinds})")
@@ -238,6 +245,8 @@ class PictureFolder:
         """What ``read`` makes of each file, in order, several at a time; None for a broken file that is skipped."""
         results = _several(read, self.files)
         broken = [result for result in results if isinstance(result, InputError)]
+        if beyond := [result for result in broken if isinstance(result, RangeMisfitError)]:
+            raise beyond[0]
         if broken and self.on_error == "raise":
             raise InputError(f"{broken[0]}: repair or remove it, or set on_error to skip")
         if broken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -109,7 +109,7 @@ class SeriesModule(GANDataModule):
         empty = np.flatnonzero(np.isnan(values).all(axis=(0, 1)))
         if len(empty):
             raise InputError(f"the column {columns[empty[0]]} has no value in the training split: leave it out")
-        offset, scale = fit_scaler(values.reshape(-1, len(columns)), self.scaler)
+        offset, scale = fit_scaler(values.reshape(-1, len(columns)), self.scaler, columns)
         offset = tuple(0.0 if self.schema.words(k) else own for k, own in enumerate(offset))
         scale = tuple(1.0 if self.schema.words(k) else own for k, own in enumerate(scale))
         ranges = self._ranges(columns, values)
@@ -118,7 +118,9 @@ class SeriesModule(GANDataModule):
         numbers = [k for k, categories in enumerate(self.schema.static_categories) if not categories]
         static_offset, static_scale = [0.0] * len(self.schema.static), [1.0] * len(self.schema.static)
         for k in numbers:
-            (static_offset[k],), (static_scale[k],) = fit_scaler(rows.static[k][train][:, None], "min_max")
+            (static_offset[k],), (static_scale[k],) = fit_scaler(
+                rows.static[k][train][:, None], "min_max", self.schema.static[k : k + 1]
+            )
         self.schema = replace(self.schema, static_offset=tuple(static_offset), static_scale=tuple(static_scale))
 
     @property
@@ -187,6 +189,13 @@ class SeriesModule(GANDataModule):
             "y": torch.from_numpy(rows.y.astype(np.int64)),
             "row": torch.arange(len(rows)),
         }
+        if not torch.isfinite(batch["x"]).all():
+            feature = int((~torch.isfinite(batch["x"])).any(dim=1).any(dim=0).nonzero()[0])
+            column = self.schema.columns[np.searchsorted(self.schema.places, feature, side="right") - 1]
+            raise InputError(
+                f"{column}: a value lies more than 1e38 times the range of the training values away: is it in another"
+                " unit?"
+            )
         if self.schema.static:
             batch["static"] = self.schema.encode_static(rows.static)
         if rows.observed is not None:
@@ -196,12 +205,13 @@ class SeriesModule(GANDataModule):
         return batch
 
 
-def fit_scaler(values: np.ndarray, scaler: Scaler) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def fit_scaler(values: np.ndarray, scaler: Scaler, names: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Offset and scale of each column.
 
     Args:
         values: (N, F), NaN where there is none; at least one number in each column.
         scaler: see :class:`SeriesSchema`.
+        names: of the F columns.
 
     Returns:
         Two tuples of F; the scale of a constant column is 1, so that it becomes 0 and comes back as it was.
@@ -210,8 +220,9 @@ def fit_scaler(values: np.ndarray, scaler: Scaler) -> tuple[tuple[float, ...], t
         InputError: numbers are so large that their squares or differences are none.
     """
     values = values.astype(np.float64)
-    if (large := np.nanmax(np.abs(values))) > 1e150:
-        raise InputError(f"there are values as large as {large:.1e}: give them in another unit, below 1e150")
+    if len(large := np.flatnonzero(np.nanmax(np.abs(values), axis=0) > 1e150)):
+        most = np.nanmax(np.abs(values[:, large[0]]))
+        raise InputError(f"{names[large[0]]}: values as large as {most:.1e}: give them in another unit, below 1e150")
     if scaler == "min_max":
         offset = np.nanmin(values, axis=0)
         scale = np.nanmax(values, axis=0) - offset

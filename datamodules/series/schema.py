@@ -201,13 +201,14 @@ class SeriesSchema(Schema):
             parts = [one[k][codes[..., k]] if self.words(k) else x[..., k, None] for k in range(len(self.columns))]
             x = np.concatenate(parts, axis=-1)
         inside = np.arange(values.shape[1]) < length[:, None]
-        return torch.from_numpy(np.where(inside[:, :, None], x, 0.0).astype(np.float32))
+        with np.errstate(over="ignore"):  # of what float32 cannot hold, infinity
+            return torch.from_numpy(np.where(inside[:, :, None], x, 0.0).astype(np.float32))
 
     def decode(self, x: Tensor) -> np.ndarray:
         """``x`` (N, T, F) to values float64 (N, T, C) as the source has them: their units, decimals and ranges.
 
-        Of a column of words, the number of the one that stands out most. The time since the step before is at least 0,
-        and at the first step it is 0.
+        Of a column's range they have the seven digits that float32 has. Of a column of words, the number of the one
+        that stands out most. The time since the step before is at least 0, and at the first step it is 0.
         """
         features: np.ndarray = x.detach().cpu().double().numpy()
         values: np.ndarray = features[..., self.places] * np.array(self.scale) + np.array(self.offset)

@@ -164,6 +164,10 @@ class SeriesTable:
         self.observed = None
         if self.roles.wide:
             steps = len(names)
+            if self.roles.values is None:
+                rank_zero_info(
+                    f"{self.path}: the steps are {quoted(names, 5)}, {steps} columns; others by value_columns"
+                )
             values = values.reshape(-1, 1)
             self.order = np.repeat(self.order, steps)
             self.bounds = self.bounds * steps

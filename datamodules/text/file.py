@@ -86,7 +86,7 @@ class TextFile(GANDataModule):
         if test_path is not None:
             apart(Path(path), Path(test_path))
             _match_classes(*self._sources)
-        first = self._sources[0]
+        first, before = self._sources[0], [len(source.texts) for source in self._sources]
         if tokenizer != "bpe" and max_length is not None:  # first, lest the vocabulary hold words that never occur
             plain = TextSchema(**BLANK, lowercase=lowercase)
             for source in self._sources:
@@ -102,6 +102,8 @@ class TextFile(GANDataModule):
             for source, tokens in zip(self._sources, counts, strict=True):
                 _leave_out(source, tokens, max_length)
             self._learn(vocabulary_size, min_count)
+        for source, count in zip(self._sources, before, strict=True):
+            _say_left_out(source, count, max_length)
         self._ids = [[self.schema.ids(text) for text in source.texts] for source in self._sources]
         longest = max_length or max(len(ids) for rows in self._ids for ids in rows)
         self.schema = replace(self.schema, max_length=longest + 1)
@@ -151,23 +153,25 @@ def _match_classes(train: TextSource, test: TextSource) -> None:
 
 
 def _leave_out(source: TextSource, counts: list[int], max_length: int) -> None:
-    """Forget sentences of more tokens, and say how many.
+    """Forget sentences of more tokens.
 
     Raises:
         InputError: none is left, or none of a class.
     """
     good = np.flatnonzero(np.array(counts) <= max_length)
-    dropped = len(counts) - len(good)
-    if not dropped:
-        return
     lost = np.setdiff1d(source.y, source.y[good])
     if len(lost):
         whose = f" of class {source.classes[lost[0]]}" if source.classes else ""
         raise InputError(f"{source.path}: every sentence{whose} has more than {max_length} tokens: raise max_length")
-    rank_zero_warn(
-        f"{source.path}: {dropped} of {len(counts)} sentences left out: they have more than {max_length} tokens"
-    )
     source.keep(good)
+
+
+def _say_left_out(source: TextSource, before: int, max_length: int | None) -> None:
+    """Say how many of the sentences that there were have been left out."""
+    if dropped := before - len(source.texts):
+        rank_zero_warn(
+            f"{source.path}: {dropped} of {before} sentences left out: they have more than {max_length} tokens"
+        )
 
 
 def _report_unspaced(source: TextSource) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError, reason_of
-from datamodules.files.cells import SEPARATORS, text_of
+from datamodules.files.cells import SEP_LINE, SEPARATORS, text_of
 from datamodules.files.manifest import folder_names, read_manifest
 from datamodules.labels import LABEL, quoted, stripped, unknown
 from datamodules.schema import label_ids
@@ -171,7 +171,10 @@ class TextSource:
             yield Row(sentence, label, place, values.get(self.group) if self.group is not None else None)
 
     def _table(self, file: Path, content: str) -> Iterator[Row]:
-        separator = self._separator(file, content)
+        line = 1
+        if above := SEP_LINE.match(content):  # Excel's own word on it, which is no row
+            content, line = content[above.end() :], 2
+        separator = above[1] if above else self._separator(file, content)
         options: dict[str, Any] = {"strict": True, "delimiter": separator}
         if separator == "\t" and (stray := _stray_quote(content)):
             rank_zero_info(f"{file}:{stray}: a quote that does not enclose a whole text: all are taken for letters")
@@ -179,10 +182,10 @@ class TextSource:
         reader = csv.reader(io.StringIO(content, newline=""), **options)
         columns: list[str] = []
         again: list[str] = []  # places of the header in files that were joined; of one column, it may be a sentence
-        line = 1
+        first = line
         try:
             for fields in reader:
-                place, line = f"{file}:{line}", reader.line_num + 1
+                place, line = f"{file}:{line}", reader.line_num + first
                 if not columns:
                     columns = [name.strip() for name in fields]
                     self._check(place, columns)

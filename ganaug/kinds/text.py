@@ -78,7 +78,7 @@ class Sentences(Kind):
             if len(table) and schema.ends:
                 count = int((table.fields["x"] == UNKNOWN).sum())
                 total = int(table.fields["length"].sum()) - len(table)
-                unknown.append(f"{name} {100 * count / max(1, total):.2g} %")
+                unknown.append(f"{name} {100 * count / max(1, total):.3g} %")
                 counted += count
         words = len(schema.words) - schema.ends
         beyond = f"; unknown tokens: {', '.join(unknown) if counted else 'none'}" if unknown else ""

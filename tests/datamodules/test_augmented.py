@@ -356,15 +356,16 @@ def test_bad_options() -> None:
     real = digits()
     made = samples(real, [2] * 10)
     assert "ratio or per_class, not both" in message(real, made, ratio=1, per_class=1)
-    assert "ratio must be a number, at least 0, not -1" in message(real, made, ratio=-1)
-    assert "ratio must be a number, at least 0, not nan" in message(real, made, ratio=float("nan"))
-    assert "per_class must be a whole number, at least 0, not -2" in message(real, made, per_class=-2)
-    assert "batch_size must be a whole number, at least 1, not 0" in message(real, made, batch_size=0)
-    assert "seed must be a whole number, at least 0" in message(real, made, seed=-1)
-    assert "ratio must be a number, at least 0, not '1'" in message(real, made, ratio="1")
-    assert "per_class must be a whole number, at least 0, not 2.5" in message(real, made, per_class=2.5)
+    assert "ratio must be at least 0, not -1" in message(real, made, ratio=-1)
+    assert "ratio must be a number or null, not nan" in message(real, made, ratio=float("nan"))
+    assert "per_class must be at least 0, not -2" in message(real, made, per_class=-2)
+    assert "batch_size must be at least 1, not 0" in message(real, made, batch_size=0)
+    assert "batch_size must be a whole number or null, not True" in message(real, made, batch_size=True)
+    assert "seed must be at least 0" in message(real, made, seed=-1)
+    assert "ratio must be a number or null, not '1'" in message(real, made, ratio="1")
+    assert "per_class must be a whole number or null, not 2.5" in message(real, made, per_class=2.5)
     assert "a data set with a length, not dict" in message(real, {"x": 1})
-    assert "real must be a data module of datamodules, not Table" in message(made, made)
+    assert "real must be a GANDataModule, not a Table" in message(made, made)
     assert "synthetic must be a path or a data set with a length, not int" in message(real, 3)
 
 
@@ -433,3 +434,12 @@ def test_series_of_other_columns(tmp_path: Path) -> None:
     made = {"index": torch.arange(len(real.test)), **all_rows(real.test)}
     write_series(replace(real.schema, columns=("speed",)), [made], tmp_path / "out", "npz")
     assert "the samples have the columns speed, the data value" in message(real, tmp_path / "out")
+
+
+def test_samples_that_are_no_numbers_are_refused() -> None:
+    real = digits()
+    made = samples(real, [2] * 10)
+    data = AugmentedDataModule(real, Plain(made, x=torch.full_like(made[0]["x"], torch.nan)))
+    data.setup()
+    with pytest.raises(InputError, match="synthetic: x of row 3 has a value that is no number"):
+        data.train.__getitems__([0, len(real.train) + 3])

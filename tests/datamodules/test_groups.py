@@ -171,10 +171,15 @@ def test_what_cannot_be_grouped(tmp_path):
     (tmp_path / "b.csv").write_text("text,label\na,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="no column site"):
         TextFile(tmp_path / "b.csv", group="site")
-    for site in (np.arange(8), np.arange(9) / 2, np.array([b"\xff"] * 9)):
+    wanted = "a group for each of 9 rows is needed, whole numbers or strings"
+    for site, why in (
+        (np.arange(8), wanted),
+        (np.arange(9) / 2, wanted),
+        (np.array([b"\xff"] * 9), "bytes that are not"),
+    ):
         np.savez(tmp_path / "x.npz", x=np.zeros((9, 8, 8), dtype=np.uint8), site=site)
         data = ImageArrays(tmp_path / "x.npz", group="site")
-        with pytest.raises(InputError, match="a group for each of 9 rows is needed, whole numbers or strings"):
+        with pytest.raises(InputError, match=why):
             data.setup()
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from datamodules import ImageSchema, InputError, Schema
+from datamodules.labels import unknown
 from datamodules.schema import label_ids
 
 
@@ -128,3 +129,13 @@ def test_labels_of_any_kind_become_ids():
     ids, classes = label_ids(["狗", "猫", "狗"])
     assert ids.dtype == np.int64
     assert [classes[i] for i in ids] == ["狗", "猫", "狗"]
+
+
+def test_names_that_look_alike_are_pointed_out(caplog):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    with caplog.at_level("INFO"):
+        label_ids([composed, apart, "spam", "spam\u200b", str(2**64), str(2**64 + 1)])
+    assert caplog.text.count(" and ") == 2
+    assert unknown(apart, "data", (composed,)) == (
+        f"the class {apart!r} looks like one of data, and has other letters, U+0301: write them alike"
+    )

@@ -314,3 +314,61 @@ def test_an_attribute_of_numbers_has_no_words(tmp_path: Path) -> None:
     table.loc[table["id"] == 5, "age"] = "unknown"  # then they are words
     table.to_csv(tmp_path / "a.csv", index=False)
     assert "NA" in SeriesFile(tmp_path / "a.csv", id_column="id", static_columns=["age"]).schema.static_categories[0]
+
+
+def test_points_that_may_divide_thousands_are_asked_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    counts = [f"{n // 1000}.{n % 1000:03}" if n >= 1000 else str(n) for n in range(970, 1030)]
+    content = "t;v\n" + "".join(f"{k};{cell}\n" for k, cell in enumerate(counts))
+    file = write(tmp_path / "a.csv", content)
+    refused(file, "'1.000', beside '970', may be 1000 or 1.000: set thousands to '.' or decimal to '.'")
+    assert written(SeriesFile(file, thousands=".", window=6, stride=6))["v"].tolist()[28:32] == [998, 999, 1000, 1001]
+    assert written(SeriesFile(file, decimal=".", window=6, stride=6))["v"].tolist()[28:32] == [998, 999, 1, 1.001]
+    with caplog.at_level("INFO"):  # decimals, most likely
+        SeriesFile(write(tmp_path / "b.tsv", lines("t\tv", "{k}\t1.0{k:02}")), window=6)
+    assert "numbers like '1.000' have a decimal point" in caplog.text
+    SeriesFile(write(tmp_path / "c.tsv", lines("t\tv\tn", "{k}\t0.0{k:02}\t{k}")), window=6)  # no thousand begins so
+
+
+@pytest.mark.parametrize("end", ["xlsx", "parquet"])
+def test_types_stay_what_they_are_beside_gaps_in_every_format(end: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"t": range(60), "n": [k % 9 for k in range(60)], "on": [k % 4 < 2 for k in range(60)]})
+    table["v"] = table.n / 4
+    table = table.astype({"n": object, "on": object, "v": object})
+    table.loc[7, ["n", "on", "v"]] = None
+    if end == "xlsx":
+        table.to_excel(tmp_path / "a.xlsx", index=False)
+    else:
+        table.to_parquet(tmp_path / "a.parquet", index=False)
+    module = SeriesFile(tmp_path / f"a.{end}", time_column="t", window=6, missing="interpolate")
+    assert module.schema.dtypes == ("int64", "bool", "float64")
+    assert written(module)["on"].iloc[:3].tolist() == [True, True, False]
+
+
+def test_exponents_behind_a_decimal_comma(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", lines("t;v", "{k};0,{k}e-3"))
+    assert written(SeriesFile(file, time_column="t", window=6))["v"].max() < 1e-3
+
+
+def test_an_xlsx_of_numbers_and_texts_has_its_thousands(tmp_path: Path) -> None:
+    cells = ["1,000", *range(901, 960)]
+    pd.DataFrame({"t": range(60), "v": cells}).to_excel(tmp_path / "a.xlsx", index=False)
+    file = tmp_path / "a.xlsx"
+    assert written(SeriesFile(file, time_column="t", window=6, thousands=","))["v"].tolist()[:3] == [1000, 901, 902]
+
+
+@pytest.mark.parametrize("start", [2**53, 2**64])
+def test_whole_numbers_too_large_for_a_float_are_refused(start: int, tmp_path: Path) -> None:
+    content = "t,v\n" + "".join(f"{k},{start + 2 * k + 1}\n" for k in range(60))
+    for text in (content, content.replace(f"\n9,{start + 19}", "\n9,")):
+        file = write(tmp_path / "a.csv", text)
+        refused(file, "is too large to keep all digits: leave the column out", time_column="t", missing="interpolate")
+    SeriesFile(write(tmp_path / "b.csv", lines("t,v", "{k},{v}e20")), time_column="t", window=6)  # no digits to lose
+
+
+def test_the_steps_of_wide_rows_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(
+        tmp_path / "a.csv", "age,t0,t1,t2\n" + "".join(f"4{k % 7},{k % 3},{k % 4},{k % 5}\n" for k in range(60))
+    )
+    with caplog.at_level("INFO"):
+        SeriesFile(file, form="wide")
+    assert "the steps are 'age', 't0', 't1', 't2', 4 columns; others by value_columns" in caplog.text

@@ -145,3 +145,28 @@ def test_days_of_a_test_file_are_read_as_those_of_the_first(tmp_path: Path) -> N
     early.to_csv(tmp_path / "b.csv", index=False)
     made = SeriesFile(tmp_path / "a.csv", tmp_path / "b.csv", time_column="when", window=12)
     assert len(made.load()[1]) == 1
+
+
+@pytest.mark.parametrize("style", ["%y/%m/%d", "%y.%m.%d", "%y-%m-%d", "%d/%m/%y", "%d.%m.%y", "%m/%d/%y %H:%M"])
+@pytest.mark.parametrize("count", [28, 90, 300])
+def test_two_digits_of_a_year_in_front_or_behind(
+    style: str, count: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    days = pd.date_range("2024-01-01", periods=count)
+    with caplog.at_level("INFO"):
+        made = module(tmp_path, days.strftime(style))
+    assert made.schema.start.startswith("2024-01-01")
+    assert made.schema.frequency == "24h"
+    assert back(made) == list(days[:12].strftime(style))
+    assert ("dates with the year first: 24" in caplog.text) == style.startswith("%y")
+
+
+def test_months_with_the_year_behind_are_no_days_of_years(tmp_path: Path) -> None:
+    months = pd.date_range("2015-01-15", periods=40, freq="MS") + pd.Timedelta(days=14)
+    made = module(tmp_path, months.strftime("%d/%m/%y"), irregular=True)
+    assert made.schema.start.startswith("2015-02-15")
+
+
+def test_text_finer_than_a_microsecond_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv:3, column when: .* is finer than a microsecond"):
+        module(tmp_path, pd.date_range("2024-01-01", periods=40, freq="1500ns"))

@@ -329,6 +329,7 @@ def test_floats_from_0_to_1_are_pixels(tmp_path, dtype):
         (np.array([10, 2, 10, 2]), ("2", "10")),
         (np.array([10, 2, 10, 2], np.uint8), ("2", "10")),
         (np.array([10.0, 2.0, 10.0, 2.0]), ("2", "10")),
+        (np.array([2**53, 2, 2**53, 2], np.uint64), ("2", "9007199254740992")),
         (np.array([[10], [2], [10], [2]]), ("2", "10")),
         (np.array(["犬", "cat", "犬", "cat"]), ("cat", "犬")),
         (np.array([b"dog", b"cat", b"dog", b"cat"]), ("cat", "dog")),
@@ -339,6 +340,22 @@ def test_labels_of_any_plain_type(tmp_path, y, classes):
     module = ImageArrays(tmp_path / "a.npz")
     assert module.schema.classes == classes
     assert everything(module)["y"].tolist() == [1, 0, 1, 0]
+
+
+def test_labels_of_two_types_are_one_kind(tmp_path):
+    y = np.array([7, 3, 7, 3])
+    np.savez(tmp_path / "a.npz", x_train=pixels(4, 8, 8), y_train=y.astype(np.uint64), x_test=pixels(4, 8, 8), y_test=y)
+    assert ImageArrays(tmp_path / "a.npz").schema.classes == ("3", "7")
+    for large in (np.array([2**63 + 2, 2, 2, 2], np.uint64), np.array([2.0**60, 2, 2, 2])):
+        np.savez(tmp_path / "b.npz", x=pixels(4, 8, 8), y=large)
+        refused(lambda: ImageArrays(tmp_path / "b.npz"), "b.npz: y has", "in row 0, too large a number: use strings")
+
+
+def test_classes_without_labels_are_said_not_to_be_read(tmp_path, caplog):
+    np.savez(tmp_path / "a.npz", x=pixels(4, 8, 8), classes=["a", "b"])
+    with caplog.at_level("INFO"):
+        assert ImageArrays(tmp_path / "a.npz").schema.classes == ()
+    assert "classes is not read, since there are no labels: name their array y" in caplog.text
 
 
 def test_names_of_classes_beside_ids(tmp_path):
@@ -441,6 +458,7 @@ def test_pictures_deeper_in_a_class_and_behind_links_count(tmp_path):
     (tmp_path / "data" / "a" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "a" / "deep" / "circle").symlink_to(tmp_path / "data" / "a")
     save(tmp_path / "data" / "b" / "3.png", pixels(8, 8))
+    (tmp_path / "data" / "a" / "up").symlink_to(tmp_path / "data")  # where b lies
     assert everything(ImageFolder(tmp_path / "data"))["y"].tolist() == [0, 0, 1]
 
 
@@ -576,6 +594,26 @@ def test_pictures_are_turned_upright(tmp_path, suffix):
     x = module.schema.decode(everything(module)["x"])[0]
     assert x[:10].min() > 200
     assert x[14:].max() < 50
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_plain_tiff_is_turned_upright_too(tmp_path, orientation):
+    (picture,) = pixels(1, 16, 24)
+    turns = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
+    save(tmp_path / "a.tif", picture, tiffinfo={274: orientation})
+    assert (np.asarray(read_picture(tmp_path / "a.tif", 1).image) == np.rot90(picture, turns)).all()
+    module = ImageFolder(tmp_path)
+    assert (module.schema.decode(everything(module)["x"])[0, ..., 0] == np.rot90(picture, turns)).all()
+
+
+def test_of_several_pages_the_first_is_read_and_that_is_said(tmp_path, caplog):
+    pages = [Image.fromarray(page) for page in pixels(3, 8, 8)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "b.png")
+    with caplog.at_level("INFO"):
+        x = everything(ImageFolder(tmp_path))["x"]
+    assert torch.equal(x[0], x[1])
+    assert "of which the first picture is read: 1, the first" in caplog.text
 
 
 def test_grey_and_colour_together_are_colour(tmp_path):

@@ -115,7 +115,9 @@ def test_value_range_settles_it_and_refuses_what_lies_outside(tmp_path, caplog):
     np.savez(tmp_path / "a.npz", x=x)
     refused(loaded_later(ImageArrays(tmp_path / "a.npz", value_range=(0, 2000))), "a.npz: x has", outside, "in row 4")
     save(tmp_path / "g" / "b.png", x[4])
-    refused(loaded_later(ImageFolder(tmp_path / "g", value_range=(0, 2000))), "b.png", outside, "on_error")
+    for on_error in ("raise", "skip"):  # the picture is sound
+        asked = ImageFolder(tmp_path / "g", value_range=(0, 2000), on_error=on_error)
+        refused(loaded_later(asked), "b.png", outside, "set value_range")
 
 
 def loaded_later(module):

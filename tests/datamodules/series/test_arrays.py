@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import GANDataModule
+from datamodules import GANDataModule, InputError
 from datamodules.series.arrays import SeriesArrays, fill
 from tests.data_contract import class_counts
 from tests.datamodules.images.test_images import refused
@@ -242,3 +242,23 @@ def test_arrays_of_any_byte_order_and_labels_of_numbers_in_words(tmp_path, caplo
 def test_no_column_of_samples_is_two_things(tmp_path, arrays):
     with pytest.raises(ValueError, match=r"samples would have two columns (label|step|series_id)"):
         SeriesArrays(write(tmp_path / "a.npz", x=values(30), layout="NTF", **arrays))
+
+
+def test_strings_may_be_bytes(tmp_path):
+    x, site = values(), np.array(["é", "b"] * 30)
+    arrays = {"static_columns": ["site"], "static_0": site, "columns": ["temp", "hum"], "y": site}
+    write(tmp_path / "a.npz", x=x, **arrays)
+    write(tmp_path / "b.npz", x=x, **{name: np.char.encode(np.array(words), "utf-8") for name, words in arrays.items()})
+    plain, coded = (SeriesArrays(tmp_path / name, layout="NTF") for name in ("a.npz", "b.npz"))
+    assert coded.schema == plain.schema
+    assert coded.schema.static_categories == (("b", "é"),)
+
+
+def test_test_rows_in_another_unit_are_refused(tmp_path):
+    x = values()
+    write(tmp_path / "a.npz", x_train=x * 1e-30, x_test=x * 1e12)
+    with pytest.raises(InputError, match=r"x0: a value lies more than 1e38 times the range .*: is it in another unit"):
+        SeriesArrays(tmp_path / "a.npz", layout="NTF").setup()
+    write(tmp_path / "b.npz", x=np.stack([x[..., 0], x[..., 1] * 1e200], axis=2))
+    with pytest.raises(InputError, match=r"^x1: values as large as .*: give them in another unit"):
+        SeriesArrays(tmp_path / "b.npz", layout="NTF")

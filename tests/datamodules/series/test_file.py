@@ -563,7 +563,7 @@ def test_parquet_that_cannot_be_read(tmp_path, monkeypatch):
 
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(pd, "read_parquet", lambda _: __import__("pyarrow"))
+    monkeypatch.setattr(pd, "read_parquet", lambda *_, **options: __import__("pyarrow"))
     refused(lambda: SeriesFile(file, window=5), "pip install 'ganaug[parquet]'")
 
 

@@ -39,16 +39,16 @@ def rows(n=40, steps=5, seed=0, **fields) -> SeriesRows:
 @pytest.mark.parametrize("scaler", ["min_max", "standard", "robust"])
 def test_scalers_are_those_of_scikit_learn(scaler):
     values = np.random.default_rng(0).gamma(2.0, size=(500, 3)) * (1, 1e6, 1e-6) + (0, 1e3, -5)
-    offset, scale = fit_scaler(values, scaler)
+    offset, scale = fit_scaler(values, scaler, ["a", "b", "c"])
     np.testing.assert_allclose((values - offset) / scale, SKLEARN[scaler]().fit_transform(values), rtol=1e-6, atol=1e-9)
     holes = np.concatenate([values, np.full((7, 3), np.nan)])
-    assert fit_scaler(holes, scaler) == (offset, scale)
+    assert fit_scaler(holes, scaler, ["a", "b", "c"]) == (offset, scale)
 
 
 @pytest.mark.parametrize("scaler", ["min_max", "standard", "robust"])
 @pytest.mark.parametrize("value", [0.0, 1e9, 0.1, -3.3])
 def test_constant_columns_become_0_and_come_back(scaler, value):
-    offset, scale = fit_scaler(np.full((33, 1), value), scaler)
+    offset, scale = fit_scaler(np.full((33, 1), value), scaler, ["a"])
     assert scale == (1.0,)
     described = schema(columns=("a",), dtypes=("float64",), offset=offset, scale=scale)
     x = described.encode(np.full((1, 3, 1), value), np.array([3]))
@@ -58,7 +58,7 @@ def test_constant_columns_become_0_and_come_back(scaler, value):
 
 def test_columns_that_hardly_ever_change_are_scaled_by_their_deviation():
     values = np.array([[0.0]] * 90 + [[1.0]] * 10)
-    assert fit_scaler(values, "robust") == ((0.0,), (pytest.approx(0.3),))
+    assert fit_scaler(values, "robust", ["a"]) == ((0.0,), (pytest.approx(0.3),))
 
 
 # ---- encode and decode -----------------------------------------------------------------------------------------------

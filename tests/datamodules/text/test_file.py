@@ -333,7 +333,7 @@ def test_empty_lines_are_refused_or_counted(tmp_path, caplog):
 
 def test_a_label_seen_once_is_named(tmp_path):
     file = write(tmp_path / "a.jsonl", [*labelled(9), {"text": "alone", "label": "hermit"}])
-    with pytest.warns(UserWarning, match="cannot also be held out to test: hermit$") as caught:
+    with pytest.warns(UserWarning, match="so few rows that none is held out to test: hermit$") as caught:
         TextFile(file).setup()
     assert len(caught) == 1
 
@@ -537,3 +537,9 @@ def test_bars_and_long_texts_are_read_and_tabs_are_not_blamed(tmp_path):
     assert TextSource(write(tmp_path / "b.csv", f"text,label\n{long},x\na dog,y\n")).texts[0] == long
     stray = write(tmp_path / "a.tsv", 'text\tlabel\n"hello" said\ta\n"a whole\tcell"\tb\n')
     refused(lambda: TextSource(stray), "a.tsv:3: 3 fields, where the header names 2: put quotes around texts")
+
+
+def test_a_line_for_excel_names_the_separator(tmp_path):
+    file = write(tmp_path / "a.csv", "sep=;\ntext;label\na, b;x\n;y\nc;x\n")
+    refused(lambda: TextFile(file), "a.csv:4: an empty sentence")
+    assert texts(TextFile(file, skip_empty=True)) == ["a, b", "c"]
