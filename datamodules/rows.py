@@ -63,6 +63,19 @@ def contents(rows: Batch, names: Sequence[str] = ("x", "static", "length")) -> l
     return [b"".join(field[k].tobytes() for field in fields) for k in range(len(rows["y"]))]
 
 
+def fingerprint(rows: Batch) -> list[float]:
+    """Numbers that hardly any other rows have, or the same in another order.
+
+    Means, so that the last bits in which another machine may round are no matter.
+
+    Args:
+        rows: at least one, as they are stored.
+    """
+    parts = [rows["x"][index].double().flatten(1).mean(1) for index in torch.split(torch.arange(len(rows["x"])), 1024)]
+    each, place = torch.cat(parts), torch.arange(len(rows["x"])).double().cos()
+    return [len(each), *(float(x.mean()) for x in (each, each**2, each * place, rows["y"] * place))]
+
+
 def some_rows(rows: Batch, count: int, seed: int) -> Batch:
     """At most ``count`` rows, see :func:`chosen`."""
     index = chosen(len(rows["y"]), count, seed)

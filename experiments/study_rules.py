@@ -16,6 +16,7 @@ from typing import Any
 
 from tables import table
 
+from ganaug.study.stages import first_stage
 from ganaug.study.statistics import summarise
 from ganaug.study.statistics.intervals import holm
 from ganaug.study.statistics.summary import difference
@@ -38,7 +39,11 @@ def lines(study: Path) -> list[dict[str, Any]]:
     asked = json.loads((study / "study.json").read_text(encoding="utf-8"))
     paths = sorted(study.glob("cells/*/cell.json"))
     rows = [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get("rows", [])]
-    by = {rule: summarise(rows, ratio=asked["ratio"], selection=rule)["settings"] for rule in ("folds", "validation")}
+    stage = first_stage(asked)
+    by = {
+        rule: summarise(rows, ratio=asked["ratio"], selection=rule, first=stage)["settings"]
+        for rule in ("folds", "validation")
+    }
     found = []
     for new, old in zip(by["folds"], by["validation"], strict=True):
         if not new["headline"]:  # no arm with samples was run

@@ -3,8 +3,9 @@
     python experiments/unlabelled.py --path mnist.npz --seed 0 --out unlabelled
 
 An R3GAN learns the classes and, as a class of its own, the pictures without labels; another begins from its weights and
-learns the labelled ones alone. Ten of its samples to each labelled picture are mixed in, half of every batch being real
-rows. Each arm is trained several times, with classical augmentation, and tested on the file's test pictures.
+learns the labelled ones alone. Ten of its samples to each labelled picture are mixed in. Labelled rows are repeated
+until they are as many as the samples, or, where pseudo-labels are mixed in too, as these. Each arm is trained several
+times, with classical augmentation, and tested on the file's test pictures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from datamodules.schema import Batch
 from ganaug import GAN, R3GAN, load
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier
 from ganaug.gans.finetune import begin_from
+from ganaug.runtime.devices import multiplies_bf16
 from ganaug.runtime.training import plain_trainer
 from ganaug.sampling.drawing import draw_samples
 
@@ -43,8 +45,9 @@ class Trial:
     """
 
     def __init__(self, path: Path, out: Path, seed: int, few: int, many: int, batches: int, steps: int) -> None:
-        self.out, self.seed, self.batches, self.steps = out, seed, batches, steps
-        out.mkdir(parents=True, exist_ok=True)
+        self.out = out / f"seed_{seed}_few_{few}_many_{many}"  # GANs that are there are of the same pictures
+        self.seed, self.batches, self.steps = seed, batches, steps
+        self.out.mkdir(parents=True, exist_ok=True)
         file = np.load(path)
         order = np.random.default_rng(seed).permutation(len(file["x_train"]))
         self.x, self.y = file["x_train"][order], file["y_train"][order]
@@ -69,14 +72,14 @@ class Trial:
 
     def gan(self, name: str, data: ImageArrays, batches: int, begin: Path | None = None) -> Path:
         """The checkpoint of an R3GAN of these pictures, begun from another where that is given."""
-        path = self.out / f"{name}.ckpt"
+        path = self.out / f"{name}_{batches}.ckpt"
         if not path.is_file():
             model = R3GAN(data.schema, seed=self.seed)
             if begin is not None:
                 print(begin_from(model, begin))
             run = plain_trainer(
                 accelerator="cpu", devices=1, max_steps=batches, max_epochs=-1, limit_val_batches=0,
-                precision="bf16-mixed",
+                precision="bf16-mixed" if multiplies_bf16(torch.device("cpu")) else "32-true",
             )  # fmt: skip
             run.fit(model, data)
             run.save_checkpoint(path)
@@ -133,12 +136,17 @@ def main() -> None:
     for name, value in (("seed", 0), ("few", 10), ("many", 2000), ("batches", 2100), ("steps", 500), ("times", 4)):
         parser.add_argument(f"--{name}", type=int, default=value)
     asked = parser.parse_args()
+    if not asked.path.is_file():
+        parser.error(f"no file {asked.path}: give an .npz with x_train, y_train, x_test and y_test")
     torch.set_num_threads(1)
     trial = Trial(asked.path, asked.out, asked.seed, asked.few, asked.many, asked.batches, asked.steps)
     samples, pseudo = trial.samples(), trial.pseudo_labels()
     trial.score("labelled alone", trial.labelled, asked.times)
     trial.score("labelled, repeated 20 times", repeated(trial.labelled, 20), asked.times)
     trial.score("and samples", trial.beside(samples), asked.times)
+    if not len(pseudo["y"]):
+        print("and pseudo-labels, and both: not to be had, the classifiers are sure of none")
+        return
     trial.score("and pseudo-labels", trial.beside(pseudo), asked.times)
     trial.score("and both", joined([trial.beside(pseudo), samples]), asked.times)
 

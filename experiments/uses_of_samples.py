@@ -38,6 +38,7 @@ from ganaug.runtime.training import without_messages
 from ganaug.sampling.drawing import draw_samples
 from ganaug.study.arms import alike, first, oversampled, samples_of
 from ganaug.study.plan import stored_parts
+from ganaug.study.stages import first_stage
 from ganaug.study.statistics.intervals import student
 
 BATCH = 128  # rows a step, as in the study
@@ -68,14 +69,16 @@ class CellUses:
         self.samples: Batch = torch.load(folder / "samples.pt", weights_only=True)
         options = {k.removeprefix("classifier."): v for k, v in asked.items() if k.startswith("classifier.")}
         self.changes = tuple(options.pop("classical"))
-        del options["class"], options["curriculum"]
+        self.curriculum = options.pop("curriculum")
+        del options["class"]
         self.steps = asked["classifier_steps"]
         self.fit = functools.partial(fit_classifier, schema=schema, steps=self.steps, batch_size=BATCH, **options)
         arm = "classical_oversampled_gan" if self.rare else "classical_gan"
         self.counts = samples_of(arm, self.train["y"], schema.num_classes, self.ratio, self.rare)
 
-    def learnt(self, made: Batch | None = None, number: int = 0, curriculum: float = 0.0) -> Answers:
-        """What a classifier of the real rows and of what was made says of the test rows."""
+    def learnt(self, made: Batch | None = None, number: int = 0, curriculum: float | None = None) -> Answers:
+        """What a classifier of the real rows and of what was made says of the test rows; by the study's curriculum."""
+        curriculum = self.curriculum if curriculum is None else curriculum
         seed = stream_seed("classifier", self.seed, *([number] if number else []))  # 0: as in the study
         model = self.fit(rows=self._beside(made), seed=seed, augment=self.changes, curriculum=curriculum)
         return ClassifierFeatures(model, "").probabilities(self.test).numpy()
@@ -260,7 +263,7 @@ def main() -> None:
         parser.error(f"{study}: needs a study with the classifier of the data's kind, not {asked['classifier.class']}")
     options = {k.removeprefix("data."): v for k, v in asked.items() if k.startswith("data.")}
     data = getattr(datamodules, options.pop("class"))(**options)
-    found: dict[str, list[float]] = {}
+    found: dict[str, dict[tuple[int, str], float]] = {}
     for path in sorted(study.glob("cells/*/cell.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
         if "rows" not in facts or facts["rows"][0]["fold"] is not None:
@@ -274,14 +277,17 @@ def main() -> None:
             module.setup()
             cell = CellUses(asked, facts, path.parent, stored_parts(module), module.schema)
             for use, score in scored(cell, given.only):
-                found.setdefault(use, []).append(100 * score)
+                found.setdefault(use, {})[own["seed"], facts["cell"]] = 100 * score
                 print(f"{facts['cell']}: {use} {100 * score:.1f}", flush=True)
     lines = []
-    for use, scores in found.items():
+    for use, by_cell in found.items():
+        scores = [by_cell[cell] for cell in sorted(by_cell)]
         line: dict[str, Any] = {"use": use, "seeds": len(scores), "score": f"{np.mean(scores):.1f}"}
         for other in ("never", "mixed"):
-            mean, half, _ = map(float, student(np.subtract(scores, found[other])))
-            line[f"− {other}"] = "" if use == other else f"{mean:+.1f} ({mean - half:.1f} to {mean + half:.1f})"
+            others = [found[other][cell] for cell in sorted(by_cell)]
+            mean, half, _ = map(float, student(np.subtract(scores, others), first_stage(asked)))
+            inside = "" if np.isnan(half) else f" ({mean - half:.1f} to {mean + half:.1f})"  # of one seed there is none
+            line[f"− {other}"] = "" if use == other else f"{mean:+.1f}{inside}"
         lines.append(line)
     print(table(lines))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules import GANDataModule
 from datamodules.errors import InputError, named_once
@@ -38,7 +36,7 @@ from ganaug.gans.base import GAN
 from ganaug.gans.finetune import begin_from
 from ganaug.gans.recipe import Recipe
 from ganaug.kind import kind_of
-from ganaug.runtime.devices import Accelerator
+from ganaug.runtime.devices import Accelerator, device_of
 from ganaug.runtime.outside import behind
 from ganaug.runtime.stopping import told
 from ganaug.runtime.training import without_messages
@@ -50,7 +48,6 @@ from ganaug.study.plan import (
     Row,
     Selection,
     Study,
-    check_picklable,
     checked_arms,
     columns,
     fixed_ratio,
@@ -62,7 +59,7 @@ from ganaug.study.stages import numbered, second_stage
 from ganaug.study.statistics import summarise, verdict
 from ganaug.study.statistics.trainings import PAIRS
 from ganaug.study.statistics.trainings import name as setting_name
-from ganaug.study.workers import run
+from ganaug.study.workers import check_picklable, run
 
 
 @checked
@@ -167,14 +164,16 @@ def augment(
     Raises:
         InputError: data, model or options cannot be used, ``out`` holds another study, or a cell has failed.
     """
-    if not ratios or len(set(ratios)) < len(ratios):
+    if not ratios or len({f"{one:g}" for one in ratios}) < len(ratios):  # by which they are told apart
         raise InputError(f"ratios must be numbers above 0, each once, not {list(ratios)}; 0 is always tried")
-    in_range("repeats", repeats, 1, folds)
+    if selection == "folds":
+        in_range("repeats", repeats, 1, folds)
     if selection == "folds" and "density" in filters:
         # Training rows lie so close together in the features of what was trained on them that nothing would pass.
         raise InputError("filters: density needs validation rows: leave it out, or choose by selection validation")
     _check_stages(until, max_seeds, seeds)
     fixed = fixed_ratio(ratio, ratios)
+    device_of(accelerator)  # refuses one that is not there
     out = Path(out)
     data.prepare_data()
     cells, imbalances = plan(data, per_class, imbalance, seeds, repeats if selection == "folds" else 0)
@@ -209,6 +208,7 @@ def augment(
         first_stage=len(seeds) if until else None,
         max_seeds=max_seeds,
         gallery_seed=cells[0].seed,
+        fingerprint=(),
         accelerator=accelerator,
         precision=precision,
     )
@@ -226,6 +226,8 @@ def augment(
         check_picklable(study)
     open_folder(study, cells)
     asked = cells if cell is None else [every[cell]]
+    if per_class is not None and data.per_class is not None:
+        rank_zero_info(f"per_class {list(per_class)} stands in the place of the data's own, {data.per_class}")
     rank_zero_info(
         f"{costs(study, asked)}; the arms are {', '.join(study.arms)}; the ratio fixed in advance is {fixed:g}"
         + (f"; a second stage brings each setting to at most {max_seeds} seeds" if until and cell is None else "")
@@ -244,10 +246,16 @@ def augment(
         result = write_results(study, asked, failed)
         rank_zero_info(f"{table(rows)}\n\n{result['verdict']}\nreport: {out / 'report.html'}")
     if failed:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        alike: dict[str, list[str]] = {}
+        for name, reason in failed.items():
+            alike.setdefault(reason, []).append(name)
+        reasons = "; ".join(
+            names[0] + (f" and {len(names) - 1} more" if names[1:] else "") + f": {reason}"
+            for reason, names in alike.items()
+        )
+        others = ", the others are done and kept" if len(failed) < len(asked) else ""
         raise InputError(
-            f"{len(failed)} of {len(asked)} cells failed, the others are done and kept, the same command tries these"
-            f" again: {reasons}"
+            f"{len(failed)} of {len(asked)} cells failed{others}, the same command tries these again: {reasons}"
         )
     return result
 
@@ -267,15 +275,21 @@ def _check_stages(until: float | None, max_seeds: int, seeds: Sequence[int]) -> 
         raise InputError("until needs at least 2 seeds: one tells nothing of their spread")
     if max_seeds < len(seeds):
         raise InputError(f"max_seeds must be at least {len(seeds)}, the number of seeds, not {max_seeds}")
+    if max(seeds) + max_seeds - len(seeds) >= 2**64:
+        raise InputError(f"seeds: until goes on after the largest, {max(seeds)}, and comes to 2^64: give smaller ones")
 
 
 def costs(study: Study, cells: Sequence[Cell]) -> str:
     """How much is to be trained, in words."""
+    left = [cell for cell in cells if "rows" not in study.facts(cell)]
+    if not left:
+        return f"all {len(cells)} cells are done"
+    done, cells = len(cells) - len(left), left
     trainings = [steps for cell in cells for _, _, steps in study.trainings(cell)]
     folds, gans = sum(cell.fold is not None for cell in cells), sum(map(study.needs_gan, cells))
     twice = sum(steps > 1 for steps in trainings)
     parts = [
-        _many(len(cells), "cell"),
+        _many(len(cells), "cell") + (f" beside {done} that {'is' if done == 1 else 'are'} done" if done else ""),
         f", {folds} of them {'a fold' if folds == 1 else 'folds'} to choose by" if folds else "",
         f": {_many(gans, 'GAN')} of {study.gan_steps} steps and {_many(len(trainings), 'classifier')}",
         f", {twice} of them for twice the steps" if twice else "",
@@ -301,21 +315,20 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     for name, content in (("results.csv", text.getvalue()), ("summary.json", as_json(result, indent=2) + "\n")):
         with replacing(study.out / name) as file:
             file.write(content.encode())
-    write_report(study.out, rows, summary, galleries(study, cells), provenance(study, cells))
+    made = provenance(study, cells)
+    if len(made["made with"]) > 1:
+        rank_zero_warn("cells were made with different versions, devices or threads, which the report lists")
+    write_report(study.out, rows, summary, galleries(study, cells), made)
     return {"rows": rows, **result}
 
 
 def provenance(study: Study, cells: Sequence[Cell]) -> dict[str, Any]:
-    """What was asked for, what each whole cell found out beside its rows, and with which versions."""
+    """What was asked for, what each whole cell found out beside its rows, and with what they were made."""
     every = [study.facts(cell) for cell in cells if cell.fold is None]
     return {
         "request": json.loads((study.out / "study.json").read_text(encoding="utf-8")),
         "cells": [{k: v for k, v in facts.items() if k not in ("rows", "runs")} for facts in every if "rows" in facts],
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("ganaug", "torch", "lightning", "scikit-learn", "numpy")},
-        },
-        "machine": platform.platform(),
+        "made with": dict(enumerate(dict.fromkeys(one for facts in every for one in facts.get("made_with", ())), 1)),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.errors import InputError
+from datamodules.errors import InputError, reason_of
 
 IMPORTED: list[str] = []  # by name, for processes that this one starts
 
@@ -29,6 +29,8 @@ def import_modules(names: Sequence[str]) -> None:
         except ModuleNotFoundError as error:
             where = f"in {Path.cwd()} or among those installed"
             raise InputError(f"--import {name}: {error}: there is no such module {where}") from None
+        except (ImportError, SyntaxError) as error:
+            raise InputError(f"--import {name}: {reason_of(error)}: mend the module") from None
         if name not in IMPORTED:
             IMPORTED.append(name)
 

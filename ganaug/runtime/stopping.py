@@ -90,7 +90,10 @@ told = Listener()
 
 
 def queue_again() -> None:
-    """Ask SLURM to run this job, or this task of an array, once more."""
+    """Ask SLURM to run this job, or this task of an array, once more; says so where it cannot be asked."""
     array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
     job = f"{array}_{task}" if array and task else os.environ["SLURM_JOB_ID"]
-    subprocess.run(["scontrol", "requeue", job], check=False)
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=False)
+    except OSError as error:  # as in a container
+        os.write(2, f"ganaug: the job is not queued again, scontrol cannot be run ({error.strerror})\n".encode())

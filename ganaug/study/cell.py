@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,8 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
         rows = stored_parts(data)
         if "cell" not in facts:
             keep(cell=cell.name, **({"leakage": leakage(rows)} if cell.fold is None else {}))
+        if (here := made_with(study.accelerator)) not in facts.setdefault("made_with", []):
+            facts["made_with"].append(here)
         if study.needs_gan(cell) and "samples" not in facts:
             keep(gan_steps=study.gan_steps)
             begun = any((folder / name).exists() for name in ("gan.ckpt", "checkpoints"))
@@ -90,6 +94,15 @@ def _run(study: Study, cell: Cell, folder: Path) -> None:
                 done = facts["runs"]
     arms = study.arms_of(cell)
     keep(rows=[trainer.row(run) for run in sorted(done.values(), key=lambda run: arms.index(run["arm"]))])
+
+
+def made_with(accelerator: str) -> str:
+    """Versions, device and threads, which scores may differ by."""
+    names = ("ganaug", "torch", "lightning", "scikit-learn", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    device, threads = device_of(accelerator), torch.get_num_threads()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{versions}, Python {platform.python_version()}; {name}, {threads} threads; {platform.platform()}"
 
 
 def _read(path: Path) -> Any:

@@ -26,6 +26,7 @@ WORDS = {
     "unused": "not used",
     "no samples": "no sample left by filters",
 }
+ALL_RUN = "all seeds that were allowed have run."
 BRIEF = WORDS | {"gain": "▲", "harm": "▼", "none": ""}
 CHOICES = {
     "folds": "for each seed at the ratio, 0 among them, that is best on the held-out folds of all other seeds, so that"
@@ -65,7 +66,8 @@ def headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
         if wanted and ends and 50 * (ends[1] - ends[0]) > wanted + 1e-9:
             notes.append(
                 f"In “{setting['name']}” the interval reaches {points((ends[1] - ends[0]) / 2, sign=False)} points to"
-                f" each side, where {wanted:g} were asked for: all seeds that were allowed have run."
+                f" each side, where {wanted:g} were asked for: "
+                + ("once the cells that failed are done, further seeds may follow." if failed else ALL_RUN)
             )
     notes += [f"The cell {cell} failed: {reason}." for cell, reason in failed.items()]
     return Html(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from filelock import FileLock
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError, named_once, reason_of
 from datamodules.files.manifest import folder_names, make_folder, replacing, sha256_of
-from datamodules.rows import spread_rows, stored_rows
+from datamodules.rows import fingerprint, spread_rows, stored_rows
 from datamodules.schema import Batch, Schema
 from ganaug.classifiers.training import Precision
 from ganaug.gans.recipe import Recipe
@@ -101,6 +102,7 @@ class Study:
         first_stage: how many seeds, the lowest, say how many that takes.
         max_seeds: that are run for it, at most.
         gallery_seed: of the cells whose samples are kept to look at.
+        fingerprint: numbers that tell its rows from those of other data under the same options.
         accelerator, precision: for the GAN.
     """
 
@@ -123,6 +125,7 @@ class Study:
     first_stage: int | None
     max_seeds: int
     gallery_seed: int
+    fingerprint: tuple[float, ...]
     accelerator: str
     precision: Precision
 
@@ -166,8 +169,15 @@ class Study:
     def facts(self, cell: Cell) -> dict[str, Any]:
         """What the cell has found out so far; it has ``rows`` when it is finished."""
         path = self.folder(cell) / "cell.json"
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return found
+        return _read(path, "remove it, and the same command runs the cell anew") if path.is_file() else {}
+
+
+def _read(path: Path, advice: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}): {advice}") from None
+    return found
 
 
 # ---- what is asked for ----
@@ -195,7 +205,10 @@ def plan(
     for rare in imbalance if imbalance is not None else [data.imbalance]:
         by_id = dict(zip(schema.class_ids("imbalance", rare), map(float, rare.values()), strict=True))
         named = {schema.class_name(c): by_id[c] for c in sorted(by_id)}
-        shares[",".join(f"{name}:{share:g}" for name, share in named.items())] = named
+        text = ",".join(f"{name}:{share:g}" for name, share in named.items())
+        if text in shares:
+            raise InputError(f"imbalance: two of them are {text}: give each once")
+        shares[text] = named
     sizes = sorted(per_class) if per_class is not None else [data.per_class]
     folds = (None, *range(repeats))
     return [Cell(size, text, seed, k) for size in sizes for text in shares for seed in seeds for k in folds], shares
@@ -233,6 +246,8 @@ def checked_arms(study: Study, cells: Sequence[Cell], arms: Sequence[str] | None
             counts = _checked_counts(study, cell, data.schema, rows)
             if cell is not whole:
                 continue
+            if not study.fingerprint:
+                study = replace(study, fingerprint=(*fingerprint(rows["train"]), *fingerprint(rows["test"])))
             train = rows["train"]
             uneven |= len(set(counts.tolist())) > 1
             complete = "observed" not in train or bool(train["observed"].bool().all())
@@ -305,7 +320,8 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     Raises:
         InputError: it holds another study, naming what differs, or something else.
     """
-    unasked = {"data": {"num_workers"}, "model": {"seed", *study.recipe.cls.runtime_options}}
+    # A cell has its own seeds.
+    unasked = {"data": {"num_workers", "seed"}, "model": {"seed", *study.recipe.cls.runtime_options}}
     parts = {
         "data": {"class": type(study.data).__qualname__, **study.data._arguments},
         "model": {"class": study.recipe.cls.__qualname__, **(study.recipe.arguments or {}), **study.recipe.options},
@@ -322,43 +338,49 @@ def open_folder(study: Study, cells: Sequence[Cell]) -> None:
     }
     for part, options in parts.items():
         asked |= {f"{part}.{name}": value for name, value in options.items() if name not in unasked.get(part, ())}
-    asked = json.loads(json.dumps(asked, default=str))
+    asked = json.loads(json.dumps({**asked, "fingerprint": study.fingerprint}, default=str))
     make_folder(study.out)
-    path = study.out / "study.json"
-    # Listed before the file is looked for: another task may write it at this very moment.
-    taken = any(not entry.name.startswith(".") for entry in study.out.iterdir())
+    with FileLock(study.out / ".lock"):  # two tasks may begin at the same moment
+        _claim(study.out, asked)
+
+
+def _claim(out: Path, asked: dict[str, Any]) -> None:
+    """Write ``study.json``, or compare it."""
+    path = out / "study.json"
     if path.is_file():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = _read(path, "choose another folder")
         if "selection" not in there:
-            raise InputError(f"{study.out} holds a study of an earlier version: choose another folder")
+            raise InputError(f"{out} holds a study of an earlier version: choose another folder")
         other = {
             part for part in ("data", "model", "classifier") if there.get(f"{part}.class") != asked[f"{part}.class"]
         }
+        seen = there.pop("fingerprint", asked["fingerprint"])  # studies of before have none
         differ = [
-            f"{name} {there.get(name)} there, {asked.get(name)} here"
-            for name in sorted({*there, *asked})
+            _differing(name, there.get(name), asked.get(name))
+            for name in sorted({*there, *asked} - {"fingerprint"})
             # of another class the name says it all
             if there.get(name) != asked.get(name) and (name.endswith(".class") or name.partition(".")[0] not in other)
         ]
         if differ:
-            raise InputError(f"{study.out} holds another study: choose another folder ({'; '.join(differ)})")
+            raise InputError(f"{out} holds another study: choose another folder ({'; '.join(differ)})")
+        if not np.allclose(seen, asked["fingerprint"], rtol=1e-3, atol=1e-6):
+            source = asked.get("data.path", "the source")
+            raise InputError(f"{out} holds a study of other rows: has {source} changed? Choose another folder")
         return
-    if taken:
-        raise InputError(f"{study.out} is not empty, and what is in it is no study: choose another folder")
+    if any(not entry.name.startswith(".") for entry in out.iterdir()):
+        raise InputError(f"{out} is not empty, and what is in it is no study: choose another folder")
     with replacing(path) as file:
         file.write((json.dumps(asked, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def check_picklable(study: Study) -> None:
-    """Refuse a study that cannot be sent to other processes."""
-    try:
-        pickle.dumps(study)
-    except Exception as error:  # pickle has a dozen ways to say so
-        reason = reason_of(error)
-        raise InputError(
-            f"workers above 1 need data, model and classifier whose classes can be imported ({reason}): define them in"
-            " a file of their own, or use workers 1"
-        ) from None
+def _differing(name: str, there: Any, here: Any) -> str:
+    if name != "cells" or not there or not here:
+        return f"{name} {there} there, {here} here"
+    only = [[one for one in mine if one not in theirs] for mine, theirs in ((there, here), (here, there))]
+    sides = [
+        f"{len(own)} {where} alone, such as {own[0]}" for own, where in zip(only, ("there", "here"), strict=True) if own
+    ]
+    return f"cells: {', '.join(sides) or 'in another order'}"
 
 
 def columns(study: Study) -> tuple[str, ...]:

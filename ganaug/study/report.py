@@ -135,8 +135,9 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
             continue
         floor = f"{100 * sum(floors) / len(floors):.1f} %" if last == "closer" and floors else "0"
         worst, expected = (min, "about 1") if last == "ratio" else (max, floor)
-        if figure == "augmentation_leak, samples":
-            expected = "as of unseen rows"
+        expected = {"augmentation_leak, samples": "as of unseen rows", "augmentation_leak, unseen": "–"}.get(
+            figure, expected
+        )
         form = "{:.3g}".format if last == "ratio" else lambda share: f"{100 * share:.1f} %"
         told = [f"{form(sum(v) / len(v))} ({form(worst(v))})" if (v := values.get(n)) else None for n in names]
         lines.append([figure, expected, *told])

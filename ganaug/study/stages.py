@@ -7,12 +7,19 @@ that nobody goes on until they like what they see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ganaug.study.plan import Cell, Row, Study
 from ganaug.study.statistics import seeds_wanted
 from ganaug.study.statistics.trainings import PAIRS, headline_of
+
+
+def first_stage(asked: Mapping[str, Any]) -> int | None:
+    """How many seeds a study's first stage has, by what ``study.json`` says; None where there is no second."""
+    seeds = {name.rpartition("seed=")[2].partition(",")[0] for name in asked["cells"]}
+    return len(seeds) if asked["until"] else None
 
 
 def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:

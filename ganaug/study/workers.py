@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import cycle, islice
 
@@ -53,6 +54,18 @@ def run(study: Study, cells: Sequence[Cell], workers: int, threads: int | None, 
                 for cell in left:
                     done(cell, run_safely(study, cell))
     return failed
+
+
+def check_picklable(study: Study) -> None:
+    """Refuse a study that cannot be sent to other processes."""
+    try:
+        pickle.dumps(study)
+    except Exception as error:  # pickle has a dozen ways to say so
+        reason = reason_of(error)
+        raise InputError(
+            f"workers above 1 need data, model and classifier whose classes can be imported ({reason}): define them in"
+            " a file of their own, or use workers 1"
+        ) from None
 
 
 def side_by_side(
@@ -101,13 +114,15 @@ class TimeLeft(ProgressColumn):
 
 def run_safely(study: Study, cell: Cell) -> str | None:
     """Run a cell; if it fails, why, in a line. The others are none the worse for it."""
+    path = study.folder(cell) / "error.txt"
     try:
         run_cell(study, cell)
+        path.unlink(missing_ok=True)  # of an earlier try
     except (InputError, DivergedError) as error:
         return reason_of(error)
     except Exception as error:  # our fault, or that of somebody's classifier
-        path = study.folder(cell) / "error.txt"
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # of a full disk
+            path.write_text(traceback.format_exc(), encoding="utf-8")
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} (traceback in {path})"
     return None
 

@@ -1,15 +1,17 @@
 """``ganaug augment``: what a cell trains on, what is chosen by what, going on after a stop, and who may take part."""
 
 import csv
-import itertools
 import json
 import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from lightning.pytorch import LightningModule
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -42,7 +45,6 @@ from ganaug.study.learners import Estimator, Module, Network
 from ganaug.study.plan import open_folder
 from ganaug.study.workers import TimeLeft, gpus, starting
 from tests.gan_contract import trainer
-from tests.interleaving import interleaved
 
 ROOT = Path(__file__).parents[2]
 GENERATOR = partial(DCGAN, width=8, latent_dim=8)
@@ -588,20 +590,73 @@ def test_another_request_is_refused(done: tuple[Path, dict], tmp_path: Path) -> 
         study(tmp_path)
 
 
-def test_tasks_that_begin_at_the_same_time_take_it_for_theirs(
+def test_of_studies_that_begin_at_the_same_time_one_has_the_folder(
     done: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them makes the folder its own, whatever another has come to at every line of it."""
+    """And every task of it takes it for its own."""
     opened = []
     monkeypatch.setattr(sys.modules["ganaug.commands.augment"], "open_folder", lambda *given: opened.append(given))
     study(done[0])
-    asked, cells = opened[0]
-    for line in itertools.count(1):
-        one = replace(asked, out=tmp_path / str(line))
-        if not interleaved(open_folder, line, partial(open_folder, one, cells))(one, cells):
-            break
-        assert (one.out / "study.json").read_bytes() == (done[0] / "study.json").read_bytes()
-    assert line > 15
+    ours, cells = opened[0][0], opened[0][1]
+    both = [replace(ours, out=tmp_path, gan_steps=steps) for steps in (4, 5)]
+
+    def begun(one) -> bool:
+        try:
+            return open_folder(one, cells) is None
+        except InputError as error:
+            return "another study" not in str(error)
+
+    with ThreadPoolExecutor(8) as pool, FileLock(tmp_path / ".lock"):
+        told = [(k % 2, pool.submit(begun, both[k % 2])) for k in range(8)]
+        time.sleep(0.2)
+        assert not (tmp_path / "study.json").exists()
+    results = {(which, future.result()) for which, future in told}
+    assert results in ({(0, True), (1, False)}, {(0, False), (1, True)})
+
+
+def test_a_study_is_of_the_rows_that_it_began_with(tmp_path: Path, caplog) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 200, (120, 8, 8), dtype=np.uint8), np.arange(120) % 2
+    options = {**SHORT, "arms": ["real"], "selection": "validation"}
+
+    def run(x: np.ndarray, y: np.ndarray) -> dict:
+        np.savez(tmp_path / "a.npz", x=x, y=y)
+        return study(tmp_path / "out", ImageArrays(tmp_path / "a.npz", batch_size=8), **options)
+
+    first = run(x, y)
+    assert run(x, y)["rows"] == first["rows"]
+    turned = rng.permutation(120)
+    for other in ((255 - x, y), (x[turned], y[turned]), (x, y[turned]), (x[:-2], y[:-2])):
+        with pytest.raises(InputError, match=r"out holds a study of other rows: has .*a\.npz changed\? Choose another"):
+            run(*other)
+    asked = json.loads((tmp_path / "out" / "study.json").read_text())
+    asked["fingerprint"] = [float(np.float32(one)) for one in asked["fingerprint"]]  # as another machine rounds
+    (tmp_path / "out" / "study.json").write_text(json.dumps(asked))
+    assert run(x, y)["rows"] == first["rows"]
+    (cell,) = (tmp_path / "out" / "cells").glob("*/cell.json")
+    found = json.loads(cell.read_text())
+    assert len(found["made_with"]) == 1
+    assert f"torch {version('torch')}, " in found["made_with"][0]
+    cell.write_text(json.dumps(found | {"made_with": [*found["made_with"], "ganaug 0.0, on another machine"]}))
+    with pytest.warns(UserWarning, match="cells were made with different versions, devices or threads"):
+        run(x, y)
+    cell.write_text("")
+    with pytest.raises(
+        InputError, match=r"cell\.json: cannot be read .*: remove it, and the same command runs the cell"
+    ):
+        run(x, y)
+    cell.unlink()
+    (tmp_path / "out" / "study.json").write_text('{"x')
+    with pytest.raises(InputError, match=r"study\.json: cannot be read .*: choose another folder"):
+        run(x, y)
+
+
+def test_what_two_studies_differ_in_is_shown_without_all_their_cells(tmp_path: Path) -> None:
+    options = {**SHORT, "arms": ["real"], "selection": "validation"}
+    study(tmp_path, seeds=list(range(30)), cell=0, **{k: v for k, v in options.items() if k != "seeds"})
+    with pytest.raises(InputError, match="another study") as error:
+        study(tmp_path, **options | {"seeds": [0, 50, 51]})
+    assert "cells: 29 there alone, such as n=4,seed=1, 2 here alone, such as n=4,seed=50" in str(error.value)
 
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,7 +708,7 @@ def test_a_cell_alone_and_then_all(short: list[dict], tmp_path: Path, capsys) ->
     assert study(tmp_path, list_cells=True, **SHORT)["cells"] == ["n=4,seed=0", "n=4,seed=0,fold=0"]
     assert capsys.readouterr().out == "   0 n=4,seed=0\n   1 n=4,seed=0,fold=0\n"
     assert {row["fold"] for row in study(tmp_path, cell=1, **SHORT)["rows"]} == {0}
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cells", "study.json"]
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == ["cells", "study.json"]
     assert timeless(study(tmp_path, **SHORT)["rows"]) == short
 
 
@@ -673,7 +728,8 @@ def test_a_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog)
     with caplog.at_level("INFO"):
         result = study(tmp_path, **options)
     assert "a second stage brings each setting to at most 50 seeds" in caplog.text
-    assert "second stage, for 3 points: 2 cells, 1 of them a fold to choose by: 2 GANs of 4 steps" in caplog.text
+    assert "all 4 cells are done; the arms are" in caplog.text
+    assert "second stage, for 3 points: 1 cell beside 1 that is done: 1 GAN of 4 steps and 2 classif" in caplog.text
     gains = [by["gan"]["accuracy"] - by["real"]["accuracy"] for by in (whole(result["rows"], seed) for seed in (0, 4))]
     assert asked[-1] == (gains, 0.03), "the first stage alone"
     alone = study(tmp_path / "alone", **SHORT | {"seeds": [5]})["rows"]
@@ -687,7 +743,7 @@ def test_workers_come_to_the_same_rows(short: list[dict], tmp_path: Path) -> Non
     assert timeless(study(tmp_path, workers=2, **SHORT)["rows"]) == short
 
 
-def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkeypatch) -> None:
+def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkeypatch, caplog) -> None:
     learn, calls = Network.learn, []
     options = {"arms": ["real"], "selection": "validation"}
 
@@ -703,11 +759,25 @@ def test_a_cell_that_fails_does_not_take_the_others_along(tmp_path: Path, monkey
             study(tmp_path, **options)
     assert "n=4,seed=0: RuntimeError: no more luck (traceback in " in str(error.value)
     assert "\n" not in str(error.value)
+    assert (tmp_path / "cells" / "n=4,seed=0" / "error.txt").is_file()
     assert (tmp_path / "results.csv").read_text().count("n=4,seed=1") == 2
     found = json.loads((tmp_path / "summary.json").read_text())
     assert list(found["summary"]["failed"]) == ["n=4,seed=0"]
     assert found["verdict"].endswith("; 1 cell failed and is not in this.")
-    assert [row["seed"] for row in study(tmp_path, **options)["rows"]] == [0, 0, 1, 1]
+    with caplog.at_level("INFO"):
+        assert [row["seed"] for row in study(tmp_path, **options)["rows"]] == [0, 0, 1, 1]
+    assert "1 cell beside 1 that is done: 0 GANs" in caplog.text
+    assert not (tmp_path / "cells" / "n=4,seed=0" / "error.txt").exists()
+
+
+def test_cells_that_fail_alike_are_told_once(tmp_path: Path, monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise InputError("no room")
+
+    monkeypatch.setattr(Network, "learn", fails)
+    message = r"^2 of 2 cells failed, the same command tries these again: n=4,seed=0 and 1 more: no room$"
+    with pytest.raises(InputError, match=message):
+        study(tmp_path, arms=["real"], selection="validation")
 
 
 def test_what_a_kill_left_beside_a_checkpoint_is_in_nobodys_way(short: list[dict], tmp_path: Path) -> None:
@@ -863,6 +933,9 @@ def test_sentences(tmp_path: Path) -> None:
         ({"seeds": [-1]}, "seeds must be at least 0"),
         ({"ratios": [0.0]}, "ratios must be above 0, not [0.0]"),
         ({"ratios": []}, "ratios must be numbers above 0"),
+        ({"ratios": [1.0, 1.0000001]}, "ratios must be numbers above 0, each once"),
+        ({"imbalance": [{"3": 0.5}, {"3": 0.5000001}]}, "imbalance: two of them are 3:0.5: give each once"),
+        ({"until": 1.0, "seeds": [0, 2**64 - 1]}, "until goes on after the largest, 18446744073709551615"),
         ({"ratios": [math.nan]}, "ratios must be a list, each a number, not [nan]"),
         ({"ratios": [math.inf]}, "ratios must be a list, each a number, not [inf]"),
         ({"ratios": [0.1, 1.0]}, "ratios: 0.1 of 4 rows of a class is no sample"),

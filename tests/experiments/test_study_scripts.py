@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from datamodules import Digits
 from ganaug import DCGAN, R3GAN, augment
@@ -57,6 +59,31 @@ def test_the_same_rows_by_two_rules(study, capsys, monkeypatch):
     assert said["setting"] == "12 a class, imbalance 8:0.5"
     assert said["never"].endswith("(classical_oversampled)")
     assert all(said[rule] for rule in ("always", "by folds", "by validation"))
+
+
+def test_of_two_stages_the_spread_is_the_first_s(study, capsys, monkeypatch, tmp_path):
+    asked = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    names = [f"n=12,8:0.5,seed={seed}" for seed in (8, 9, 10)]
+    gains = [0.1, 0.2, 0.3]
+    for name, gain in zip(names, gains, strict=True):
+        cell = json.loads((study / "cells" / "n=12,8%3A0.5,seed=0" / "cell.json").read_text(encoding="utf-8"))
+        for row in cell["rows"]:
+            row |= {"cell": name, "seed": int(name.rpartition("=")[2]), "fold": None, "macro_f1": 0.5}
+            row["macro_f1"] += gain if row["ratio"] else 0.0
+        (tmp_path / "cells" / name).mkdir(parents=True)
+        (tmp_path / "cells" / name / "cell.json").write_text(json.dumps(cell), encoding="utf-8")
+
+    def always(until: float | None) -> str:
+        both = {"cells": names[:2], "until": until}
+        (tmp_path / "study.json").write_text(json.dumps(asked | both), encoding="utf-8")
+        return printed("study_rules.py", tmp_path, capsys, monkeypatch)[2].split(" | ")[5]
+
+    for until, count in ((None, 3), (1.0, 2)):
+        half = stats.t.ppf(0.975, count - 1) * np.std(gains[:count], ddof=1) / np.sqrt(3)
+        assert (
+            always(until)
+            == f"+20.0 ({'−' if half > 0.2 else ''}{100 * abs(0.2 - half):.1f} to {100 * (0.2 + half):.1f})"
+        )
 
 
 def test_other_uses_of_the_samples_of_a_study(study, capsys, monkeypatch):

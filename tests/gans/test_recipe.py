@@ -135,6 +135,10 @@ def test_classes_of_a_module_from_outside(
 
     assert "holds a Outsider" in said(*generate)
     assert "--import nowhere: No module named 'nowhere'" in said(*generate, "--import=nowhere")
+    (tmp_path / "broken.py").write_text("from torch import nosuch\n")
+    (tmp_path / "unfinished.py").write_text("def f(:\n")
+    assert "--import broken: cannot import name 'nosuch' from 'torch'" in said(*generate, "--import=broken")
+    assert "--import unfinished: invalid syntax (unfinished.py, line 1)" in said(*generate, "--import=unfinished")
     assert "not the name of a module" in said("--import", "from_outside.py", *generate)
     assert "--import: name a module" in said(*generate, "--import")
     main([*generate, "--import=from_outside"])

@@ -106,3 +106,14 @@ def test_slurm_is_asked_once(
     with pytest.raises(Stopped, match=str(128 + signal.SIGUSR1)), told.listen():
         signal.raise_signal(signal.SIGUSR1)
     assert calls == ([["scontrol", "requeue", asked]] if asked else [])
+
+
+def test_where_slurm_cannot_be_asked_it_stops_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container, which has no scontrol."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Stopped, match=str(128 + signal.SIGUSR1)), told.listen():
+        signal.raise_signal(signal.SIGUSR1)
+    assert "the job is not queued again, scontrol cannot be run (No such file" in capfd.readouterr().err

@@ -59,6 +59,7 @@ def facts(rows: list[dict]) -> dict:
             },
             "memorisation": {"in_features": {"ratio": 1.25, "closer": 0.0375, "closer_floor": 0.0121, "copies": 0}},
             "leakage": {"test": 0.0},
+            "augmentation_leak": {"samples": 0.04, "unseen": 0.03},
             "runs": {"gan@1": {"accuracy": 0.987654}},
         }
         for cell in dict.fromkeys(row["cell"] for row in rows)
@@ -244,6 +245,9 @@ def test_what_speaks_against_it(tmp_path):
     assert "filters left 25 % of the samples asked for" in page.text
     summary = summarise(compared(UP), until=0.1)
     assert "to each side, where 0.1 were asked for" in str(headline(compared(UP), summary))
+    assert "all seeds that were allowed have run" in str(headline(compared(UP), summary))
+    summary = summarise(compared(UP), until=0.1, failed={"n=5,seed=7": "no room"})
+    assert "once the cells that failed are done, further seeds may follow" in str(headline(compared(UP), summary))
     assert "were asked for" not in str(headline(compared(UP), summarise(compared(UP), until=0.3)))
     assert "seeds share" not in page.text
 
@@ -272,6 +276,7 @@ def test_ratios_filters_and_copies(tmp_path):
     assert dropped[-3:] == ["1200", "186", "15.5 %"]
     assert ["n=50,,seed=2", "discriminator", "in 200, dropped 31, gamma 0.25"] in page.cells
     assert ["memorisation, in_features, closer", "1.2 %"] + ["3.8 % (3.8 %)"] * 2 in page.cells
+    assert ["augmentation_leak, unseen", "–"] in [cells[:2] for cells in page.cells]
     assert ["leakage, test", "0"] + ["0.0 % (0.0 %)"] * 2 in page.cells
     assert ["versions, torch", "2.99"] in page.cells
     assert ["seconds", "1234.5"] in page.cells

@@ -172,6 +172,17 @@ def test_a_second_stage_leaves_the_spread_to_the_first():
     assert only(table)["headline"]["interval"][0] < found["interval"][0]
 
 
+def test_a_seed_of_the_second_stage_never_stands_in_for_one_of_the_first():
+    change = [0.01, 0.02, 0.03, 0.5, -0.4, 0.02]
+    scores = np.linspace(0.4, 0.45, 6)
+    table = rows("real", scores) + rows("gan", [math.nan, *(scores + change)[1:]], 1.0)
+    found = difference(only(table, first=3), "gan, always", "real")
+    mean, error = np.mean(change[1:]), np.std(change[1:3], ddof=1) / math.sqrt(5)
+    assert found["interval"] == pytest.approx(stats.t.interval(0.95, 1, mean, error))
+    table = rows("real", scores) + rows("gan", [math.nan, math.nan, *(scores + change)[2:]], 1.0)
+    assert difference(only(table, first=3), "gan, always", "real")["interval"] is None
+
+
 def test_the_detectable_gain_has_the_power_it_promises():
     sizes = {n: detectable(1.0, n) for n in (2, 3, 5, 10, 30)}
     assert detectable(1.0, 1000) == pytest.approx(2.8016 / math.sqrt(1000), rel=0.01)  # of the normal distribution

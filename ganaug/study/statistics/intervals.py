@@ -32,7 +32,7 @@ def student(differences: Any, first: int | None = None) -> tuple[Floats, Floats,
     """
     x = np.asarray(differences, dtype=float)
     n, mean = x.shape[-1], x.mean(-1)
-    staged = min(first or n, n)
+    staged = n if first is None else min(first, n)
     if staged < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     sd = x[..., :staged].std(-1, ddof=1)

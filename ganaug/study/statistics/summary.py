@@ -38,6 +38,7 @@ from ganaug.study.statistics.trainings import (
 )
 
 BEST = "best without samples"
+Stage = Sequence[int] | None  # the seeds of a first stage, None where there is no second
 
 
 def summarise(
@@ -107,11 +108,16 @@ def summarise(
     shifts = sorted({key for row in rows for key in row if key.startswith(SHIFT)})
     metrics = METRICS | {shift: f"shift {shift.removeprefix(SHIFT)}" for shift in shifts}
     arms = {row["arm"] for row in rows}
-    settings = [_setting(Trainings(rows, key, selection), ratio, list(metrics), arms, first) for key in order]
+    settings = [
+        _setting(
+            own := Trainings(rows, key, selection), ratio, list(metrics), arms, own.seeds[:first] if first else None
+        )
+        for key in order
+    ]
     headlines = [s["headline"] for s in settings if s["headline"]]
     family = _corrected(headlines)
     for headline in family:
-        headline["detectable"] = detectable(headline.pop("sd"), headline["n"], len(family), first)
+        headline["detectable"] = detectable(headline.pop("sd"), headline["n"], len(family), headline.pop("staged"))
     _keep_rising(settings)
     shifted = _corrected([found for headline in headlines for found in headline["shifts"].values()])
     return {
@@ -142,7 +148,7 @@ def _setting(
     ratio: float,
     metrics: Sequence[str],
     run: set[str],
-    first: int | None,
+    stage: Stage,
 ) -> dict[str, Any]:
     arms, best = _arms(trainings, ratio)
     every = [row for rows in arms.values() for row in rows.values()]
@@ -154,10 +160,10 @@ def _setting(
         "seeds": sorted({row["seed"] for row in every}),
         "rarest": sorted({str(row["rarest"]) for row in every if row.get("rarest") not in (None, "")}),
         "best": best,
-        "arms": {arm: _arm(arm, arms, metrics, first) for arm in arms},
+        "arms": {arm: _arm(arm, arms, metrics, stage) for arm in arms},
         "untrained": _rises(trainings),
     }
-    return {**setting, "headline": _headline(trainings, arms, metrics, run, first)}
+    return {**setting, "headline": _headline(trainings, arms, metrics, run, stage)}
 
 
 def _arms(trainings: Trainings, ratio: float) -> tuple[dict[str, dict[int, Row]], dict[str, str]]:
@@ -193,7 +199,7 @@ def _others(arm: str) -> list[str]:
     return [bases.get(plain, "real")] if plain not in ("real", "trts", BEST) else []
 
 
-def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str], first: int | None) -> dict[str, Any]:
+def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str], stage: Stage) -> dict[str, Any]:
     rows = arms[arm]
     scores = {metric: [v for row in rows.values() if (v := value_of(row, metric)) is not None] for metric in metrics}
     return {
@@ -208,19 +214,19 @@ def _arm(arm: str, arms: dict[str, dict[int, Row]], metrics: Sequence[str], firs
             for metric, values in scores.items()
         },
         "to": {
-            other: {metric: _difference(rows, arms[other], metric, first) for metric in metrics}
+            other: {metric: _difference(rows, arms[other], metric, stage) for metric in metrics}
             for other in _others(arm)
             if other in arms
         },
     }
 
 
-def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str, first: int | None) -> dict[str, Any]:
-    """How far rows are above others of the same seed."""
+def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str, stage: Stage) -> dict[str, Any]:
+    """How far rows are above others of the same seed; of two stages the spread is that of the first."""
     each = paired(rows, others, metric)
     if not each:
         return {"n": 0, "mean": None, "interval": None, "p": None, "outcome": "missing"}
-    mean, half, p = map(float, student(each, first))
+    mean, half, p = map(float, student(list(each.values()), _staged(each, stage)))
     interval = None if math.isnan(half) else [mean - half, mean + half]
     unused = all(rows[seed] is others[seed] for seed in rows if seed in others)
     return {
@@ -230,6 +236,11 @@ def _difference(rows: dict[int, Row], others: dict[int, Row], metric: str, first
         "p": None if math.isnan(p) else p,
         "outcome": outcome(len(each), interval, unused),
     }
+
+
+def _staged(each: Mapping[int, float], stage: Stage) -> int | None:
+    """How many of the seeds, the first ones, are of the first stage; None where there is but one."""
+    return None if stage is None else sum(seed in stage for seed in each)
 
 
 def outcome(n: int, interval: Sequence[float] | None, unused: bool = False) -> str:
@@ -258,7 +269,7 @@ def _headline(
     arms: dict[str, dict[int, Row]],
     metrics: Sequence[str],
     run: set[str],
-    first: int | None,
+    stage: Stage,
 ) -> dict[str, Any] | None:
     """The comparison that was fixed in advance; None where the study ran no pair."""
     samples = headline_of(trainings.imbalance, run)
@@ -266,18 +277,21 @@ def _headline(
         return None
     pair = (f"{samples}, always", PAIRS[samples])
     rows, others = (arms.get(arm, {}) for arm in pair)
-    staged = paired(rows, others, trainings.metric)[:first]
-    found = _difference(rows, others, trainings.metric, first)
+    each = paired(rows, others, trainings.metric)
+    count = _staged(each, stage)
+    staged = list(each.values())[:count]
+    found = _difference(rows, others, trainings.metric, stage)
     headline: dict[str, Any] = {"arm": pair[0], "other": pair[1], **found, "holm": None, "detectable": None}
     made = sum(row.get("synthetic_rows") or 0 for row in rows.values())
     lacking = sum(row.get("lacking_rows") or 0 for row in rows.values())
     headline["lacking"] = lacking / (made + lacking) if made + lacking else 0.0
     if lacking and not made:
         headline["outcome"] = "no samples"
-    shifted = {m.removeprefix(SHIFT): _difference(rows, others, m, first) for m in metrics if m.startswith(SHIFT)}
+    shifted = {m.removeprefix(SHIFT): _difference(rows, others, m, stage) for m in metrics if m.startswith(SHIFT)}
     headline["shifts"] = {name: {**found, "holm": None} for name, found in shifted.items()}
     headline["seeds_for_one_point"] = seeds_wanted(staged, 0.01) if len(staged) > 1 else None
-    return {**headline, **({"sd": float(np.std(staged, ddof=1))} if found["p"] is not None else {})}
+    spread = {"sd": float(np.std(staged, ddof=1)), "staged": count} if found["p"] is not None else {}
+    return {**headline, **spread}
 
 
 def _rises(trainings: Trainings) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ class Trainings:
 
     def test_gains(self, option: Option, other: Option) -> list[float]:
         """For each seed that has both, how far an option is above another on test rows."""
-        return paired(self.whole(*option), self.whole(*other), self.metric)
+        return list(paired(self.whole(*option), self.whole(*other), self.metric).values())
 
     def chosen(self, options: Sequence[Option]) -> dict[int, Option]:
         """For each seed the option that is preferred by the folds of the other seeds, or by its own validation rows.
@@ -135,10 +135,10 @@ def value_of(row: Row, metric: str) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def paired(rows: dict[int, Row], others: dict[int, Row], metric: str) -> list[float]:
-    """Differences of the seeds that have both."""
-    both = [(value_of(rows[s], metric), value_of(others[s], metric)) for s in sorted(rows) if s in others]
-    return [a - b for a, b in both if a is not None and b is not None]
+def paired(rows: dict[int, Row], others: dict[int, Row], metric: str) -> dict[int, float]:
+    """Differences of the seeds that have both, in order."""
+    both = {s: (value_of(rows[s], metric), value_of(others[s], metric)) for s in sorted(rows) if s in others}
+    return {s: a - b for s, (a, b) in both.items() if a is not None and b is not None}
 
 
 def ratio_of(row: Row) -> float:
