@@ -29,6 +29,7 @@ from ganaug.gans.timegan.protocols import Judge
 
 # What else the batches should agree in, by the option that weighs it: statistics, and distributions within each class.
 STATISTICS = {"correlation_weight": correlation_loss, "change_weight": change_loss}
+KNOWN = 2**28  # values of codes that are kept for the second phase, at most: 1 GiB
 DISTANCES = {"sliced_weight": sliced_loss, "autocorrelation_weight": autocorrelation_loss}
 
 
@@ -312,10 +313,12 @@ class TimeGANTraining(GAN):
                 group["lr"] = rate * share
 
     def _codes(self, batch: Batch) -> Tensor:
-        """What the embedder makes of the batch; looked up where every training row's is known (the second phase)."""
+        """What the embedder makes of the batch; looked up where every training row's can be kept (the second phase)."""
         table = getattr(self.trainer.train_dataloader, "dataset", None)
         with torch.no_grad():
             if "row" not in batch or not isinstance(table, Table) or "row" not in table.fields:
+                return self._code(batch)
+            if len(table) * batch["x"].shape[1] * self.hp.hidden > KNOWN:
                 return self._code(batch)
             if self._encoded is None:
                 rows = ({name: field.to(self.device) for name, field in part.items()} for part in table.batches())

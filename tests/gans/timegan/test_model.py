@@ -522,6 +522,16 @@ def test_codes_of_the_second_phase_are_looked_up() -> None:
         torch.testing.assert_close(found, computed, rtol=1e-4, atol=1e-6)
 
 
+def test_codes_that_are_too_many_are_made_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, models = Waves(), [make(Waves(), supervisor_steps=50) for _ in range(2)]
+    fit(models[0], data, 6)
+    monkeypatch.setattr("ganaug.gans.timegan.training.KNOWN", 0)
+    fit(models[1], data, 6)
+    assert models[1]._encoded is None
+    for kept, made in zip(*(model.supervisor.parameters() for model in models), strict=True):
+        torch.testing.assert_close(kept, made, rtol=1e-3, atol=1e-5)
+
+
 def test_a_second_run_does_not_look_up_codes_of_the_first() -> None:
     data, model = Waves(), make(Waves(), supervisor_steps=50)
     fit(model, data, 6)
