@@ -324,10 +324,11 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
 
 def provenance(study: Study, cells: Sequence[Cell]) -> dict[str, Any]:
     """What was asked for, what each whole cell found out beside its rows, and with what they were made."""
-    every = [study.facts(cell) for cell in cells if cell.fold is None]
+    every = [study.facts(cell) for cell in cells]
+    whole = [facts for facts, cell in zip(every, cells, strict=True) if cell.fold is None]
     return {
         "request": json.loads((study.out / "study.json").read_text(encoding="utf-8")),
-        "cells": [{k: v for k, v in facts.items() if k not in ("rows", "runs")} for facts in every if "rows" in facts],
+        "cells": [{k: v for k, v in facts.items() if k not in ("rows", "runs")} for facts in whole if "rows" in facts],
         "made with": dict(enumerate(dict.fromkeys(one for facts in every for one in facts.get("made_with", ())), 1)),
     }
 

@@ -102,7 +102,7 @@ def made_with(accelerator: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     device, threads = device_of(accelerator), torch.get_num_threads()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return f"{versions}, Python {platform.python_version()}; {name}, {threads} threads; {platform.platform()}"
+    return f"{versions}, Python {platform.python_version()}; {name}, threads {threads}; {platform.system()}"
 
 
 def _read(path: Path) -> Any:
