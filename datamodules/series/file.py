@@ -127,6 +127,7 @@ class SeriesFile(SeriesModule):
                 " a series, set form to wide"
             )
         rows, self._start, self._series = cut(source, window, stride)
+        self._filled = source.filled
         sources, test = [source], None
         if test_path is not None:
             test_file = find(Path(test_path))[0]
@@ -230,6 +231,12 @@ class SeriesFile(SeriesModule):
                 " one side: choose a smaller window or another val_fraction or test_fraction"
             )
         rank_zero_info(f"split time: {(~keep & ~held).sum()} of {len(rows)} windows reach over the cut: left out")
+        first = np.unique(cut[keep])
+        if over := int((self._filled[first - 1] & self._filled[np.minimum(first, len(self._filled) - 1)]).sum()):
+            rank_zero_warn(
+                f"split time: at {over} of {len(first)} cuts values are missing on both sides: those before it were"
+                " filled in from later ones"
+            )
         return keep, held
 
     def hold_out_fold(self, rows: np.ndarray, y: np.ndarray, fold: Fold, seed: int) -> tuple[np.ndarray, np.ndarray]:

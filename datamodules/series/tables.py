@@ -36,6 +36,7 @@ class SeriesTable:
         columns, dtypes, decimals, categories: of the measurements, as in the schema.
         values: float64 (R, F), a row a step.
         observed: bool (R, F), which of them were there; None where that is not asked.
+        filled: bool (R,), in which some were not.
         bounds: int64 (N + 1,): series i is the rows from ``bounds[i]`` to ``bounds[i + 1]``.
         names: of the N series.
         label: class ids (R,).
@@ -182,6 +183,7 @@ class SeriesTable:
             tuple(read[n][1] if n in read else () for n in names) if read else ()
         )
         absent = np.isnan(values)
+        self.filled = absent.any(axis=1)
         for k, name in enumerate(names if missing != "raise" else ()):
             if name in read:  # between two words there is nothing: the one before goes on
                 series = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))

@@ -624,3 +624,12 @@ def test_the_command_line_knows_every_option(tmp_path):
     module = parser.instantiate_classes(parser.parse_args(given)).data
     module.setup()
     assert (module.schema.columns, module.schema.scaler, class_counts(module)) == (("温度",), "robust", [4, 4, 4])
+
+
+@pytest.mark.parametrize(("gap", "said"), [((60, 90), True), ((60, 79), False), ((85, 90), False)])
+def test_a_gap_over_the_cut_is_warned_of(gap, said, tmp_path, recwarn):
+    values = np.where(np.arange(100) < 60, np.arange(100) % 7, 100.0)
+    values[slice(*gap)] = np.nan
+    file = write(tmp_path / "a.csv", pd.DataFrame({"v": values}))
+    SeriesFile(file, window=5, split="time", missing="interpolate", val_fraction=0.0).setup()
+    assert any("at 1 of 1 cuts values are missing on both sides" in str(one.message) for one in recwarn) == said
