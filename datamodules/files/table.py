@@ -231,16 +231,20 @@ class TableFile:
         """A column of names: str (R,); whole numbers as such; an empty cell is one only where that is said.
 
         Raises:
-            InputError: a cell is empty, or a number that is not whole.
+            InputError: a cell is empty, or a number that is not whole, or no text at all.
         """
         data = self.frame[column]
+        if pd.api.types.is_float_dtype(data):
+            odd, large = (data % 1 != 0) & data.notna(), (data.abs() > 2.0**53) & data.notna()
+            self._refuse(column, odd.to_numpy(dtype=bool), "is neither a word nor a whole number")
+            self._refuse(column, large.to_numpy(dtype=bool), "is too large to keep all digits: write it as text")
+            data = data.astype("Int64")
         if empty:
             data = data.astype(object).fillna("")
         self._refuse(column, data.isna().to_numpy(), "is empty: fill it in or remove the row")
-        if pd.api.types.is_float_dtype(data):
-            self._refuse(column, (data % 1 != 0).to_numpy(), "is neither a word nor a whole number")
-            self._refuse(column, (data.abs() > 2.0**53).to_numpy(), "is too large to keep all digits: write it as text")
-            data = data.astype("int64")
+        if pd.api.types.is_object_dtype(data):
+            other = np.array([isinstance(cell, bytes | list | dict | np.ndarray) for cell in data], dtype=bool)
+            self._refuse(column, other, "is no text: write it as a string")
         return np.asarray(data.astype(object).map(str).to_numpy(dtype=object))
 
     def times(self, column: str, style: str = "") -> tuple[np.ndarray, Dates | None]:

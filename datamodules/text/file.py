@@ -32,10 +32,11 @@ class TextFile(GANDataModule):
     - ``.jsonl``: a JSON object a line.
     - ``.csv``, ``.tsv``: with a header; quotes around what holds commas or tabs, quotes or line breaks. Columns that
       semicolons separate are read, and that is said.
+    - ``.xlsx``, the first sheet, and ``.parquet``.
     - a folder: ``samples.jsonl``, ``samples.csv`` or ``samples.txt``, whichever is found first, or a ``.txt`` for each
       class, named after it. Its ``manifest.json`` gives the classes their names and order.
 
-    All in UTF-8, unless ``encoding`` says otherwise, with any line ends. Runs of white space become one space. The
+    Text in UTF-8, unless ``encoding`` says otherwise, with any line ends. Runs of white space become one space. The
     vocabulary is that of the training rows; what validation and test rows have beyond it is unknown, and counted.
 
     Args:

@@ -1,4 +1,4 @@
-"""Files of sentences, read line by line and checked: .txt, .jsonl, .csv, .tsv; and folders of samples."""
+"""Files of sentences, read row by row and checked: .txt, .jsonl, .csv, .tsv, .xlsx, .parquet; folders of samples."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules.errors import InputError, reason_of
 from datamodules.files.cells import SEP_LINE, SEPARATORS, text_of
 from datamodules.files.manifest import folder_names, read_manifest
+from datamodules.files.table import TableFile
 from datamodules.labels import LABEL, quoted, stripped, unknown
 from datamodules.schema import label_ids
 from datamodules.splits import SPLIT_NAMES
 from datamodules.text.schema import TextSchema
 
-ENDINGS = (".jsonl", ".csv", ".tsv", ".txt")
+ENDINGS = (".jsonl", ".csv", ".tsv", ".txt", ".xlsx", ".parquet")
 TEXT = "text"
 
 
@@ -123,6 +124,8 @@ class TextSource:
         return [row._replace(label=names[file.stem]) for file, own in rows.items() for row in own]
 
     def _file(self, file: Path) -> Iterator[Row]:
+        if file.suffix.lower() in (".xlsx", ".parquet"):
+            return self._cells(file)
         read = {".txt": self._txt, ".jsonl": self._jsonl, ".csv": self._table, ".tsv": self._table}.get(
             file.suffix.lower()
         )
@@ -169,6 +172,20 @@ class TextSource:
             if self.label_column in values and self.label_column not in columns:
                 raise InputError(f"{place}: has {self.label_column}, and rows before it have none: label all or none")
             yield Row(sentence, label, place, values.get(self.group) if self.group is not None else None)
+
+    def _cells(self, file: Path) -> Iterator[Row]:
+        """Rows of a table that is no text."""
+        if self.encoding is not None:
+            raise InputError(f"{file}: encoding is for files of text: leave it out")
+        wanted = [name for name in (self.text_column, self.label_column, self.group) if name is not None]
+        table = TableFile(file, words=wanted)
+        self._check(str(file), table.names)
+        if not table.wordy(self.text_column):
+            raise InputError(f"{file}: the column {self.text_column} holds no text: name another by text_column")
+        read = {name: table.words(name, empty=True).tolist() for name in wanted if name in table.names}
+        for row, text in enumerate(read[self.text_column]):
+            label, group = (read[name][row] if name in read else None for name in (self.label_column, self.group))
+            yield Row(text, label, table.place(row), group)
 
     def _table(self, file: Path, content: str) -> Iterator[Row]:
         line = 1

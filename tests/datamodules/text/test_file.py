@@ -2,6 +2,7 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from jsonargparse import ArgumentParser
@@ -422,7 +423,7 @@ def test_a_file_for_each_class(tmp_path):
         ("a.csv", "", {}, ["a.csv: no sentences"]),
         ("a.csv", "text,label\n", {}, ["a.csv: no sentences"]),
         ("a.txt", "\n\n", {"skip_empty": True}, ["a.txt: no sentences"]),
-        ("a.docx", "x", {}, ["a.docx: .docx is none of .jsonl, .csv, .tsv, .txt"]),
+        ("a.docx", "x", {}, ["a.docx: .docx is none of .jsonl, .csv, .tsv, .txt, .xlsx, .parquet"]),
         ("a", "x", {}, ["a: no ending is none of"]),
         (
             "a.txt",
@@ -543,3 +544,40 @@ def test_a_line_for_excel_names_the_separator(tmp_path):
     file = write(tmp_path / "a.csv", "sep=;\ntext;label\na, b;x\n;y\nc;x\n")
     refused(lambda: TextFile(file), "a.csv:4: an empty sentence")
     assert texts(TextFile(file, skip_empty=True)) == ["a, b", "c"]
+
+
+@pytest.mark.parametrize("end", ["xlsx", "parquet"])
+def test_tables_of_sentences_that_are_no_text(tmp_path, end, caplog):
+    rows = [{"text": f"NA  {k}\nwords, 007", "label": k % 3, "site": f"s{k % 4}", "n": k / 2} for k in range(24)]
+    frame = pd.DataFrame(rows)
+
+    def table(frame):
+        getattr(frame, {"xlsx": "to_excel", "parquet": "to_parquet"}[end])(tmp_path / f"a.{end}", index=False)
+        return tmp_path / f"a.{end}"
+
+    with caplog.at_level("INFO"):
+        module = TextFile(table(frame), group="site")
+    assert "left out: n" in caplog.text
+    plain = TextFile(write(tmp_path / "b.csv", rows), group="site")
+    assert module.schema == plain.schema
+    assert texts(module) == texts(plain)
+    assert module.groups().tolist() == plain.groups().tolist()
+    refused(lambda: TextFile(table(frame), encoding="cp1252"), f"a.{end}: encoding is for files of text")
+    refused(lambda: TextFile(table(frame), text_column="title"), f"a.{end}: no column title")
+    where = f"a.{end}:3" if end == "xlsx" else f"a.{end}, row 1"
+    for column, message in (
+        ("text", ": an empty sentence"),
+        ("label", ": label is empty"),
+        ("site", ": site is empty"),
+    ):
+        gap = frame.astype(object).mask((frame.index.to_numpy() == 1)[:, None] & (frame.columns == column), None)
+        refused(lambda gap=gap: TextFile(table(gap), group="site"), where + message)
+    if end == "parquet":
+        for cells, message in (
+            ([b"x"] * 24, "row 0, column label: \"b'x'\" is no text"),
+            ([[1]] * 24, "row 0, column label"),
+            (np.arange(24) + 0.5, "is neither a word nor a whole number"),
+        ):
+            refused(lambda cells=cells: TextFile(table(frame.assign(label=list(cells)))), message)
+        refused(lambda: TextFile(table(frame), text_column="n"), "the column n holds no text")
+        assert TextFile(table(frame.assign(label=frame.label.astype(float)))).schema.classes == ("0", "1", "2")
