@@ -1,6 +1,7 @@
 """``ganaug augment``: what a cell trains on, what is chosen by what, going on after a stop, and who may take part."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -38,7 +39,7 @@ from ganaug.gans.recipe import Recipe
 from ganaug.runtime.stopping import Stopped
 from ganaug.study import arms as arms_module
 from ganaug.study import cell as cell_module
-from ganaug.study import stages
+from ganaug.study import learners, stages
 from ganaug.study.arms import ArmTrainer
 from ganaug.study.cell import run_cell, summed_reports
 from ganaug.study.learners import Estimator, Module, Network
@@ -218,7 +219,14 @@ def test_what_a_fold_is_examined_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_whole_cells_are_tested_under_shift_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["ganaug.study.arms"], "SHIFTED", 200)
     options = {"arms": ["gan", "trts"], "ratios": [1.0], "shift": None}
+    seen: list[torch.Tensor] = []
+    examined = ArmTrainer.examined
+    monkeypatch.setattr(ArmTrainer, "examined", lambda self, p, r: seen.append(r["x"]) or examined(self, p, r))
     rows = study(tmp_path / "a", **options | {"seeds": [0]})["rows"]
+    changed = [x for x in seen if len(x) == 200]
+    assert len(changed) == 2 * 5
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(changed[:5], 2)), "each by its own change"
+    assert all(torch.equal(a, b) for a, b in zip(changed[:5], changed[5:], strict=True)), "the same in every arm"
     names = [f"shift:{name}" for name in ("noise", "blur", "contrast", "translate", "rotate")]
     assert [name for name in rows[0] if name.startswith("shift:")] == names
     for row in rows:
@@ -396,15 +404,22 @@ def test_samples_are_marked_for_the_classifier(tmp_path: Path, monkeypatch) -> N
         return learn(self, schema, rows, *rest)
 
     monkeypatch.setattr(Network, "learn", watched)
+    fit, given = learners.fit_classifier, []
+    monkeypatch.setattr(learners, "fit_classifier", lambda *a, **options: given.append(options) or fit(*a, **options))
     study(tmp_path, seeds=[0], arms=["gan", "gan_only"], ratios=[0.5], curriculum=0.5, label_smoothing=0.1)
     assert list(seen.values()) == [0, 20, 20, 0, 0, 16]
+    assert {(options["curriculum"], options["label_smoothing"]) for options in given} == {(0.5, 0.1)}
 
 
-def test_filters_are_refilled(tmp_path: Path) -> None:
+def test_filters_are_refilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, asked = cell_module.draw_samples, []
+    monkeypatch.setattr(cell_module, "draw_samples", lambda m, i, *rest: asked.extend(i.tolist()) or draw(m, i, *rest))
     study(tmp_path, seeds=[0], filters=["agreement"], arms=["gan"])
     cell = facts(tmp_path, "n=4,seed=0")
     kept, missing = cell["samples"]["kept"], cell["samples"]["missing"]
     assert 40 < cell["samples"]["drawn"] <= 5 * 40
+    whole = asked[: cell["samples"]["drawn"]]  # the fold's follow
+    assert whole == list(range(len(whole))), "none is drawn twice"
     assert cell["filters"]["agreement"]["in"] == cell["samples"]["drawn"]
     assert all(kept[name] + missing.get(name, 0) == 4 for name in kept)
     assert sum(kept.values()) <= cell["samples"]["drawn"] - cell["filters"]["agreement"]["dropped"]

@@ -137,6 +137,12 @@ def test_folds_of_classes_smaller_than_their_number():
     assert max(np.bincount(y[held]).max() for held in folds) == 1
 
 
+def test_the_seed_says_which_consecutive_fold_is_the_first():
+    y, order = np.zeros(30, dtype=np.int64), np.arange(30)
+    firsts = {tuple(np.flatnonzero(consecutive_fold(y, order, (0, 3), seed=seed))) for seed in range(20)}
+    assert len(firsts) == 3
+
+
 def test_consecutive_folds_follow_each_other_in_every_class():
     y, order = np.array([0] * 6 + [1] * 3 + [2]), np.array([5, 4, 3, 2, 1, 0, 7, 8, 9, 3])
     folds = [consecutive_fold(y, order, (part, 3), seed=0) for part in range(3)]

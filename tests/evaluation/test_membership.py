@@ -14,6 +14,7 @@ from ganaug import DCGAN, load
 from ganaug.commands.evaluate import table
 from ganaug.evaluation.membership import logits, membership, pairs, plain_features
 from ganaug.gans.base import GAN
+from ganaug.metrics.membership import auc_interval
 from ganaug.sampling.drawing import draw_samples
 from tests.gan_contract import trainer
 from tests.gans.dcgan.test_model import Squares
@@ -216,3 +217,14 @@ def test_a_gan_that_knows_few_digits_by_heart(tmp_path: Path) -> None:
     rows["test"], fresh = halves(rows["test"])
     found = membership(data.schema, **rows, synthetic=fresh)
     assert "was not seen to guess better" in found["sentence"]
+
+
+def test_intervals_hold_for_all_attacks_together() -> None:
+    data = Squares(rows=200, val_fraction=0.2, test_fraction=0.4)
+    rows = splits(data)
+    model = DCGAN(data.schema, width=8, latent_dim=8)
+    found = membership(data.schema, **rows, synthetic=rows["val"], model=model, seed=0)
+    assert len(found["attacks"]) == 3
+    for attack in found["attacks"].values():
+        low, high = auc_interval(attack["auc"], found["rows"], found["rows"], 1 - 0.05 / 3)
+        assert attack["interval"] == pytest.approx([low, high])

@@ -336,6 +336,9 @@ def test_held_out_rows_calibrate_the_discriminator(pictures: Case) -> None:
     logits = pictures.model.logits(SQUARES.prepare(unseen))
     assert figures["real"] == pytest.approx(float(logits.mean()), abs=1e-5)
     assert figures["real"] != pictures.filter("discriminator")[1]["discriminator"]["real"]
+    for name in ("duplicates", "density"):  # these show how far from training rows unseen ones lie
+        assert pictures.filter(name, held_out=unseen)[1][name] != pictures.filter(name)[1][name]
+    assert pictures.filter("density", held_out=unseen)[1]["density"]["widened"] > 1
     none = {name: field[:0] for name, field in unseen.items()}
     assert pictures.filter("discriminator", held_out=none)[1] == pictures.filter("discriminator")[1]
 

@@ -5,6 +5,7 @@ import torch
 
 from datamodules.images.schema import ImageSchema
 from ganaug.shifts.image import SHIFTS
+from ganaug.shifts.shift import Shift
 
 
 def pictures(channels: int = 1, size: int = 16, count: int = 24) -> tuple[ImageSchema, dict[str, torch.Tensor]]:
@@ -53,3 +54,12 @@ def test_pictures_of_other_sides_and_of_a_single_pixel() -> None:
         rows = {"x": torch.full((3, 1, height, width), 100, dtype=torch.uint8), "y": torch.tensor([0, 1, 0])}
         for name in ("blur", "contrast", "translate", "rotate"):
             assert torch.equal(SHIFTS[name](rows, schema, 0)["x"], rows["x"]), "an even picture shows none of these"
+
+
+@pytest.mark.parametrize("count", [30, 31])
+def test_at_each_strength_as_many(count: int) -> None:
+    asked: list[tuple[int, float]] = []
+    shift = Shift(lambda rows, _, strength: asked.append((len(rows["y"]), strength)) or rows, (0.1, 0.2, 0.4))
+    shift({"x": torch.zeros(count, 1, 4, 4), "y": torch.arange(count)}, None, 3)
+    assert [strength for _, strength in asked] == [0.1, 0.2, 0.4]
+    assert sorted(many for many, _ in asked) == [10, 10, count - 20]

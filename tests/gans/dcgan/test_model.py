@@ -1,16 +1,22 @@
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
 
 from datamodules import GANDataModule, ImageSchema, InputError, Table
 from datamodules.schema import Schema
 from ganaug import DCGAN
+from ganaug.callbacks import Previews
 from ganaug.gans.dcgan.model import PRESETS
 from ganaug.gans.dcgan.networks import Discriminator, Generator, stage_channels
 from ganaug.gans.diffaug.adaptive import adapt
 from ganaug.gans.diffaug.images import POLICIES
+from ganaug.gans.losses import zero_centred_penalty
 from ganaug.gans.randomness import draw_rows
 from tests.gan_contract import GANContract, trainer
 
@@ -282,6 +288,62 @@ def test_n_critic_and_accumulate_space_the_steps_out() -> None:
     assert steps == [(1, "d"), (3, "d"), (3, "g"), (5, "d"), (7, "d"), (7, "g")]
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_average_moves_when_g_has_stepped(accumulate: int) -> None:
+    model, counted = make(Squares(), accumulate=accumulate), []
+    update = model.ema.update
+    model.ema.update = lambda network, count: counted.append((model.step, count)) or update(network, count)
+    trainer(6).fit(model, Squares())
+    assert counted == [(accumulate * (k + 1) - 1, k) for k in range(6 // accumulate)]
+
+
+@pytest.mark.parametrize(
+    "options", [{"r1": 0.7}, {"r1": 0.7, "r1_every": 2}, {"r2": 0.7}, {"gradient_penalty": 3.0, "loss": "wasserstein"}]
+)
+def test_the_discriminators_gradient_is_that_of_the_loss_and_its_penalties(
+    options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weight times the penalty on its side, times ``r1_every``; that of Gulrajani et al. here between the two."""
+    monkeypatch.setattr(
+        "ganaug.gans.dcgan.model.gradient_penalty",
+        lambda judge, real, fake: zero_centred_penalty(judge, 0.3 * real + 0.7 * fake),  # without its own chance
+    )
+    data = Squares()
+    model = make(data, augment="", discriminator_norm="none", **{"loss": "non_saturating"} | options)
+    started = {name: value.clone() for name, value in model.discriminator.state_dict().items()}
+    first: list[tuple[torch.Tensor, torch.Tensor]] = []
+    found: list[dict[str, torch.Tensor]] = []
+
+    class Watch(Callback):
+        def on_before_optimizer_step(self, trainer, module, optimizer) -> None:
+            own = module.discriminator.named_parameters()
+            found.append({name: p.grad.clone() for name, p in own if p.grad is not None})
+
+    forward, calls = model.discriminator.forward, []
+    model.discriminator.forward = lambda x, y: calls.append((x.detach().clone(), y.clone())) or forward(x, y)
+    trainer(1, Watch()).fit(model, data)
+    model.discriminator.forward = forward
+    first = calls[:2] if model.apart else [(x, y) for x, y in zip(*(part.chunk(2) for part in calls[0]), strict=True)]
+    (real, y), (fake, _) = first
+    model.discriminator.load_state_dict(started)
+    model.discriminator.zero_grad()
+    model.discriminator.requires_grad_(True)
+
+    def judge(x: torch.Tensor) -> torch.Tensor:
+        return model.discriminator(x, y)
+
+    loss = model.loss.discriminator(judge(real), judge(fake))
+    every = options.get("r1_every", model.hp.r1_every)
+    for name, side, times in (
+        ("r1", real, every), ("r2", fake, every), ("gradient_penalty", 0.3 * real + 0.7 * fake, 1),
+    ):  # fmt: skip
+        if options.get(name):
+            loss = loss + options[name] * times * zero_centred_penalty(judge, side)
+    loss.backward()
+    for name, parameter in model.discriminator.named_parameters():
+        torch.testing.assert_close(found[0][name], parameter.grad, rtol=1e-3, atol=1e-5)
+
+
 def test_accumulated_gradients_are_the_mean() -> None:
     """Two batches of weight one half: the loss is divided by ``accumulate``."""
     model = make(accumulate=2)
@@ -444,3 +506,26 @@ def test_augmentation_does_not_leak_into_samples(policy: str) -> None:
 
     measure = {"cutout": grey, "translation": margin, "color": brightness}[policy]
     assert abs(measure(x) - measure(real)) < 0.4 * abs(measure(leaked) - measure(real))
+
+
+def test_validation_and_previews_draw_the_same_latents_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``best.ckpt`` compares scores of one step with those of another."""
+    drawn: dict[str, list[torch.Tensor]] = {"validation_step": [], "on_train_batch_end": []}
+    latent = DCGAN.latent
+
+    def noted(self, indices: torch.Tensor, seed: int) -> torch.Tensor:
+        found = latent(self, indices, seed)
+        drawn[sys._getframe(1).f_code.co_name].append(found)
+        return found
+
+    monkeypatch.setattr(DCGAN, "latent", noted)
+    data = Squares(val_fraction=0.2)
+    logger = CSVLogger(tmp_path, "", "")
+    monkeypatch.setattr(Previews, "_show", staticmethod(lambda *_: None))
+    run = trainer(3, Previews(every_n_steps=1), val_check_interval=1, limit_val_batches=1, logger=logger)
+    run.fit(make(data), data)
+    for found in drawn.values():
+        assert len(found) >= 3
+        assert all(torch.equal(one, found[0]) for one in found)

@@ -72,6 +72,46 @@ def test_the_discriminators_gradient_is_that_of_the_loss_and_both_penalties(gamm
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-3, atol=1e-6)
 
 
+def test_the_generators_loss_is_on_what_d_sees_of_both_sides() -> None:
+    """Fakes beside the real rows of the batch, both augmented, by the D that has just stepped."""
+    data = Squares()
+    model = make(data, augment="translation", augment_probability=1.0)
+    shown: list[tuple[torch.Tensor, torch.Tensor]] = []
+    judged: list[tuple[torch.Tensor, torch.Tensor]] = []
+    look, forward = model._seen, model.discriminator.forward
+
+    def seen(rows, batch):
+        shown.append((rows.detach().clone(), look(rows, batch)))
+        return shown[-1][1]
+
+    def judge(x, condition=None):
+        judged.append((x.detach().clone(), condition.clone()))
+        return forward(x, condition)
+
+    model._seen, model.discriminator.forward = seen, judge
+    run = trainer(1, log_every_n_steps=1)
+    run.fit(model, data)
+    (real, _), (fake, _), (beside, real_seen), (made, fake_seen) = shown
+    assert torch.equal(beside, real)
+    assert torch.equal(made, fake)
+    assert not torch.equal(fake_seen.detach(), made), "fakes are moved as real rows are"
+    for k, side in ((-2, real_seen), (-1, fake_seen)):
+        assert torch.equal(judged[k][0], side.detach())
+    with torch.no_grad():
+        logits_real, logits_fake = (forward(*judged[k]) for k in (-2, -1))
+    expected = LOSSES["relativistic"].generator(logits_fake, logits_real)
+    assert float(run.callback_metrics["loss/g"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_average_moves_when_g_has_stepped(accumulate: int) -> None:
+    model, counted = make(Squares(), accumulate=accumulate), []
+    update = model.ema.update
+    model.ema.update = lambda network, count: counted.append((model.step, count)) or update(network, count)
+    trainer(6).fit(model, Squares())
+    assert counted == [(accumulate * (k + 1) - 1, k) for k in range(6 // accumulate)]
+
+
 def test_scheduled_options_go_by_a_cosine_to_their_ends() -> None:
     spy = Spy()
     model = make(Squares(), lr=(1e-3, 1e-4), beta2=(0.9, 0.99), gamma=(2.0, 0.2), burn_in=4)

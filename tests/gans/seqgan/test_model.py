@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import DataLoader
 
 from datamodules import GANDataModule, InputError, Table, TextSchema
+from datamodules.schema import step_mask
 from datamodules.text.schema import END, SPECIAL, UNKNOWN
 from ganaug.gans.loading import load
 from ganaug.gans.seqgan.discriminator import Discriminator
@@ -449,6 +450,52 @@ def test_rollout_policy_lags(data: Letters, accumulate: int) -> None:
     assert not torch.equal(at[3][1], at[0][0])
 
 
+def first_step(phase: str, **options) -> tuple[SeqGAN, dict[str, Tensor], list]:
+    """A model as it began, the gradients of the first step of a phase, and what was played in it."""
+    schedule = {"mle_steps": 0, "discriminator_steps": 0 if phase == "adversarial" else 1}
+    model, found, played = make(Letters(), dropout=0.0, d_dropout=0.0, **schedule | options), [], []
+    begun, play = copy.deepcopy(model), model.play
+
+    class Watch(Callback):
+        def on_before_optimizer_step(self, trainer, module, optimizer) -> None:
+            found.append({name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None})
+
+    model.play = lambda y, turn: played.append((y, *play(y, turn))) or played[-1][1:]
+    trainer(1, Watch()).fit(model, Letters())
+    return begun, found[0], played
+
+
+@pytest.mark.parametrize("name", ["entropy_weight", "mle_weight"])
+def test_what_is_added_to_the_policys_loss(name: str) -> None:
+    """− weight × entropy, and + weight × the mean loss of a token of the real batch."""
+    plain = {"entropy_weight": 0.0, "mle_weight": 0.0}
+    _, before, _ = first_step("adversarial", **plain)
+    model, after, played = first_step("adversarial", **plain | {name: 0.7})
+    y, x, *_ = played[0]
+    if name == "entropy_weight":
+        term = -entropy(model.log_policy(x, y), step_mask(model.schema.lengths(x), x.shape[1]))
+    else:
+        data = Letters()
+        data.setup()
+        batch = next(iter(data.train_dataloader()))
+        term = model._token_losses(model.generator, batch, 0.0).sum() / batch["length"].sum()
+    term.backward()
+    for key, parameter in model.generator.named_parameters():
+        if parameter.grad is not None:
+            change = after[f"generator.{key}"] - before[f"generator.{key}"]
+            torch.testing.assert_close(change, 0.7 * parameter.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_the_penalty_on_ds_last_layer() -> None:
+    """The official code's: half of the sum of squares; a quarter beside a loss that is the mean of both sides."""
+    _, before, _ = first_step("discriminator", d_l2=0.0)
+    model, after, _ = first_step("discriminator", d_l2=0.4)
+    for part in ("weight", "bias"):
+        change = after[f"discriminator.dense.{part}"] - before[f"discriminator.dense.{part}"]
+        own = getattr(model.discriminator.dense, part).detach()
+        torch.testing.assert_close(change, 0.4 / 2 * own, rtol=1e-3, atol=1e-6)
+
+
 # ---- samples
 
 
@@ -500,7 +547,8 @@ def test_wrong_options_get_one_line(data: Letters, options: dict) -> None:
     with pytest.raises(InputError) as error:
         make(data, **options)
     assert "\n" not in str(error.value)
-    assert next(iter(options)) in str(error.value) or "hidden" in options
+    named = "heads" if "heads" in options else next(iter(options))
+    assert named in str(error.value)
 
 
 def test_resuming_in_the_middle_of_a_set_of_negatives(tmp_path: Path) -> None:

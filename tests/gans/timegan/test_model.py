@@ -16,6 +16,7 @@ from datamodules import GANDataModule, InputError
 from datamodules.series.base import SeriesModule, SeriesRows
 from ganaug.gans.lengths import LengthsAndStatic
 from ganaug.gans.loading import load
+from ganaug.gans.timegan import training
 from ganaug.gans.timegan.losses import (
     _autocovariances,
     _sliced,
@@ -724,6 +725,26 @@ def test_logits_are_those_of_the_steps_that_count() -> None:
     assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
     batch["x"][torch.arange(8) >= batch["length"][:, None]] = 9.0
     assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_distances_are_within_classes_and_features_are_matched(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Tensor | None] = []
+
+    def distance(real: Tensor, made: Tensor, mask: Tensor | None, condition: Tensor | None) -> Tensor:
+        told.append(condition)
+        return made.sum() * 0.0
+
+    monkeypatch.setitem(training.DISTANCES, "sliced_weight", distance)
+    found: list[Tensor] = []
+
+    for weight in (0.0, 1.0):
+        data = ready(batch_size=8)
+        model = make(data, autoencoder_steps=0, supervisor_steps=0, matching_weight=weight, sliced_weight=1.0)
+        fit(model, data, 1)
+        found.append(torch.cat([p.detach().flatten() for p in model.generator.parameters()]))
+    assert all(condition is not None and len(condition) == 8 for condition in told)
+    assert len(told) == 2
+    assert not torch.equal(*found)
 
 
 def test_averages_step_with_their_networks_under_accumulation() -> None:
