@@ -11,6 +11,7 @@ from scipy import stats
 from datamodules.errors import InputError
 from ganaug.study.plan import ARMS, SAMPLED
 from ganaug.study.statistics import summarise
+from ganaug.study.statistics.choice import choose
 from ganaug.study.statistics.intervals import detectable, holm, student
 from ganaug.study.statistics.stein import seeds_wanted
 from ganaug.study.statistics.summary import BEST, difference
@@ -230,6 +231,11 @@ def test_no_seed_has_a_part_in_its_own_choice():
         assert only(own)["arms"][CHOSEN]["ratios"][1] == before[1]
         tested = [r | {"accuracy": float(rng.uniform())} if r["fold"] is None else r for r in table]
         assert only(tested)["arms"][CHOSEN]["ratios"] == before
+
+
+def test_last_bits_do_not_decide_between_equals():
+    assert 0.1 + 0.2 > 0.3
+    assert choose([[0.3, 0.1 + 0.2]] * 3).tolist() == [0, 0, 0]
 
 
 def test_none_is_a_choice_and_equals_are_few_samples():
