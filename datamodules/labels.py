@@ -98,7 +98,7 @@ def say_alike(classes: Sequence[str]) -> None:
 
 def unknown(name: str, whose: object, known: Sequence[str]) -> str:
     """What to say of a class that there is not."""
-    if any(look(one) == look(name) for one in known):
-        letters = " ".join(f"U+{ord(letter):04X}" for letter in name if not letter.isascii())
-        return f"the class {name!r} looks like one of {whose}, and has other letters, {letters}: write them alike"
+    twin = next((one for one in known if look(one) == look(name)), None)
+    if twin is not None:
+        return f"the class {name!a} looks like {twin!a} of {whose}, and has other letters: write them alike"
     return f"the class {name!r} is not among those of {whose}" + (f", {quoted(known)}" if known else "")

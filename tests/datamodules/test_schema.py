@@ -137,5 +137,6 @@ def test_names_that_look_alike_are_pointed_out(caplog):
         label_ids([composed, apart, "spam", "spam\u200b", str(2**64), str(2**64 + 1)])
     assert caplog.text.count(" and ") == 2
     assert unknown(apart, "data", (composed,)) == (
-        f"the class {apart!r} looks like one of data, and has other letters, U+0301: write them alike"
+        "the class 'cafe\\u0301' looks like 'caf\\xe9' of data, and has other letters: write them alike"
     )
+    assert "'spam' looks like 'spam\\u200b' of data" in unknown("spam", "data", ("spam\u200b",))
