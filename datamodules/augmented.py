@@ -316,11 +316,8 @@ def _same_schema(samples: Dataset[Any], schema: Schema) -> None:
     theirs = getattr(samples, "schema", None)
     if not isinstance(theirs, Schema) or theirs == schema:
         return
-    there, here = theirs.to_dict(), schema.to_dict()
-    differ = [name for name in here if there.get(name) != here[name]]
-    raise InputError(
-        f"synthetic: made by a model of other data, or of another split of them: their {', '.join(differ)} differ"
-    )
+    differ = ", ".join(schema.differences(theirs.to_dict()))
+    raise InputError(f"synthetic: made by a model of other data, or of another split of them: their {differ} differ")
 
 
 def _alike(real: Batch, made: Batch) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -126,6 +126,18 @@ class Schema:
         """Plain values (str, int, float, list, dict), fit for JSON and for ``torch.load(weights_only=True)``."""
         return {"kind": self.kind, **{name: _thawed(value) for name, value in asdict(self).items()}}
 
+    def differences(self, there: Mapping[str, Any]) -> list[str]:
+        """The fields in which :meth:`to_dict` of another schema contradicts this one, of those that a model depends on.
+
+        What that one does not say, as an old checkpoint may not, is no contradiction.
+        """
+        apart = {field.name for field in fields(self) if not field.compare}
+        return [name for name, value in self.to_dict().items() if name not in apart and there.get(name, value) != value]
+
+    def seen_otherwise(self, there: Schema) -> str:
+        """What to do where the data of a checkpoint are shown to networks otherwise; empty where they are not."""
+        return ""
+
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Schema:
         """The inverse of :meth:`to_dict`.
@@ -133,15 +145,15 @@ class Schema:
         Raises:
             InputError: a kind or a field that this version does not know, or a missing one.
         """
-        fields = dict(values)
-        kind = fields.pop("kind", None)
+        given = dict(values)
+        kind = given.pop("kind", None)
         try:
             cls = Schema._kinds[kind]
-            made = {name: _frozen(value) for name, value in fields.items()}
+            made = {name: _frozen(value) for name, value in given.items()}
             bound(cls, **made)
         except (KeyError, TypeError):
             raise InputError(
-                f"unknown schema {shown(kind)} with fields {', '.join(map(str, fields))}: written by another version?"
+                f"unknown schema {shown(kind)} with fields {', '.join(map(str, given))}: written by another version?"
             ) from None
         return cls(**made)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datamodules.images.sides import Size, both, typed
+from datamodules.images.sides import Sides, both, typed
 from datamodules.options import LARGEST, in_range
 from datamodules.schema import Batch, Schema
 
@@ -32,7 +32,7 @@ class ImageSchema(Schema):
     height: int
     width: int
     channels: int
-    image_size: Size
+    image_size: Sides
     fit: Literal["pad", "resize"] = "pad"
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class ImageSchema(Schema):
         return both(self.image_size)
 
     def seen_otherwise(self, there: Schema) -> str:
-        """What to do where the data that a checkpoint knows are seen at another size; empty where they are not."""
+        """See :meth:`Schema.seen_otherwise`: at another size."""
         if not isinstance(there, ImageSchema) or there.image_size == self.image_size:
             return ""
         own, theirs = typed(self.image_size), typed(there.image_size)

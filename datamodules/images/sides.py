@@ -7,7 +7,7 @@ from statistics import median
 
 from datamodules.errors import InputError
 
-Size = int | tuple[int, int]  # the side of a square, or (height, width)
+Sides = int | tuple[int, int]  # the side of a square, or (height, width)
 
 SIZES = (8, 16, 32, 64, 128, 256)
 USUAL = 128  # the largest square that is chosen without being asked for
@@ -15,17 +15,17 @@ OBLONG = 1.5  # from this ratio of the sides on a square would be a third empty,
 START, REACH = 6, 16  # halving goes on while the shorter side has this many pixels, or the longer more than these
 
 
-def both(size: Size) -> tuple[int, int]:
+def both(size: Sides) -> tuple[int, int]:
     """(height, width)."""
     return (size, size) if isinstance(size, int) else size
 
 
-def typed(size: Size) -> str:
+def typed(size: Sides) -> str:
     """A size as the option ``image_size`` takes it."""
     return str(size) if isinstance(size, int) else "[" + ",".join(map(str, size)) + "]"
 
 
-def checked_size(size: Size) -> Size:
+def checked_size(size: Sides) -> Sides:
     """The option ``image_size``: a square's side as a number, however it was given.
 
     Raises:
@@ -49,7 +49,7 @@ def is_drawable(size: tuple[int, int]) -> bool:
     return all(8 <= side <= SIZES[-1] and side % 4 == 0 for side in size)
 
 
-def halvings(size: Size) -> int:
+def halvings(size: Sides) -> int:
     """How often a network halves both sides: down to 4×4, or a small rectangle whose shorter side is 3 to 5.
 
     Further where the longer side is then still above 16 and both can be halved.
@@ -60,7 +60,7 @@ def halvings(size: Size) -> int:
     return count
 
 
-def usual_size(height: int, width: int) -> Size:
+def usual_size(height: int, width: int) -> Sides:
     """The size for pictures of (height, width), where none is asked for.
 
     The smallest square that holds them, and 128 for those that none up to that holds. Where the longer side is at least

@@ -201,7 +201,6 @@ class SeriesArrays(SeriesModule):
         self, path: str | Path, layout: Layout | None = None, missing: Missing = "raise", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        check_missing(missing)
         source = SeriesSource(path, layout, missing)
         if others := [key for key in source.unread() if key != self.group]:
             rank_zero_info(f"{source.archive.path}: arrays that are not read: {', '.join(others)}")
@@ -229,16 +228,6 @@ class SeriesArrays(SeriesModule):
             dtypes=source.dtypes,
             **static_fields(source.static, source.static_dtypes, list(rows.values())),
         )
-
-
-def check_missing(missing: str) -> None:
-    """Check the option.
-
-    Raises:
-        InputError: there is no such way.
-    """
-    if missing not in ("raise", "interpolate", "mask"):
-        raise InputError(f"missing must be raise, interpolate or mask, not {missing}")
 
 
 def static_fields(names: tuple[str, ...], dtypes: tuple[str, ...], rows: list[SeriesRows]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from datamodules.errors import InputError
 from datamodules.files.cells import Marks, Separator
 from datamodules.options import Within
-from datamodules.series.arrays import Missing, check_missing, static_fields
+from datamodules.series.arrays import Missing, static_fields
 from datamodules.series.base import SeriesModule
 from datamodules.series.roles import Roles, find
 from datamodules.series.schema import LONGEST
@@ -94,7 +94,6 @@ class SeriesFile(SeriesModule):
             encoding=encoding,
             missing=tuple(str(value) for value in missing_values or ()),
         )
-        check_missing(missing)
         if value_columns is not None and not value_columns:
             raise InputError("value_columns names no column: leave it out for every column of numbers")
         given: dict[str, Any] = {

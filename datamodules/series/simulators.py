@@ -41,9 +41,6 @@ class Process:
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Values (N, T) at times (N, T)."""
-        return self._draw(times, rng)
-
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -95,7 +92,8 @@ class Sinusoid(Process):
         _numbers("above 0", True, amplitude=self.amplitude, frequency=self.frequency)
         _numbers("in radians", True, phase=self.phase)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         amplitude, frequency, phase = (_drawn(v, len(times), rng) for v in (self.amplitude, self.frequency, self.phase))
         return np.asarray(amplitude * np.sin(2 * np.pi * frequency * times + phase))
 
@@ -121,7 +119,8 @@ class PseudoPeriodic(Process):
         _numbers("of at least 0 and below 1", amplitude_jitter=self.amplitude_jitter)
         _numbers("of at least 0 and below 1", frequency_jitter=self.frequency_jitter)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         rows = len(times)
         amplitude, frequency = (_drawn(v, rows, rng) for v in (self.amplitude, self.frequency))
         since = times - times[:, :1]
@@ -171,7 +170,8 @@ class AR(Process):
         _numbers("above 0", std=self.std)
         _numbers("of at least 0, and whole", burn_in=self.burn_in)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         shocks = rng.normal(0.0, self.std, (len(times), self.burn_in + times.shape[1]))
         return np.asarray(lfilter([1.0], [1.0, *(-c for c in self.coefficients)], shocks, axis=1)[:, self.burn_in :])
 
@@ -194,7 +194,8 @@ class CAR(Process):
         _numbers("above 0", tau=self.tau)
         _numbers("of at least 0", std=self.std)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         values = rng.normal(0.0, self.std, times.shape)
         gaps = np.diff(times, axis=1) / self.tau
         kept, fresh = np.exp(-gaps), np.sqrt(-np.expm1(-2 * gaps))
@@ -236,7 +237,8 @@ class NARMA(Process):
         _numbers("above 0", amplitude=self.amplitude)
         _numbers("of at least 0, and whole", burn_in=self.burn_in)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         rows, steps = len(times), self.burn_in + times.shape[1]
         values, left = np.empty(times.shape), np.arange(rows)
         for _ in range(30):
@@ -286,7 +288,8 @@ class MackeyGlass(Process):
         _numbers("of at least 1", n=self.n)
         _numbers("of at least 0", burn_in=self.burn_in)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         points = math.ceil(self.tau / GRID)
         block = np.repeat(rng.uniform(0.2, 1.2, (len(times), 1)), points + 1, axis=1)
         for _ in range(math.ceil(self.burn_in / self.tau)):
@@ -360,7 +363,8 @@ class GaussianProcess(Process):
             correlation = np.exp(-2 * np.sin(np.pi * distance / self.period) ** 2 / self.length_scale**2)
         return np.asarray(self.std**2 * correlation)
 
-    def _draw(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """See :class:`Process`."""
         draws = rng.standard_normal(times.shape)
         if (times == times[0]).all():  # one covariance for all
             return np.asarray(draws @ self._root(times[0]).T)

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -67,6 +68,15 @@ class TextSchema(Schema):
         """The ids that can be sampled."""
         return [i for i in range(len(self.vocabulary)) if not (self.ends and i == UNKNOWN)]
 
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {token: i for i, token in enumerate(self.vocabulary)}
+
+    @cached_property
+    def _marks_alone(self) -> bool:
+        """Whether the vocabulary is of the time when combining marks were tokens of their own."""
+        return any(_is_mark(token[0]) for token in self.vocabulary if token)
+
     def normalise(self, text: str) -> str:
         """The text as it will come back: runs of white space as one space, lower case where asked for."""
         text = " ".join(text.split())
@@ -81,8 +91,8 @@ class TextSchema(Schema):
         text = self.normalise(text)
         if self.tokenizer == "bpe":
             return [int(i) for i in _library(self.bpe).encode(text).ids]
-        tokens = split(text, self.tokenizer, marks=not _marks_alone(self.vocabulary))
-        index = _index(self.vocabulary)
+        tokens = split(text, self.tokenizer, marks=not self._marks_alone)
+        index = self._index
         if self.ends:
             return [index.get(token, UNKNOWN) for token in tokens]
         for token in tokens:
@@ -152,12 +162,6 @@ def _is_mark(letter: str) -> bool:
     return unicodedata.category(letter).startswith("M")
 
 
-@functools.lru_cache(maxsize=8)
-def _marks_alone(vocabulary: tuple[str, ...]) -> bool:
-    """Whether a vocabulary is of the time when combining marks were tokens of their own, which they no longer are."""
-    return any(_is_mark(token[0]) for token in vocabulary if token)
-
-
 def build_vocabulary(texts: Sequence[str], tokenizer: Tokenizer, min_count: int, size: int) -> tuple[list[str], str]:
     """The tokens of normalised texts, most frequent first after the two special ones, and the ``bpe`` model.
 
@@ -188,11 +192,6 @@ def build_vocabulary(texts: Sequence[str], tokenizer: Tokenizer, min_count: int,
     counts = Counter(token for text in texts for token in split(text, tokenizer))
     kept = sorted((token for token, n in counts.items() if n >= min_count), key=lambda token: (-counts[token], token))
     return [*SPECIAL, *kept], ""
-
-
-@functools.lru_cache(maxsize=8)
-def _index(vocabulary: tuple[str, ...]) -> dict[str, int]:
-    return {token: i for i, token in enumerate(vocabulary)}
 
 
 @functools.lru_cache(maxsize=8)

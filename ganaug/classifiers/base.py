@@ -16,6 +16,7 @@ from datamodules.schema import Batch, Schema
 PRETEXTS = 4  # classes of each pretext task
 
 Change = Callable[[Batch, Any], Batch]  # a batch, and the schema of its rows, to a batch
+Fields = dict[str, tuple[torch.dtype, tuple[int, ...]]]  # types, and shapes of one row, by name
 
 
 class Classifier(LightningModule):
@@ -73,7 +74,7 @@ class Classifier(LightningModule):
         raise NotImplementedError
 
     @staticmethod
-    def fields(schema: Any) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    def fields(schema: Any) -> Fields:
         """Type and shape of a row's fields, as they are stored."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import center_crop
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.schema import Batch
-from ganaug.classifiers.base import PRETEXTS, Classifier
+from ganaug.classifiers.base import PRETEXTS, Classifier, Fields
 from ganaug.classifiers.image_augmentation import flipped, randaugmented, rotated, shifted, trivialaugmented
 from ganaug.classifiers.mixing import cutmix, mixup
 
@@ -122,7 +122,7 @@ class ImageClassifier(Classifier):
         return chosen
 
     @staticmethod
-    def fields(schema: ImageSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    def fields(schema: ImageSchema) -> Fields:
         """Pictures of the size that networks see, in bytes."""
         return {"x": (torch.uint8, (schema.channels, *schema.size))}
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
+from datamodules.images.schema import ImageSchema
+
 
 def shifted(x: Tensor) -> Tensor:
     """By up to an eighth of each side, both ways."""
@@ -64,14 +66,10 @@ def trivialaugmented(x: Tensor, alike: int = 8) -> Tensor:
     in 14 turns, by up to 135 degrees, as published: of digits a few sixes become nines.
     """
     change = _TrivialAugment(fill=0)
-    return torch.cat([change(part) for part in torch.split(_pixels(x), alike)]).to(x.dtype) / 127.5 - 1
+    return torch.cat([change(part) for part in torch.split(ImageSchema.pixels(x), alike)]).to(x.dtype) / 127.5 - 1
 
 
 def randaugmented(x: Tensor) -> Tensor:
     """Two operations of torchvision's RandAugment: Cubuk et al. 2020, arXiv 1909.13719. Picture by picture: slow."""
     change = v2.RandAugment(fill=0)
-    return torch.stack([change(picture) for picture in _pixels(x)]).to(x.dtype) / 127.5 - 1
-
-
-def _pixels(x: Tensor) -> Tensor:
-    return ((x + 1) * 127.5).round().to(torch.uint8)
+    return torch.stack([change(picture) for picture in ImageSchema.pixels(x)]).to(x.dtype) / 127.5 - 1

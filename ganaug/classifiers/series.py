@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
-from ganaug.classifiers.base import PRETEXTS, Change, Classifier
+from ganaug.classifiers.base import PRETEXTS, Change, Classifier, Fields
 from ganaug.classifiers.inception_time import InceptionTime
 from ganaug.classifiers.mixing import mixup
 from ganaug.classifiers.series_augmentation import jitter, magnitude_warped, scaled, sliced, time_warped, transformed
@@ -87,7 +87,7 @@ class SeriesClassifier(Classifier):
         return tuple(name for name in SeriesClassifier.changes if name != "mixup")
 
     @staticmethod
-    def fields(schema: SeriesSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    def fields(schema: SeriesSchema) -> Fields:
         """Scaled numbers and the number of steps."""
         return {"x": (torch.float32, (schema.length, schema.features)), "length": (torch.int64, ())}
 

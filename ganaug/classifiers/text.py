@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from datamodules.schema import Batch, step_mask
 from datamodules.text.schema import TextSchema
-from ganaug.classifiers.base import PRETEXTS, Classifier
+from ganaug.classifiers.base import PRETEXTS, Classifier, Fields
 from ganaug.classifiers.text_augmentation import corrupted, eda, forgotten, word_counts
 
 
@@ -75,7 +75,7 @@ class TextClassifier(Classifier):
         return ("eda",)
 
     @staticmethod
-    def fields(schema: TextSchema) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    def fields(schema: TextSchema) -> Fields:
         """Token ids and their number."""
         return {"x": (torch.int64, (schema.max_length,)), "length": (torch.int64, ())}
 

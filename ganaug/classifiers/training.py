@@ -13,7 +13,7 @@ from datamodules.base import Stream
 from datamodules.errors import InputError
 from datamodules.rows import Table
 from datamodules.schema import Batch, Schema
-from ganaug.classifiers.base import PRETEXTS, Classifier
+from ganaug.classifiers.base import PRETEXTS, Classifier, Fields
 from ganaug.kind import kind_of
 from ganaug.runtime.devices import device_of, multiplies_bf16, placed, seeded
 
@@ -151,16 +151,21 @@ def fit_features(schema: Schema, rows: Batch, seed: int = 0, **options: Any) -> 
     return ClassifierFeatures(model, f"{title}-on-real-train", labelled)
 
 
-def _check(rows: Batch, fields: dict[str, tuple[torch.dtype, tuple[int, ...]]], num_classes: int | None) -> None:
+def check_fields(wanted: str, rows: Batch, fields: Fields, least: int = 0) -> None:
+    """Refuse rows, of which ``wanted`` says what for, whose fields are not of these types and shapes behind N."""
+    count = len(rows.get("x", ()))
+    for name, (dtype, shape) in fields.items():
+        field = rows.get(name)
+        if field is None or field.dtype != dtype or tuple(field.shape) != (count, *shape) or count < least:
+            its = f"{name} {dtype} {('N', *shape)}".replace("'", "").replace(",)", ")")
+            found = "there is none" if field is None else f"not {field.dtype} {tuple(field.shape)}"
+            raise InputError(f"{wanted}: {its}, {found}")
+
+
+def _check(rows: Batch, fields: Fields, num_classes: int | None) -> None:
     """Refuse rows that are not as ``fields`` says; and labels other than ``num_classes`` of them, unless None."""
     labels = {} if num_classes is None else {"y": (torch.int64, ())}
-    count = len(rows["x"])
-    for name, (dtype, shape) in (fields | labels).items():
-        field = rows.get(name)
-        if field is None or field.dtype != dtype or tuple(field.shape) != (count, *shape) or not count:
-            wanted = f"{name} {dtype} {('N', *shape)}".replace("'", "").replace(",)", ")")
-            found = "there is none" if field is None else f"not {field.dtype} {tuple(field.shape)}"
-            raise InputError(f"a classifier needs N ≥ 1 rows of the same fields: {wanted}, {found}")
+    check_fields("a classifier needs N ≥ 1 rows of the same fields", rows, fields | labels, 1)
     if num_classes is not None and not 0 <= int(rows["y"].min()) <= int(rows["y"].max()) < num_classes:
         least, most = int(rows["y"].min()), int(rows["y"].max())
         raise InputError(f"labels run from {least} to {most}, but there are {num_classes} classes")

@@ -193,7 +193,7 @@ def augment(
         data=unread,
         imbalances=imbalances,
         recipe=Recipe.of(template),
-        gan_steps=gan_steps or 2000 + sum(steps or 0 for _, steps in template.phases[:-1]),
+        gan_steps=gan_steps or 2000 + template.steps_before_last,
         init_from=None if init_from is None else Path(init_from).absolute(),
         selection=selection,
         folds=folds,

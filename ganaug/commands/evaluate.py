@@ -16,7 +16,6 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules import GANDataModule, TextSchema
 from datamodules.errors import InputError
 from datamodules.files.manifest import as_json, read_manifest, replacing, result_file
-from datamodules.images.schema import ImageSchema
 from datamodules.options import Count, File, Positive, Seed, Within, checked
 from datamodules.rows import chosen, stored_rows
 from datamodules.schema import Batch
@@ -31,7 +30,7 @@ from ganaug.gans.checkpoint import read_checkpoint
 from ganaug.gans.loading import load
 from ganaug.kind import kind_of
 from ganaug.loggers import write
-from ganaug.metrics.distance import PAIRS, frechet_distance, kernel_distance, manifold, memorisation
+from ganaug.metrics.distance import MOST_ROWS, frechet_distance, kernel_distance, manifold, memorisation
 from ganaug.metrics.image import Inception
 from ganaug.runtime.devices import Accelerator, device_of
 from ganaug.sampling.drawing import draw_samples
@@ -239,10 +238,8 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     here, there = data.schema, model.schema
     if here.kind != there.kind:
         raise InputError(f"the checkpoint makes {there.kind} data, --data gives {here.kind} data")
-    if isinstance(here, ImageSchema) and isinstance(there, ImageSchema):
-        hint = here.seen_otherwise(there)
-        if hint and replace(there, image_size=here.image_size, fit=here.fit) == here:
-            raise InputError(f"the checkpoint was trained on such pictures, but {hint}")
+    if (hint := here.seen_otherwise(there)) and set(here.differences(there.to_dict())) <= {"image_size", "fit"}:
+        raise InputError(f"the checkpoint was trained on such data, but {hint}")
     if there != here:
         raise InputError(
             "the checkpoint was trained on data of another size, or with other classes or another vocabulary, than"
@@ -258,7 +255,7 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     return {**there.as_written(draw_samples(model, torch.arange(count), y, seed, **options)), "y": y}
 
 
-def _some(x: Tensor, seed: int, most: int = PAIRS) -> Tensor:
+def _some(x: Tensor, seed: int, most: int = MOST_ROWS) -> Tensor:
     """At most so many rows, chosen by the seed."""
     return x[chosen(len(x), most, seed)]
 

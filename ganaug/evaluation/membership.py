@@ -13,7 +13,7 @@ from datamodules.rows import Table, chosen, some_rows
 from datamodules.schema import Batch, Schema
 from ganaug.gans.base import GAN
 from ganaug.kind import kind_of
-from ganaug.metrics.distance import PAIRS
+from ganaug.metrics.distance import MOST_ROWS
 from ganaug.metrics.membership import LEAST, density_ratio, nearness, told_apart
 
 CONFIDENCE = 0.95  # that the intervals of all attacks hold together
@@ -49,7 +49,7 @@ def membership(
         strongest.
     """
     train, val, test = kind_of(schema).alike(schema, seed, train, val, test)
-    train, val, test, synthetic = (some_rows(part, PAIRS, seed) for part in (train, val, test, synthetic))
+    train, val, test, synthetic = (some_rows(part, MOST_ROWS, seed) for part in (train, val, test, synthetic))
     inside, outside = pairs(train["y"], test["y"], seed)
     unseen, beside = pairs(val["y"], test["y"], seed)
     if len(inside) < LEAST:
@@ -75,7 +75,7 @@ def attacked(
     scores = {"nearest_sample": [nearness(rows, made) if len(rows) else rows[:, 0] for rows in real]}
     if len(reference) >= LEAST:
         scores["density_ratio"] = [density_ratio(rows, made, reference) for rows in (*real[:2], None)]
-    if model is not None and getattr(type(model), "judged", GAN.judged) is not GAN.judged:
+    if model is not None:
         scores["discriminator"] = [logits(model, rows) for rows in (train, test, val)]
     return scores
 

@@ -115,6 +115,11 @@ class GAN(LightningModule, metaclass=Remembering):
         """(name, number of steps) in order; the last one has no end."""
 
     @property
+    def steps_before_last(self) -> int:
+        """The step that the last phase begins at."""
+        return sum(steps or 0 for _, steps in self.phases[:-1])
+
+    @property
     def hp(self) -> Any:
         """The hyperparameters, by attribute."""
         return self.hparams
@@ -235,12 +240,17 @@ class GAN(LightningModule, metaclass=Remembering):
             own = gradient[self.global_rank] if gradient.ndim > parameter.ndim else gradient
             parameter.grad = torch.empty_like(parameter).copy_(own)  # laid out alike, to be rounded alike
         self._gradients, self._figures = {}, {}
-        before = sum(steps or 0 for _, steps in self.phases[:-1])
+        if not self.step:
+            self.forget()
+        before = self.steps_before_last
         if (ends := self.last_step) <= before:
             rank_zero_warn(
                 f"this run stops at step {ends}, before the {self.phases[-1][0]} phase, which begins at step {before}:"
                 " raise --trainer.max_steps or shorten the phases before it"
             )
+
+    def forget(self) -> None:
+        """Drop what an earlier fit has seen of its data (``of_data``): the next begins as that of a new model does."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the phase that the step count says."""
@@ -367,7 +377,7 @@ class GAN(LightningModule, metaclass=Remembering):
         its = {**ours, "arguments": defaults_of(type(self)) | ours.get("arguments", {})}
         whole = {**checkpoint, "ganaug": its}
         options, free = flat(options), self.runtime_options.union(self.not_in_use)
-        self._changed = compare(whole, options, self.schema.to_dict(), free, self.allow_changes)
+        self._changed = compare(whole, options, self.schema, free, self.allow_changes)
         try:
             match(checkpoint["state_dict"], self.state_dict())
         except Unfit as error:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
 
 import torch
 from torch import nn
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class EMA(nn.Module):

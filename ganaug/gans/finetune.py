@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
-from datamodules.images.schema import ImageSchema
 from datamodules.schema import Schema
 from datamodules.text.schema import TextSchema
 from ganaug.gans.base import GAN
@@ -89,7 +88,7 @@ def begin_from(model: GAN, path: str | Path) -> str:
         if taken is None and name in plain and plain[name].shape == weights[name].shape:
             taken = put_in_front(mine, weights[name])
         (left if taken is None else whole if taken else partly).append(name)
-    hint = model.schema.seen_otherwise(there) if isinstance(model.schema, ImageSchema) else ""
+    hint = model.schema.seen_otherwise(there)
     if not whole and not partly:
         why = f"; {hint}" if hint else ""
         raise InputError(f"--init_from: of {path} nothing fits this model: give it the same widths and layers{why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.errors import InputError, names_like
-from datamodules.images.schema import ImageSchema
 from datamodules.lightning_internals import counters, made_optimizers
 from datamodules.schema import Schema
 from ganaug.gans.checkpoint import Unfit
@@ -28,7 +27,7 @@ ADAM = {"step", "exp_avg", "exp_avg_sq"}
 def compare(
     checkpoint: Mapping[str, Any],
     options: Mapping[str, Any],
-    schema: Mapping[str, Any],
+    schema: Schema,
     free: Collection[str],
     allowed: Collection[str],
 ) -> dict[str, Any]:
@@ -55,11 +54,10 @@ def compare(
     others = [name for name in others if "." not in name or name.partition(".")[0] not in others]
     refused = [name for name in others if not {name, name.partition(".")[0]} & {*allowed}]
     differ = [f"{name} {theirs.get(name)!r} there, {options.get(name)!r} here" for name in refused]
-    # What old checkpoints do not say of their data, they do not contradict.
-    if fields := [name for name in schema if name in ours["schema"] and ours["schema"][name] != schema[name]]:
+    if fields := schema.differences(ours["schema"]):
         why = "other data, or another split of them"
         if {"image_size"} <= set(fields) <= {"image_size", "fit"}:
-            why = cast(ImageSchema, Schema.from_dict(dict(schema))).seen_otherwise(Schema.from_dict(ours["schema"]))
+            why = schema.seen_otherwise(Schema.from_dict(ours["schema"]))
         differ.append(f"the data's {', '.join(fields)} ({why})")
     if differ:
         reason = f"the checkpoint does not fit this run: {'; '.join(differ)}"

@@ -21,7 +21,7 @@ from datamodules.errors import InputError
 from datamodules.rows import chosen
 
 BLOCK = 1 << 23  # pairs of rows at a time: 64 MiB in float64
-PAIRS = 10_000  # rows that callers compare at most, where every pair of rows is looked at
+MOST_ROWS = 10_000  # rows that callers compare at most, where every pair of rows is looked at
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -188,7 +188,7 @@ def memorisation(train: Tensor, test: Tensor, synthetic: Tensor, *, seed: int = 
           of test, since features from a network differ in their last bits with the batch they were computed in.
         - ``rows``: how many synthetic rows were looked at.
     """
-    most = max(1000, PAIRS**2 // max(1, len(train)))
+    most = max(1000, MOST_ROWS**2 // max(1, len(train)))
     test, synthetic = (x[chosen(len(x), most, seed).to(x.device)] for x in (test, synthetic))
     train, test, synthetic = _checked(least=1, train=train, test=test, synthetic=synthetic)
     unseen, made = nearest(test, train)[0], nearest(synthetic, train)[0]

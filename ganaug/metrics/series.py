@@ -226,6 +226,7 @@ def frequency_distance(
     Returns:
         In [0, 1].
     """
+    _checked(real, real_length, synthetic, synthetic_length)
     shares = [_shares(x, length, steps) for x, length in ((real, real_length), (synthetic, synthetic_length))]
     return float(0.5 * (shares[0] - shares[1]).abs().sum())
 

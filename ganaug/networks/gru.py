@@ -22,9 +22,8 @@ def gru(
     weight_hh: Tensor,
     bias_ih: Tensor,
     bias_hh: Tensor,
-    h0: Tensor | None = None,
 ) -> Tensor:
-    """All states of R independent one-layer GRUs of the same size, each on its own batch.
+    """All states of R independent one-layer GRUs of the same size, each on its own batch, from 0 on.
 
     Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder" (arXiv 1406.1078), section 2.3, in the
     form and with the parameters of ``torch.nn.GRU``: gates in the order reset, update, new; the reset gate after the
@@ -38,7 +37,6 @@ def gru(
         weight_hh: (R, 3H, H).
         bias_ih: (R, 3H).
         bias_hh: (R, 3H).
-        h0: states before the first step (R, B, H); by default 0.
 
     Returns:
         (R, B, T, H), a view of (T, R, H, B), which costs the next layer nothing to read.
@@ -46,10 +44,7 @@ def gru(
     Raises:
         RuntimeError: in the backward pass, where a gradient of the gradient is asked for (``create_graph=True``).
     """
-    if h0 is None:
-        h0 = weight_hh.new_zeros(x.shape[0], x.shape[1], weight_hh.shape[2])
-    x, h0 = x.to(weight_hh.dtype), h0.to(weight_hh.dtype)
-    return cast(Tensor, _GRU.apply(x, weight_ih, weight_hh, bias_ih, bias_hh, h0))
+    return cast(Tensor, _GRU.apply(x.to(weight_hh.dtype), weight_ih, weight_hh, bias_ih, bias_hh))
 
 
 class _GRU(torch.autograd.Function):
@@ -60,9 +55,7 @@ class _GRU(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor, h0: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
         """See :func:`gru`."""
         with torch.autocast(x.device.type, enabled=False):
             (repeats, batch, steps, _), hidden = x.shape, weight_hh.shape[2]
@@ -79,7 +72,7 @@ class _GRU(torch.autograd.Function):
             s = gates[:, :, new].clone()
             gates[:, :, new] = offset[:, new]
             states = gates.new_empty(steps + 1, repeats, hidden, batch)
-            torch.add(h0.mT, 1, out=states[0]).div_(2)
+            states[0] = 0.5
             blocks = (gates, gates[:, :, old], *gates.chunk(3, 2), s)
             g, *following = states.unbind()
             for every, r_z, r, z, m, new_, out in zip(*(block.unbind() for block in blocks), following, strict=True):
@@ -129,7 +122,7 @@ class _GRU(torch.autograd.Function):
             if needs[0]:
                 of_x = torch.bmm(by_input.mT.repeat(steps, 1, 1), of_gates.flatten(0, 1))
                 of_x = of_x.view(steps, repeats, -1, batch).permute(1, 3, 0, 2)
-            return of_x, weight_ih, weight_hh, bias_ih, bias_hh, of_states[0].mT.div(2) if needs[5] else None
+            return of_x, weight_ih, weight_hh, bias_ih, bias_hh
 
 
 def _by_weight(a: Tensor, b: Tensor) -> Tensor:

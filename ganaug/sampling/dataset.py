@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.errors import InputError
+from datamodules.options import BatchSize, Count, Seed, checked
 from datamodules.rows import Table
 from datamodules.schema import Batch
 from ganaug.gans.base import GAN
 from ganaug.gans.loading import load
 from ganaug.gans.recipe import Recipe
 from ganaug.sampling.drawing import draw_samples
-from ganaug.sampling.wanted import choose_labels
+from ganaug.sampling.wanted import choose_labels, how_many
 
 
 class SyntheticDataset(Dataset[Batch]):
@@ -48,28 +47,21 @@ class SyntheticDataset(Dataset[Batch]):
         InputError: the checkpoint or an option cannot be used.
     """
 
+    @checked
     def __init__(
         self,
         ckpt: str | Path | GAN,
-        per_class: int | None = None,
-        n: int | None = None,
+        per_class: Count | None = None,
+        n: Count | None = None,
         labels: str | Sequence[str | int] | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+        seed: Seed = 0,
+        batch_size: BatchSize = 256,
         prepared: bool = True,
         cache: bool = False,
     ) -> None:
-        if n is not None and per_class is not None:
-            raise InputError("give n or per_class, not both")
-        for name, value in (("n", n), ("per_class", per_class), ("batch_size", batch_size)):
-            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
-                raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
-        given: Any = seed
-        if not isinstance(given, Integral) or isinstance(given, bool) or not 0 <= int(given) < 2**64:
-            raise InputError(f"seed must be a whole number, at least 0 and below 2**64, not {seed!r}")
         self.model = ckpt if isinstance(ckpt, GAN) else load(ckpt)
         chosen = choose_labels(self.model, labels)
-        count = n if n is not None else (10 if per_class is None else per_class) * len(chosen)
+        count = how_many(n, per_class, len(chosen))
         self.targets = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
         self.schema = self.model.schema if self.model.conditional else replace(self.model.schema, classes=())
         self.seed, self.batch_size, self.prepared = seed, batch_size, prepared

@@ -13,10 +13,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from datamodules.errors import InputError
+from datamodules.errors import InputError, named_once
 from datamodules.rows import Table, contents
 from datamodules.schema import Batch
-from ganaug.classifiers.training import ClassifierFeatures
+from ganaug.classifiers.training import ClassifierFeatures, check_fields
 from ganaug.gans.base import GAN
 from ganaug.gans.randomness import stream_seed
 from ganaug.metrics.distance import blocks_of, nearest, radii, squared_distances_to
@@ -53,13 +53,14 @@ def filter_samples(
         the number of samples it was given, ``dropped``, how many of them it took away, and its own figures.
 
     Raises:
-        InputError: an unknown or repeated name, rows that do not fit each other, a model without a discriminator to
-            ask, a judge that was not taught the classes.
+        InputError: an unknown or repeated name, rows that do not fit each other, a judge that was not taught the
+            classes.
     """
-    names = _known(names)
+    names = named_once("filters", [names] if isinstance(names, str) else names, FILTERS)
+    fields = {**judge.model.fields(judge.model.schema), "y": (torch.int64, ())}
     fresh_rows = held_out if held_out is not None and len(held_out["y"]) else train
     for what, rows in (("samples", synthetic), ("training rows", train), ("held-out rows", fresh_rows)):
-        _check(what, rows, judge)
+        check_fields(f"filters need {what} as they are stored", rows, fields)
     if not len(train["y"]):
         raise InputError("filters need at least one training row to compare samples with")
     report: dict[str, Figures] = {}
@@ -107,8 +108,6 @@ class Evidence:
     @cached_property
     def logits(self) -> Tensor:
         """The logits (N,) of the GAN's discriminator."""
-        if getattr(type(self.model), "judged", GAN.judged) is GAN.judged:
-            raise InputError(f"{type(self.model).__name__} has no discriminator to ask: leave out discriminator")
         prepare = self.model.schema.prepare
         return torch.cat([self.model.logits(prepare(batch)).cpu() for batch in Table(self.rows).batches()])
 
@@ -359,25 +358,3 @@ NOTES = {  # where a sample is left out
     "duplicates": "it equals a training row or another sample, or is nearer to a row than 99 % of other real rows are",
     "density": "it lies where there are no training rows",
 }
-
-
-def _known(names: Sequence[str]) -> list[str]:
-    """The names as a list, each one known and named once."""
-    names = [names] if isinstance(names, str) else list(names)
-    for name in names:
-        if name not in FILTERS:
-            raise InputError(f"unknown filter {name!r}: known are {', '.join(FILTERS)}")
-        if names.count(name) > 1:
-            raise InputError(f"the filter {name} is named {names.count(name)} times: once is enough")
-    return names
-
-
-def _check(what: str, rows: Batch, judge: ClassifierFeatures) -> None:
-    """Refuse rows that are not as the judge's data are stored."""
-    wanted = judge.model.fields(judge.model.schema)
-    for name, (dtype, shape) in {**wanted, "y": (torch.int64, ())}.items():
-        field = rows.get(name)
-        if field is None or field.dtype != dtype or tuple(field.shape[1:]) != shape:
-            shown = f"{name} {dtype} {('N', *shape)}".replace("'", "").replace(",)", ")")
-            found = "there is none" if field is None else f"not {field.dtype} {tuple(field.shape)}"
-            raise InputError(f"filters need {what} as they are stored: {shown}, {found}")

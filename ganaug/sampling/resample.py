@@ -16,11 +16,12 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+import ganaug.gans.timegan.model  # noqa: F401, a model to be named
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.images.schema import ImageSchema
 from datamodules.images.sources import ImageModule
-from datamodules.options import check
+from datamodules.options import BatchSize, Count, check
 from datamodules.rows import Table
 from datamodules.series.base import SeriesModule, SeriesRows
 from datamodules.series.schema import SeriesSchema
@@ -30,7 +31,6 @@ from ganaug.gans.dcgan.model import DCGAN
 from ganaug.gans.loading import load
 from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.seqgan.model import SeqGAN
-from ganaug.gans.timegan.model import TimeGAN
 from ganaug.runtime.devices import Accelerator, device_of, seeded
 from ganaug.runtime.training import plain_trainer, without_messages
 from ganaug.sampling.containers import as_array, decoded, extended, label_values, listed
@@ -39,7 +39,6 @@ from ganaug.sampling.drawing import draw_samples
 
 Strategy = Literal["auto", "minority", "not minority", "not majority", "all"]
 MODELS: dict[str, type[GAN]] = {"image": DCGAN, "text": SeqGAN, "series": R3GAN}
-KNOWN = (DCGAN, R3GAN, SeqGAN, TimeGAN)
 STEPS = {"image": 5000, "text": 2000, "series": 2000}  # of a model's last phase
 
 
@@ -273,14 +272,13 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             return None
         found = GAN.models.get(self.model) if isinstance(self.model, str) else self.model
         if not (isinstance(found, type) and issubclass(found, GAN)):
-            raise InputError(f"model must be one of {', '.join(kind.__name__ for kind in KNOWN)}, not {self.model}")
+            raise InputError(f"model must be one of {', '.join(GAN.models)}, not {self.model}")
         return found
 
     def _trained(self, kind: str, rows: np.ndarray, y: np.ndarray, names: tuple[str, ...], seed: int) -> GAN:
         """A model trained on the rows."""
-        for name, value in (("steps", self.steps), ("batch_size", self.batch_size)):
-            if value is not None and not (isinstance(value, Integral) and int(value) >= 1):
-                raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
+        check("steps", self.steps, Count | None)
+        check("batch_size", self.batch_size, BatchSize)
         whole = {"batch_size": self.batch_size, "seed": seed, "val_fraction": 0.0, "test_fraction": 0.0}
         data = SOURCES[kind](rows, y, names, **whole, balance=True)  # of what is rare it is to learn enough too
         chosen = self._model() or MODELS[kind]
@@ -290,8 +288,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"options: {chosen.__name__}: {' '.join(str(error).split())}") from None
         if not model.conditional:
             raise InputError(f"options: a {chosen.__name__} without classes cannot raise one: make it conditional")
-        before = sum(steps or 0 for _, steps in model.phases[:-1])
-        steps = before + STEPS[kind] if self.steps is None else self.steps
+        steps = model.steps_before_last + STEPS[kind] if self.steps is None else self.steps
         try:
             own: dict[str, Any] = {"devices": 1, "limit_val_batches": 0, "plugins": [LightningEnvironment()]}
             with without_messages():

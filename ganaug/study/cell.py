@@ -30,7 +30,7 @@ from ganaug.gans.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.gans.finetune import begin_from
 from ganaug.gans.loading import load
 from ganaug.gans.randomness import stream_seed
-from ganaug.metrics.distance import PAIRS, memorisation, nearest
+from ganaug.metrics.distance import MOST_ROWS, memorisation, nearest
 from ganaug.runtime.devices import device_of
 from ganaug.runtime.stopping import told
 from ganaug.runtime.training import plain_trainer, without_messages
@@ -158,7 +158,7 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
     samples, raw, facts = draw(study, cell, model, judge, rows, torch.stack(sizes).amax(0))
     if cell.fold is None:
         facts["memorisation"] = memorisation(*map(judge, (rows["train"], rows["test"], raw)), seed=seed)
-        some = [some_rows(part, PAIRS, seed) for part in (rows["train"], rows["test"], raw)]
+        some = [some_rows(part, MOST_ROWS, seed) for part in (rows["train"], rows["test"], raw)]
         facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
         real = {part: rows[part] for part in ("train", "val", "test")}
         facts["membership"] = membership(schema, **real, synthetic=raw, model=model, seed=cell.seed)

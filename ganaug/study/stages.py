@@ -13,7 +13,7 @@ from typing import Any
 
 from ganaug.study.plan import Cell, Row, Study
 from ganaug.study.statistics import seeds_wanted
-from ganaug.study.statistics.trainings import PAIRS, headline_of
+from ganaug.study.statistics.trainings import PAIRS, Trainings, headline_of, setting_of
 
 
 def first_stage(asked: Mapping[str, Any]) -> int | None:
@@ -29,16 +29,12 @@ def headline(rows: Sequence[Row], ratio: float) -> list[float] | None:
         rows: of one setting; those of whole cells are read.
         ratio: of samples to training rows, fixed in advance.
     """
-    imbalance = rows[0]["imbalance"]
-    metric = "macro_f1" if imbalance else "accuracy"
-    scores = {(r["arm"], r["ratio"], r["seed"]): r[metric] for r in rows if r["fold"] is None and r["steps"] == 1}
-    arm = headline_of(imbalance, {arm for arm, _, _ in scores})
+    setting = Trainings([row for row in rows if row["fold"] is None], setting_of(rows[0]), None)
+    arm = headline_of(setting.imbalance, {arm for arm, _, _ in setting.found})
     if arm is None:
         return None
-    pairs = [((arm, ratio, seed), (PAIRS[arm], 0.0, seed)) for seed in dict.fromkeys(seed for _, _, seed in scores)]
-    if any(key not in scores for pair in pairs for key in pair):  # the folder is that of another study
-        return None
-    return [scores[ours] - scores[theirs] for ours, theirs in pairs]
+    gains = setting.test_gains((arm, ratio), (PAIRS[arm], 0.0))
+    return gains if gains and len(gains) == len(setting.seeds) else None  # else the folder is that of another study
 
 
 def second_stage(study: Study, cells: Sequence[Cell]) -> list[Cell]:

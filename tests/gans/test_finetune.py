@@ -60,7 +60,7 @@ def test_other_sizes_for_the_networks_are_named(tmp_path: Path) -> None:
     assert str(resumed.value).endswith("resume with the same options and data")
     with pytest.raises(InputError) as evaluated:
         evaluate(oblong, ckpt=tmp_path / "a.ckpt", out=None, n=4)
-    assert str(evaluated.value) == f"the checkpoint was trained on such pictures, but {hint}"
+    assert str(evaluated.value) == f"the checkpoint was trained on such data, but {hint}"
     _, _, said = begun(make, oblong, oblong, tmp_path)
     assert "image_size" not in said
 

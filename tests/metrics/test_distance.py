@@ -170,7 +170,7 @@ def test_what_is_expected_of_samples_that_copy_nothing(unseen):
 
 def test_a_copy_of_any_training_row_is_found(monkeypatch):
     """Also where there are more of them than are compared with each other otherwise."""
-    monkeypatch.setattr(distance, "PAIRS", 50)
+    monkeypatch.setattr(distance, "MOST_ROWS", 50)
     train = normal(3000, 4)
     found = memorisation(train, normal(1500, 4, 1), train[torch.randperm(3000)])
     assert found["copies"] == 1

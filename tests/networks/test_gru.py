@@ -21,23 +21,19 @@ def networks(repeats: int, inputs: int, hidden: int, dtype: torch.dtype) -> tupl
     ("repeats", "batch", "steps", "inputs", "hidden"),
     [(1, 5, 7, 3, 4), (3, 6, 5, 2, 3), (2, 1, 1, 1, 1), (1, 9, 4, 6, 1)],
 )
-@pytest.mark.parametrize("start", [False, True])
-def test_states_and_gradients_are_those_of_torch(repeats, batch, steps, inputs, hidden, start):
+def test_states_and_gradients_are_those_of_torch(repeats, batch, steps, inputs, hidden):
     known, parameters = networks(repeats, inputs, hidden, torch.float64)
     x = torch.randn(repeats, batch, steps, inputs, dtype=torch.float64, requires_grad=True)
-    h0 = torch.randn(repeats, batch, hidden, dtype=torch.float64, requires_grad=True) if start else None
-    out = gru(x, *parameters, h0)
+    out = gru(x, *parameters)
     assert out.shape == (repeats, batch, steps, hidden)
     towards = torch.randn_like(out)
-    wanted = [x, *parameters, *([] if h0 is None else [h0])]
-    gradients = torch.autograd.grad(out, wanted, towards)
+    gradients = torch.autograd.grad(out, [x, *parameters], towards)
     for r, net in enumerate(known):
         own = x[r].detach().requires_grad_()
-        begin = None if h0 is None else h0[None, r].detach().requires_grad_()
-        expected, _ = net(own, begin)
+        expected, _ = net(own)
         torch.testing.assert_close(out[r], expected)
-        leaves = [own, *net.parameters(), *([] if begin is None else [begin])]
-        for mine, theirs in zip(gradients, torch.autograd.grad(expected, leaves, towards[r]), strict=True):
+        known_gradients = torch.autograd.grad(expected, [own, *net.parameters()], towards[r])
+        for mine, theirs in zip(gradients, known_gradients, strict=True):
             torch.testing.assert_close(mine[r], theirs.view_as(mine[r]))
 
 
@@ -45,8 +41,7 @@ def test_states_and_gradients_are_those_of_torch(repeats, batch, steps, inputs, 
 def test_gradients_are_those_of_finite_differences(repeats):
     _, parameters = networks(repeats, 2, 3, torch.float64)
     x = torch.randn(repeats, 3, 4, 2, dtype=torch.float64, requires_grad=True)
-    h0 = torch.randn(repeats, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(gru, (x, *parameters, h0))
+    assert torch.autograd.gradcheck(gru, (x, *parameters))
 
 
 def test_layers_stack():
@@ -100,10 +95,10 @@ def test_any_size_of_input_stays_finite_and_in_range():
     assert all(g.isfinite().all() for g in torch.autograd.grad(out.sum(), [x, *parameters]))
 
 
-@pytest.mark.parametrize("wanted", range(6))
+@pytest.mark.parametrize("wanted", range(5))
 def test_any_one_gradient_alone(wanted):
     _, parameters = networks(2, 3, 4, torch.float32)
-    everything = [torch.randn(2, 5, 6, 3), *(p.detach() for p in parameters), torch.randn(2, 5, 4)]
+    everything = [torch.randn(2, 5, 6, 3), *(p.detach() for p in parameters)]
     leaves = [v.clone().requires_grad_() for v in everything]
     all_ = torch.autograd.grad(gru(*leaves).sum(), leaves)
     everything[wanted].requires_grad_()

@@ -119,12 +119,12 @@ def test_a_model_without_classes_says_so() -> None:
     ("options", "message"),
     [
         ({"n": 3, "per_class": 2}, "give n or per_class, not both"),
-        ({"n": 0}, "n must be a whole number, at least 1, not 0"),
-        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, not 0"),
-        ({"per_class": 2.5}, "per_class must be a whole number, at least 1, not 2.5"),
-        ({"labels": [0.7]}, "unknown label 0.7"),
-        ({"seed": -1}, "seed must be a whole number, at least 0"),
-        ({"seed": "a"}, "seed must be a whole number, at least 0"),
+        ({"n": 0}, "n must be at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"per_class": 2.5}, "per_class must be a whole number or null, not 2.5"),
+        ({"labels": [0.7]}, "labels must be text or a list, each text or a whole number or null, not"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"seed": "a"}, "seed must be a whole number, not 'a'"),
         ({"labels": "a,z"}, "unknown label 'z'"),
     ],
 )

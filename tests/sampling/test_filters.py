@@ -332,6 +332,7 @@ def test_logits_are_the_discriminators(pictures: Case, sentences: Case) -> None:
 
 def test_held_out_rows_calibrate_the_discriminator(pictures: Case) -> None:
     unseen = halves(50, 5)
+    unseen["x"][:10] = 255 - unseen["x"][:10]  # a fifth is far from the training rows of its class
     figures = pictures.filter("discriminator", held_out=unseen)[1]["discriminator"]
     logits = pictures.model.logits(SQUARES.prepare(unseen))
     assert figures["real"] == pytest.approx(float(logits.mean()), abs=1e-5)
@@ -362,9 +363,9 @@ def test_no_filters_keep_everything(case: Case) -> None:
 
 
 def test_names(pictures: Case) -> None:
-    with pytest.raises(InputError, match="unknown filter 'nice': known are discriminator, agreement, duplicates, den"):
+    with pytest.raises(InputError, match="filters: there is no 'nice'; known are discriminator, agreement, dupl"):
         pictures.filter("density", "nice")
-    with pytest.raises(InputError, match="density is named 2 times"):
+    with pytest.raises(InputError, match="filters: give each once, not density, agreement, density"):
         pictures.filter("density", "agreement", "density")
     given = {"model": pictures.model, "judge": pictures.judge, "train": pictures.train, "seed": 0}
     assert list(filter_samples("agreement", pictures.made, **given)[1]) == ["agreement"]
@@ -375,12 +376,6 @@ def test_a_judge_without_classes_cannot_agree(pictures: Case) -> None:
     with pytest.raises(InputError, match="agreement needs a classifier of at least two classes, rotation has learnt"):
         pictures.filter("agreement", judge=judge)
     pictures.filter("density", "duplicates", "discriminator", judge=judge)
-
-
-def test_a_model_without_a_discriminator(pictures: Case) -> None:
-    model = torch.nn.Identity()
-    with pytest.raises(InputError, match="Identity has no discriminator"):
-        pictures.filter("discriminator", model=model)
 
 
 def test_rows_that_are_not_as_stored(pictures: Case, sentences: Case) -> None:

@@ -72,7 +72,7 @@ def test_each_setting_gets_the_seeds_that_it_wants(monkeypatch: pytest.MonkeyPat
 def test_there_is_no_second_stage_before_the_first_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "seeds_wanted", lambda *_: 9)
     cells = [Cell(5, "", seed, fold) for seed in (0, 1) for fold in (None, 0)]
-    rows = {cell: pair(cell.seed, 0.1) for cell in cells[:3]}
+    rows = {cell: pair(cell.seed, 0.1) if cell.fold is None else [] for cell in cells[:3]}
     assert second_stage(Finished(rows), cells) == []
     rows[cells[3]] = []
     assert len(second_stage(Finished(rows), cells)) == 14

@@ -19,7 +19,8 @@ from ganaug.gans.base import GAN
 from ganaug.gans.dcgan.networks import Discriminator, Generator, Norm
 from ganaug.gans.dcgan.protocols import MakesDiscriminator, MakesGenerator, own_discriminator, own_generator
 from ganaug.gans.diffaug.adaptive import adapt
-from ganaug.gans.diffaug.images import augment, parse_policy
+from ganaug.gans.diffaug.images import OPERATIONS, augment
+from ganaug.gans.diffaug.policy import operations_of
 from ganaug.gans.ema import EMA
 from ganaug.gans.losses import LOSSES, LossName, gradient_penalty, zero_centred_penalty
 from ganaug.gans.own import spelled, unused
@@ -182,7 +183,7 @@ class DCGAN(GAN):
         self._unheard = generator is not None  # DCGAN's own ends with tanh; said once
         self.ema = EMA(self.generator, hp.ema_decay)
         self.loss = LOSSES[hp.loss]
-        self.policy = parse_policy(hp.augment)
+        self.policy = operations_of(hp.augment, OPERATIONS)
         adaptive = augment_probability == "ada"
         self.register_buffer("augment_probability", torch.tensor(0.0 if adaptive else float(augment_probability)))
 
@@ -222,6 +223,11 @@ class DCGAN(GAN):
         ]
 
     # ---- training ----
+
+    def forget(self) -> None:
+        """See :meth:`GAN.forget`."""
+        if self.hp.augment_probability == "ada":
+            self.augment_probability.zero_()
 
     def judge(self, x: Tensor, y: Tensor) -> Tensor:
         """D's logits (B,) on augmented pictures x (B, C, H, W) of classes y (B,)."""
@@ -329,20 +335,3 @@ class DCGAN(GAN):
     def augmented(self, batch: Batch) -> Batch | None:
         """See :meth:`GAN.augmented`."""
         return {**batch, "x": augment(batch["x"], self.policy)} if self.policy else None
-
-    @staticmethod
-    def interpolate(start: Tensor, end: Tensor, steps: int) -> Tensor:
-        """Latents on the great circle from start to end (White 2016, arXiv 1609.04468).
-
-        Args:
-            start, end: (latent_dim,) each.
-            steps: number of latents, both ends included.
-
-        Returns:
-            (steps, latent_dim).
-        """
-        share = torch.linspace(0, 1, steps, device=start.device)[:, None]
-        angle = torch.acos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
-        if angle.sin().abs() < 1e-6:
-            return torch.lerp(start, end, share)
-        return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)

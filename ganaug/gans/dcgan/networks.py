@@ -10,18 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
-from datamodules.images.sides import Size, both, halvings
+from datamodules.images.sides import Sides, both, halvings
 from ganaug.gans.dcgan.conv import convolve, rows
 
 Norm = Literal["batch", "spectral", "none"]
 
 
-def stage_channels(image_size: Size, width: int) -> list[int]:
+def stage_channels(image_size: Sides, width: int) -> list[int]:
     """Channels at 4×4, 8×8, … up to half the picture's sides: ``width`` at the last, doubling inwards to 8 × width."""
     return [width * min(2**i, 8) for i in reversed(range(halvings(image_size)))]
 
 
-def innermost(image_size: Size) -> tuple[int, int]:
+def innermost(image_size: Sides) -> tuple[int, int]:
     """(height, width) where a network begins or ends: 4×4, or a small rectangle."""
     height, width = both(image_size)
     return height >> halvings(image_size), width >> halvings(image_size)
@@ -73,7 +73,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: Size,
+        image_size: Sides,
         channels: int,
         num_classes: int,
         latent_dim: int,
@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: Size, channels: int, num_classes: int, width: int, kernel_size: int, norm: Norm
+        self, image_size: Sides, channels: int, num_classes: int, width: int, kernel_size: int, norm: Norm
     ) -> None:
         super().__init__()
         stages = stage_channels(image_size, width)[::-1]

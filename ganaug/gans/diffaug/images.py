@@ -10,8 +10,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ganaug.gans.diffaug.policy import operations_of
-
 
 def color(x: Tensor) -> Tensor:
     """Brightness ±0.5, saturation ×[0, 2], contrast ×[0.5, 1.5]; x (B, C, H, W) in [-1, 1]."""
@@ -50,12 +48,7 @@ def cutout(x: Tensor) -> Tensor:
     return x * ~hole
 
 
-POLICIES: dict[str, Callable[[Tensor], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
-
-
-def parse_policy(policy: str) -> tuple[str, ...]:
-    """See :func:`~ganaug.gans.diffaug.policy.operations_of`."""
-    return operations_of(policy, POLICIES)
+OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def augment(x: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.0) -> Tensor:
@@ -63,13 +56,13 @@ def augment(x: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.
 
     Args:
         x: (B, C, H, W) in [-1, 1].
-        policy: as :func:`parse_policy` gives it.
+        policy: as :func:`~ganaug.gans.diffaug.policy.operations_of` gives it.
         probability: a number, or a scalar tensor on x's device (adaptive augmentation), in [0, 1].
     """
     if isinstance(probability, float | int) and probability <= 0:
         return x
     for name in policy:
-        changed = POLICIES[name](x)
+        changed = OPERATIONS[name](x)
         if not (isinstance(probability, float | int) and probability >= 1):
             chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < probability
             changed = torch.where(chosen, changed, x)

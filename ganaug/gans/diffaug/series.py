@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganaug.gans.diffaug.policy import operations_of
-
 
 class Seen(NamedTuple):
     """Series x (B, C, T), of which what is not known (B, C, T), 1 or 0, is not to be looked at."""
@@ -62,18 +60,13 @@ OPERATIONS: dict[str, Callable[[Seen, Tensor], Seen]] = {
 }
 
 
-def parse_policy(policy: str) -> tuple[str, ...]:
-    """See :func:`~ganaug.gans.diffaug.policy.operations_of`."""
-    return operations_of(policy, OPERATIONS)
-
-
 def augment(seen: Seen, numeric: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.0) -> Seen:
     """Apply the operations of a policy, each to each series with the given probability.
 
     Args:
         seen: series (B, C, T) in units of their deviations, and what is known of them.
         numeric: bool (C, 1), whether a channel is of numbers that may be scaled and moved.
-        policy: as :func:`parse_policy` gives it.
+        policy: as :func:`~ganaug.gans.diffaug.policy.operations_of` gives it.
         probability: a number, or a scalar tensor on x's device, in [0, 1].
     """
     if isinstance(probability, float | int) and probability <= 0:

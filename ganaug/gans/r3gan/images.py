@@ -7,7 +7,8 @@ from torch import Tensor
 
 from datamodules.images.schema import ImageSchema
 from datamodules.schema import Batch
-from ganaug.gans.diffaug.images import augment, parse_policy
+from ganaug.gans.diffaug.images import OPERATIONS, augment
+from ganaug.gans.diffaug.policy import operations_of
 from ganaug.gans.r3gan.view import View, one_hot
 
 
@@ -28,7 +29,7 @@ class ImageView(View):
         self.places = schema.size
         self.channels = self.seen_channels = schema.channels
         self.classes, self.width = classes, classes if classes > 1 else 0
-        self.policy = parse_policy(policy)
+        self.policy = operations_of(policy, OPERATIONS)
         self.tanh = tanh
 
     def condition(self, batch: Batch) -> Tensor | None:

@@ -211,7 +211,7 @@ class R3GAN(R3GANTraining):
     def caution(self, options: Mapping[str, Any]) -> str:
         """Of series that are longer than those of the data."""
         length = options.get("length") or 0
-        if length <= self.view.places[-1]:
+        if self.schema.kind != "series" or length <= self.view.places[-1]:
             return ""
         return (
             f"length {length}: the model has seen series of at most {self.view.places[-1]} steps, and goes on beyond as"

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from datamodules.schema import Batch, step_mask
 from datamodules.series.schema import SeriesSchema
-from ganaug.gans.diffaug.series import Seen, augment, parse_policy
+from ganaug.gans.diffaug.policy import operations_of
+from ganaug.gans.diffaug.series import OPERATIONS, Seen, augment
 from ganaug.gans.lengths import LengthsAndStatic
 from ganaug.gans.r3gan.networks import Places
 from ganaug.gans.r3gan.view import View, one_hot
@@ -68,7 +69,7 @@ class SeriesView(View):
     ) -> None:
         super().__init__()
         self.schema, self.classes, self.changes = schema, classes, changes
-        self.policy = parse_policy(policy)
+        self.policy = operations_of(policy, OPERATIONS)
         self.places = (1, schema.length)
         self.told = schema.static_width if static == "condition" else 0
         self.extra = schema.static_width if static == "generate" else 0

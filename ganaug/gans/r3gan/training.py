@@ -66,14 +66,16 @@ class R3GANTraining(GAN):
             torch.optim.Adam(self.discriminator.parameters(), **options),
         ]
 
+    def forget(self) -> None:
+        """See :meth:`GAN.forget`."""
+        self.progress.burn_in.zero_()
+        self.progress.probability.zero_()
+        self.view.forget()
+
     def on_train_start(self) -> None:
         """Learn the units of the training rows and the length of the burn-in, unless a checkpoint has them."""
         super().on_train_start()
         progress = self.progress
-        if not self.step:  # a model that was trained before begins as one that was not
-            progress.burn_in.zero_()
-            progress.probability.zero_()
-            self.view.forget()
         if self.hp.burn_in:
             progress.burn_in.fill_(self.hp.burn_in)
         elif not int(progress.burn_in):

@@ -16,7 +16,7 @@ class View(nn.Module):
     """Rows of a kind of data as tensors (B, C, …) that convolutions run over, and back.
 
     Attributes:
-        places: of a row: (H, W) or (T,).
+        places: of a row: (H, W) or (1, T).
         channels: that the generator makes.
         seen_channels: that the discriminator sees.
         inputs: channels that the generator is given at every place, beside noise.

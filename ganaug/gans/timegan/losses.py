@@ -111,7 +111,7 @@ def sliced_loss(
 
     Args:
         real, fake, weight: see :func:`moment_loss`.
-        told: (B, C) of both, so that what is compared is the distribution together with the class; None for nothing.
+        condition: (B, C) of both, so that what is compared is the distribution together with the class; or None.
         slices: directions of each of the four kinds, drawn from torch's global generator.
     """
     parts: list[list[Tensor]] = [[], []]  # of real and fake: values (B, T · F) and changes (B, (T − 1) · F)
@@ -144,7 +144,7 @@ def autocorrelation_loss(
 
     Args:
         real, fake, weight: see :func:`moment_loss`.
-        told: see :func:`sliced_loss`.
+        condition: see :func:`sliced_loss`.
         slices: of single ones, and as many of all together.
     """
     if real.shape[1] == 1:

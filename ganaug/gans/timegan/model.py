@@ -186,7 +186,7 @@ class TimeGAN(TimeGANTraining):
     def judged(self, batch: Batch) -> Tensor:
         """The mean of D's logits over the steps of the codes: see :meth:`GAN.judged`."""
         mask = self._mask(batch)
-        steps: Tensor = self.discriminator(self._code(batch), self._condition(batch))[:, :, 0]  # (B, T)
+        steps: Tensor = self.discriminator(self._code(batch), self.condition(batch))[:, :, 0]  # (B, T)
         return steps.mean(1) if mask is None else (steps * mask[:, :, 0]).sum(1) / mask[:, :, 0].sum(1)
 
     # ---- sampling ----
@@ -256,7 +256,7 @@ class TimeGAN(TimeGANTraining):
                 )
             asked = (static if isinstance(static, Tensor) else self.schema.asked(static)).to(attributes)
             attributes = torch.where(asked.isnan(), attributes, asked)
-        condition = self.condition(labels, attributes)
+        condition = self.condition({"y": labels, "static": attributes})
         codes = supervisor(generator(self._joined(latent[:, 1:]), condition), condition)
         made = recovery(codes, None).float()  # (B, T, channels)
         mask = step_mask(lengths, steps)[:, :, None]

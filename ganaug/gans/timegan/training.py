@@ -86,18 +86,14 @@ class TimeGANTraining(GAN):
 
     # ---- a batch as the networks see it ----
 
-    def condition(self, y: Tensor, static: Tensor | None) -> Tensor | None:
-        """What the networks are told of series of classes y (B,), (B, C + S); None where it is nothing."""
+    def condition(self, batch: Batch) -> Tensor | None:
+        """What the networks are told of series, by their classes ``y`` (B,) and ``static``: (B, C + S), or None."""
         parts = []
         if self.conditional and self.schema.num_classes > 1:
-            parts.append(F.one_hot(y, self.schema.num_classes).float())
+            parts.append(F.one_hot(batch["y"], self.schema.num_classes).float())
         if self.schema.static and self.hp.static == "condition":
-            assert static is not None
-            parts.append(static)
+            parts.append(batch["static"])
         return torch.cat(parts, dim=1) if parts else None
-
-    def _condition(self, batch: Batch) -> Tensor | None:
-        return self.condition(batch["y"], batch.get("static"))
 
     def _mask(self, batch: Batch) -> Tensor | None:
         """Which steps count, (B, T, 1); None where all do."""
@@ -113,7 +109,7 @@ class TimeGANTraining(GAN):
 
     def _code(self, batch: Batch) -> Tensor:
         """H = E(X), (B, T, hidden)."""
-        codes: Tensor = self.embedder(self._channels(batch), self._condition(batch))
+        codes: Tensor = self.embedder(self._channels(batch), self.condition(batch))
         return codes
 
     def _error(self, batch: Batch, recovered: Tensor, mask: Tensor | None) -> Tensor:
@@ -133,10 +129,13 @@ class TimeGANTraining(GAN):
     # ---- training ----
 
     def on_train_start(self) -> None:
-        """Forget codes of an earlier run, and before the first step lengths and attributes of other data."""
+        """Drop codes of an earlier run."""
         super().on_train_start()
         self._encoded = None
-        if self.frames is not None and not self.step:
+
+    def forget(self) -> None:
+        """See :meth:`GAN.forget`."""
+        if self.frames is not None:
             self.frames.count.zero_()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -158,7 +157,7 @@ class TimeGANTraining(GAN):
         optimizer, turn = self._optimizer("supervisor"), self.step - self.hp.autoencoder_steps
         codes = self._codes(batch)
         with self.toggled_optimizer(optimizer):
-            error = self._supervised_error(codes, self.supervisor(codes, self._condition(batch)), self._mask(batch))
+            error = self._supervised_error(codes, self.supervisor(codes, self.condition(batch)), self._mask(batch))
             self.update(optimizer, error, turn)
         self._average(("supervisor",), turn)
         return {"loss/supervised": error}
@@ -184,7 +183,7 @@ class TimeGANTraining(GAN):
 
     def _make(self, batch: Batch) -> Latents:
         """Codes of the batch and of as many generated series, of the same classes and lengths."""
-        condition, x = self._condition(batch), batch["x"]
+        condition, x = self.condition(batch), batch["x"]
         real = self._code(batch)
         free = self.generator(self._noise(x), condition)
         return Latents(real, free, self.supervisor(free, condition))
@@ -200,7 +199,7 @@ class TimeGANTraining(GAN):
 
     def _step_g(self, batch: Batch, turn: int) -> tuple[dict[str, Tensor], Latents]:
         """One update of generator and supervisor, then one of embedder and recovery, with the codes shared."""
-        hp, condition, mask = self.hp, self._condition(batch), self._mask(batch)
+        hp, condition, mask = self.hp, self.condition(batch), self._mask(batch)
         optimizer, coder = self._optimizer("generator"), self._optimizer("embedder")
         if turn == 0:  # what the phases before, whose networks these share, may have left, short of a step
             optimizer.zero_grad()
@@ -262,7 +261,7 @@ class TimeGANTraining(GAN):
 
     def _step_d(self, batch: Batch, made: Latents, turn: int) -> dict[str, Tensor]:
         """One update of D, where its loss is above the threshold."""
-        hp, condition, mask = self.hp, self._condition(batch), self._mask(batch)
+        hp, condition, mask = self.hp, self.condition(batch), self._mask(batch)
         optimizer = self._optimizer("discriminator")
         with self.toggled_optimizer(optimizer):
             logits = self.discriminator(torch.cat(made), None if condition is None else condition.repeat(3, 1))

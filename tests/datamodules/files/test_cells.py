@@ -250,9 +250,11 @@ def test_a_schema_from_before_decimals_were_kept_is_read_and_gone_on_from(tmp_pa
     assert old.pop("written") == [["v", 2]]
     assert Schema.from_dict(old) == schema  # the samples of both are scored against each other
     checkpoint = {"ganaug": {"schema": old}, "hyper_parameters": {}}
-    assert compare(checkpoint, {}, schema.to_dict(), (), ()) == {}
+    assert compare(checkpoint, {}, schema, (), ()) == {}
+    otherwise = {"schema": old | {"written": []}}  # as 0.5 and 1.0, which no model sees
+    assert compare({"ganaug": otherwise, "hyper_parameters": {}}, {}, schema, (), ()) == {}
     with pytest.raises(InputError, match="the data's length "):
-        compare({"ganaug": {"schema": old | {"length": 4}}, "hyper_parameters": {}}, {}, schema.to_dict(), (), ())
+        compare({"ganaug": {"schema": old | {"length": 4}}, "hyper_parameters": {}}, {}, schema, (), ())
     with pytest.raises(InputError, match="written must be at most 12, not 99"):
         Schema.from_dict(schema.to_dict() | {"written": [["v", 99]]})
 

@@ -15,7 +15,7 @@ from ganaug.callbacks import Previews
 from ganaug.gans.dcgan.model import PRESETS
 from ganaug.gans.dcgan.networks import Discriminator, Generator, stage_channels
 from ganaug.gans.diffaug.adaptive import adapt
-from ganaug.gans.diffaug.images import POLICIES
+from ganaug.gans.diffaug.images import OPERATIONS
 from ganaug.gans.losses import zero_centred_penalty
 from ganaug.gans.randomness import draw_rows
 from tests.gan_contract import GANContract, trainer
@@ -379,11 +379,24 @@ def test_a_discriminator_is_right_on_either_side_of_its_losss_boundary(loss: str
             return 0 * judge(x, y) + torch.tensor(logits).repeat_interleave(len(x) // 2)
 
         model.judge = said
-        model._step_d = lambda *given, step=step, told=told: told.append(step(*given)) or told[-1]
-        model.augment_probability.fill_(0.5)
+
+        def stepped(*given, step=step, told=told, model=model):
+            model.augment_probability.fill_(0.5)
+            told.append(step(*given))
+            return told[-1]
+
+        model._step_d = stepped
         trainer(1).fit(model, Squares())
         assert {float(v) for name, v in told[0].items() if name.startswith("accuracy")} == {right}
         assert (float(model.augment_probability) > 0.5) == bool(right)
+
+
+def test_a_second_fit_begins_without_what_the_first_had_adapted() -> None:
+    model, new = (make(augment_probability="ada", ada_target=-1.0, ada_speed=1.0) for _ in range(2))
+    model.augment_probability.fill_(0.7)
+    trainer(1).fit(model, Squares())
+    trainer(1).fit(new, Squares())
+    assert model.augment_probability.item() == new.augment_probability.item() < 0.1
 
 
 def test_batches_that_lightning_would_draw_are_refused() -> None:
@@ -472,16 +485,6 @@ def test_truncation() -> None:
         model.sample(latent, y, truncation=0.0)
 
 
-def test_interpolation_stays_on_the_sphere() -> None:
-    start, end = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
-    path = DCGAN.interpolate(start, end, 5)
-    torch.testing.assert_close(path[0], start)
-    torch.testing.assert_close(path[-1], end)
-    torch.testing.assert_close(path.norm(dim=1), torch.full((5,), 3.0))
-    torch.testing.assert_close(path[2], torch.tensor([1.0, 1.0]) * 3 / math.sqrt(2))
-    torch.testing.assert_close(DCGAN.interpolate(start, start, 3), start.expand(3, 2))
-
-
 # ---- leaks -----------------------------------------------------------------------------------------------------------
 
 
@@ -493,7 +496,7 @@ def test_augmentation_does_not_leak_into_samples(policy: str) -> None:
     trainer(500).fit(model, data)
     x = model.sample(model.latent(torch.arange(200), 0), torch.arange(200) % 2)["x"]
     real = next(data.train.batches(1000))["x"]
-    leaked = POLICIES[policy](real)
+    leaked = OPERATIONS[policy](real)
 
     def grey(x: torch.Tensor) -> float:
         return (x.abs() < 0.25).float().mean().item()

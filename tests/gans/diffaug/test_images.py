@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from datamodules import InputError
-from ganaug.gans.diffaug.images import POLICIES, augment, color, cutout, parse_policy, translation
+from ganaug.gans.diffaug.images import OPERATIONS, augment, color, cutout, translation
+from ganaug.gans.diffaug.policy import operations_of
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def test_color_changes_brightness_saturation_and_contrast_within_bounds() -> Non
     assert ((spread > 0.499) & (spread < 1.501)).all()
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_differentiable_twice(name: str) -> None:
     x = torch.randn(3, 2, 8, 8, requires_grad=True)
     (first,) = torch.autograd.grad(augment(x, (name,)).square().sum(), x, create_graph=True)
@@ -60,7 +61,7 @@ def test_differentiable_twice(name: str) -> None:
     assert second.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_shape_and_dtype_stay(name: str, dtype: torch.dtype) -> None:
     x = torch.randn(4, 3, 8, 8, dtype=dtype)
@@ -77,10 +78,10 @@ def test_probability_is_per_sample() -> None:
 
 def test_no_policy_is_no_change() -> None:
     x = torch.randn(2, 1, 8, 8)
-    assert augment(x, parse_policy("")) is x
+    assert augment(x, operations_of("", OPERATIONS)) is x
 
 
 def test_unknown_operations_are_refused() -> None:
-    assert parse_policy(" color, cutout ") == ("color", "cutout")
+    assert operations_of(" color, cutout ", OPERATIONS) == ("color", "cutout")
     with pytest.raises(InputError, match="unknown operation 'colour'; known are color, translation, cutout"):
-        parse_policy("colour")
+        operations_of("colour", OPERATIONS)

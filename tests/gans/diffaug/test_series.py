@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from datamodules import InputError
-from ganaug.gans.diffaug.series import OPERATIONS, Seen, augment, parse_policy
+from ganaug.gans.diffaug.policy import operations_of
+from ganaug.gans.diffaug.series import OPERATIONS, Seen, augment
 
 NUMERIC = torch.tensor([True, True, False])[:, None]
 
@@ -79,7 +80,7 @@ def test_numbers_are_changed_linearly_row_by_row_and_with_the_probability(name: 
 
 
 def test_unknown_operations_get_one_line() -> None:
-    assert parse_policy(" shift, scale ") == ("shift", "scale")
-    assert parse_policy("") == ()
+    assert operations_of(" shift, scale ", OPERATIONS) == ("shift", "scale")
+    assert operations_of("", OPERATIONS) == ()
     with pytest.raises(InputError, match="unknown operation 'color'; known are scale, offset, shift, cutout"):
-        parse_policy("shift,color")
+        operations_of("shift,color", OPERATIONS)

@@ -509,7 +509,7 @@ def test_codes_of_the_second_phase_are_looked_up() -> None:
             def noted(batch):
                 found = codes(batch)
                 number = len(calls)
-                seen.append((found, module.embedder(module._channels(batch), module._condition(batch)).detach()))
+                seen.append((found, module.embedder(module._channels(batch), module.condition(batch)).detach()))
                 del calls[number:]
                 return found
 
@@ -719,8 +719,8 @@ def test_logits_are_those_of_the_steps_that_count() -> None:
     data = ready()
     model = make(data)
     batch = data.train.__getitems__([0, 1, 2, 3])
-    codes = model.embedder(batch["x"], model._condition(batch))
-    steps = model.discriminator(codes, model._condition(batch))[:, :, 0]
+    codes = model.embedder(batch["x"], model.condition(batch))
+    steps = model.discriminator(codes, model.condition(batch))[:, :, 0]
     expected = [steps[i, :n].mean().item() for i, n in enumerate(batch["length"])]
     assert model.logits(batch).tolist() == pytest.approx(expected, rel=1e-4)
     batch["x"][torch.arange(8) >= batch["length"][:, None]] = 9.0
