@@ -7,16 +7,18 @@ generator, and answers with values (N, T), both float64. The kinds are those of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from scipy.signal import lfilter
 
 from datamodules.errors import InputError
+from datamodules.options import Count, Natural, Positive, Share, Weight, Within, check, hints
 
-Range = float | Sequence[float]  # a number, or the lowest and the highest that a series may draw
+Range = float | tuple[float, float]  # a number, or the lowest and the highest that a series may draw
+PositiveRange = Positive | tuple[Positive, Positive]
 Kernel = Literal["squared_exponential", "exponential", "matern32", "matern52", "rational_quadratic", "periodic"]
 
 GRID = 0.1  # longest step of the Mackey-Glass integration, in its own time
@@ -24,40 +26,26 @@ NUGGET = 1e-8  # share of a Gaussian process's variance added to the diagonal, w
 ROWS = 256  # covariances at a time
 LONGEST = 200_000  # cycles, or grid points, of a series that is still drawn
 DIVERGED = 1.5  # NARMA-10 with the usual coefficients seldom passes 1, and does not come back from much more
-LIMITS: dict[str, Callable[[float], bool]] = {
-    "in radians": lambda value: True,
-    "above 0": lambda value: value > 0,
-    "of at least 0": lambda value: value >= 0,
-    "of at least 1": lambda value: value >= 1,
-    "of at least 0, and whole": lambda value: isinstance(value, int) and value >= 0,
-    "of at least 1, and whole": lambda value: isinstance(value, int) and value >= 1,
-    "of at least 0 and below 1": lambda value: 0 <= value < 1,
-}
 
 
 @dataclass(frozen=True)
 class Process:
     """What every process here is."""
 
+    def __post_init__(self) -> None:
+        """Refuse parameters that are not as their hints say.
+
+        Raises:
+            InputError: which.
+        """
+        for name, hint in hints(cast(Any, type(self))).items():
+            value = check(name, getattr(self, name), hint)
+            if hint in (Range, PositiveRange) and not isinstance(value, int | float) and value[0] > value[1]:
+                raise InputError(f"{name} must be [lowest, highest], not {list(value)}")
+
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Values (N, T) at times (N, T)."""
         raise NotImplementedError
-
-
-# ---- parameters ------------------------------------------------------------------------------------------------------
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _numbers(what: str, ranges: bool = False, /, **values: Any) -> None:
-    """Refuse parameters that are not finite numbers such as LIMITS has; or, where ranges may be, two in order."""
-    for name, value in values.items():
-        ends = list(value) if ranges and isinstance(value, list | tuple) else [value, value]
-        if len(ends) != 2 or not all(_is_number(end) and LIMITS[what](end) for end in ends) or ends[0] > ends[1]:
-            span = ", or [lowest, highest] of such" if ranges else ""
-            raise InputError(f"{name} must be a number {what}{span}, not {value!r}")
 
 
 def _bounded(number: float, what: str, cause: str) -> None:
@@ -84,13 +72,9 @@ class Sinusoid(Process):
         phase: in radians.
     """
 
-    amplitude: Range = 1.0
-    frequency: Range = (0.2, 0.3)
+    amplitude: PositiveRange = 1.0
+    frequency: PositiveRange = (0.2, 0.3)
     phase: Range = (0.0, 2 * math.pi)
-
-    def __post_init__(self) -> None:
-        _numbers("above 0", True, amplitude=self.amplitude, frequency=self.frequency)
-        _numbers("in radians", True, phase=self.phase)
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """See :class:`Process`."""
@@ -106,18 +90,13 @@ class PseudoPeriodic(Process):
 
     Args:
         amplitude, frequency: their means; cycles per unit of time.
-        amplitude_jitter, frequency_jitter: j, at least 0 and below 1: a cycle's is uniform in mean · (1 ± j).
+        amplitude_jitter, frequency_jitter: j; a cycle's is uniform in mean · (1 ± j).
     """
 
-    amplitude: Range = 1.0
-    frequency: Range = (0.2, 0.3)
-    amplitude_jitter: float = 0.6
-    frequency_jitter: float = 0.4
-
-    def __post_init__(self) -> None:
-        _numbers("above 0", True, amplitude=self.amplitude, frequency=self.frequency)
-        _numbers("of at least 0 and below 1", amplitude_jitter=self.amplitude_jitter)
-        _numbers("of at least 0 and below 1", frequency_jitter=self.frequency_jitter)
+    amplitude: PositiveRange = 1.0
+    frequency: PositiveRange = (0.2, 0.3)
+    amplitude_jitter: Share = 0.6
+    frequency_jitter: Share = 0.4
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """See :class:`Process`."""
@@ -158,17 +137,17 @@ class AR(Process):
     """
 
     coefficients: Sequence[float] = (-0.8,)
-    std: float = 0.4
-    burn_in: int = 200
+    std: Positive = 0.4
+    burn_in: Natural = 200
 
     def __post_init__(self) -> None:
+        """See :class:`Process`; and coefficients of a process that stays finite."""
+        super().__post_init__()
         given = self.coefficients
-        if not isinstance(given, list | tuple) or not given or not all(map(_is_number, given)):
-            raise InputError(f"coefficients must be a list of numbers, not {given!r}")
+        if not given:
+            raise InputError("coefficients: give at least one")
         if max(np.abs(np.roots([1.0, *(-c for c in given)])), default=0.0) >= 1:
             raise InputError(f"coefficients {list(given)} make a process that grows without bound: choose smaller ones")
-        _numbers("above 0", std=self.std)
-        _numbers("of at least 0, and whole", burn_in=self.burn_in)
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """See :class:`Process`."""
@@ -187,12 +166,8 @@ class CAR(Process):
         std: of the values.
     """
 
-    tau: float = 2.0
-    std: float = 0.7
-
-    def __post_init__(self) -> None:
-        _numbers("above 0", tau=self.tau)
-        _numbers("of at least 0", std=self.std)
+    tau: Positive = 2.0
+    std: Weight = 0.7
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """See :class:`Process`."""
@@ -224,18 +199,10 @@ class NARMA(Process):
         InputError: on the call, where a series has passed 1.5 in each of 30 draws.
     """
 
-    order: int = 10
-    coefficients: Sequence[float] = (0.3, 0.05, 1.5, 0.1)
-    amplitude: float = 3.0
-    burn_in: int = 100
-
-    def __post_init__(self) -> None:
-        _numbers("of at least 1, and whole", order=self.order)
-        given = self.coefficients
-        if not isinstance(given, list | tuple) or len(given) != 4 or not all(map(_is_number, given)):
-            raise InputError(f"coefficients must be a list of four numbers, not {given!r}")
-        _numbers("above 0", amplitude=self.amplitude)
-        _numbers("of at least 0, and whole", burn_in=self.burn_in)
+    order: Count = 10
+    coefficients: tuple[float, float, float, float] = (0.3, 0.05, 1.5, 0.1)
+    amplitude: Positive = 3.0
+    burn_in: Natural = 100
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """See :class:`Process`."""
@@ -275,18 +242,13 @@ class MackeyGlass(Process):
         burn_in: of its own time, before the first point.
     """
 
-    tau: float = 17.0
-    n: float = 10.0
-    beta: float = 0.2
-    gamma: float = 0.1
-    pace: float = 4.0
-    amplitude: float = 2.0
-    burn_in: float = 500.0
-
-    def __post_init__(self) -> None:
-        _numbers("above 0", tau=self.tau, beta=self.beta, gamma=self.gamma, pace=self.pace, amplitude=self.amplitude)
-        _numbers("of at least 1", n=self.n)
-        _numbers("of at least 0", burn_in=self.burn_in)
+    tau: Positive = 17.0
+    n: Annotated[float, Within(1)] = 10.0
+    beta: Positive = 0.2
+    gamma: Positive = 0.1
+    pace: Positive = 4.0
+    amplitude: Positive = 2.0
+    burn_in: Weight = 500.0
 
     def __call__(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """See :class:`Process`."""
@@ -336,15 +298,10 @@ class GaussianProcess(Process):
     """
 
     kernel: Kernel = "squared_exponential"
-    length_scale: float = 2.0
-    std: float = 0.7
-    alpha: float = 1.0
-    period: float = 4.0
-
-    def __post_init__(self) -> None:
-        if self.kernel not in get_args(Kernel):
-            raise InputError(f"kernel must be one of {', '.join(get_args(Kernel))}, not {self.kernel!r}")
-        _numbers("above 0", length_scale=self.length_scale, std=self.std, alpha=self.alpha, period=self.period)
+    length_scale: Positive = 2.0
+    std: Positive = 0.7
+    alpha: Positive = 1.0
+    period: Positive = 4.0
 
     def covariance(self, distance: np.ndarray) -> np.ndarray:
         """Of values so far apart, any shape."""

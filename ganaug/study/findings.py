@@ -12,9 +12,10 @@ from ganaug.study.arms import GROUP
 from ganaug.study.plan import ARMS
 from ganaug.study.plots import bars, curves, difference_figure, in_order, ratio_figure, score_figure
 from ganaug.study.statistics import verdict
+from ganaug.study.statistics.intervals import ALPHA
 from ganaug.study.statistics.summary import BEST, difference
 from ganaug.study.statistics.trainings import METRICS, PAIRS, PLACEBO, SHIFT, WITHOUT, Row, Trainings
-from ganaug.study.statistics.words import amount, points, size_of
+from ganaug.study.statistics.words import amount, lacking, points, size_of
 
 Setting = Mapping[str, Any]
 WORDS = {
@@ -29,6 +30,7 @@ WORDS = {
 ALL_RUN = "all seeds that were allowed have run."
 BRIEF = WORDS | {"gain": "▲", "harm": "▼", "none": ""}
 CHOICES = {
+    "alone": "at the ratio, 0 among them, that is best on this seed's own held-out rows, as there is no other seed",
     "folds": "for each seed at the ratio, 0 among them, that is best on the held-out folds of all other seeds, so that"
     " no score has a part in its own choice; where the data have no test split of their own, other seeds' folds share"
     " rows with a seed's test rows, which flatters a little: “always” is free of that",
@@ -46,7 +48,7 @@ def headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
     counts = [_count(n, what) for n, what in ((len(settings), "setting"), (seeds, "seed"), (cells, "cell"))]
     lost = f", but for {_count(len(failed), 'cell')} that failed" if failed else ""
     rises = [
-        f"{found['arm']} in “{setting['name']}” ({points(found['mean'])}, p {found['holm']:.2g})"
+        f"{found['arm']} in “{setting['name']}” ({points(found['mean'])}, p {_chance(found['holm'])})"
         for setting in settings
         for found in setting["untrained"]
     ]
@@ -56,18 +58,21 @@ def headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
         " longer. Of opponents that are not named here, small rises may have gone unseen."
     ] * bool(rises)
     for setting in settings:
-        found = setting["headline"] or {"lacking": 0.0, "interval": None}
-        if found["lacking"] >= 0.1:
-            notes.append(
-                f"In “{setting['name']}” filters left {100 * (1 - found['lacking']):.0f} % of the samples asked for:"
-                " see “Samples left out”."
-            )
+        found = setting["headline"] or {"lacking": 0.0, "interval": None, "outcome": ""}
+        notes += [f"In “{setting['name']}” {said}: see “Samples left out”." for said in lacking(found["lacking"])]
         ends, wanted = found["interval"], summary["until"]
         if wanted and ends and 50 * (ends[1] - ends[0]) > wanted + 1e-9:
             notes.append(
-                f"In “{setting['name']}” the interval reaches {points((ends[1] - ends[0]) / 2, sign=False)} points to"
-                f" each side, where {wanted:g} were asked for: "
+                f"In “{setting['name']}” the interval reaches {50 * (ends[1] - ends[0]):.2f} points to each side, where"
+                f" {wanted:g} were asked for: "
                 + ("once the cells that failed are done, further seeds may follow." if failed else ALL_RUN)
+            )
+        if wanted and found["outcome"] in ("equal", "unused"):
+            notes.append(f"In “{setting['name']}” all seeds say the same, which leaves no interval to narrow.")
+        if blind := setting["blind"]:
+            notes.append(
+                f"In “{setting['name']}” {blind[0]} of {blind[1]} held-out folds have no row of the rarest class, so"
+                f" that what is “chosen”, and the {BEST}, may not suit it: go by “always”, or give it more rows."
             )
     notes += [f"The cell {cell} failed: {reason}." for cell, reason in failed.items()]
     return Html(
@@ -75,6 +80,11 @@ def headline(rows: Sequence[Row], summary: Mapping[str, Any]) -> Html:
         + tag("h1", verdict(summary))
         + (tag("ul", *(tag("li", "⚠ ", note) for note in notes)) if notes else "")
     )
+
+
+def _chance(p: float) -> str:
+    """A p-value, by as many digits as tell it from the level that it is held against."""
+    return next(text for digits in range(2, 18) if (float(text := f"{p:.{digits}g}") < ALPHA) == (p < ALPHA))
 
 
 def _count(n: int, what: str) -> str:
@@ -98,11 +108,13 @@ def differences(summary: Mapping[str, Any]) -> Html:
             tag("small", f"{plain} − {found['other']}"),
         ]
         holm, size = found["holm"], found["detectable"]
-        seen = [None if holm is None else f"{holm:.2g}", None if size is None else size_of(size)]
+        seen = [None if holm is None else _chance(holm), None if size is None else size_of(size)]
         body.append([Html("<br>".join(told)), *seen, found["seeds_for_one_point"]])
         for mode in ("always", "chosen"):
             arm = f"{plain}, {mode}"
             if (compared := difference(setting, arm, found["other"])) and compared["mean"] is not None:
+                if mode == "always":  # as the table has it, after correction
+                    compared = compared | {"outcome": found["outcome"]}
                 lines.append((f"{setting['name']}, {METRICS[setting['metric']]}: {arm}", compared, arm))
     if not lines:
         return Html("")
@@ -110,12 +122,15 @@ def differences(summary: Mapping[str, Any]) -> Html:
     head = ["points (95 % interval)", "p (Holm)", "could see", "seeds for ±1"]
     stage = summary["first"]
     interval = f"by the spread of the first {stage} seeds (Stein)" if stage else "Student's over seeds"
-    terms = (
-        f"Comparison and ratio ({amount(summary['ratio'])}, “always”) were fixed in advance. Differences are within a"
-        f" seed, on test rows; their 95 % interval is {interval}, and holds for these test rows. “p (Holm)” is"
-        f" corrected for {_count(summary['comparisons'], 'comparison')}: gain or harm where it is below 0.05. “Could"
-        f" see” is the true gain, in points, that {'at least ' * bool(stage)}4 of 5 such studies would find. “Seeds for"
-        " ±1” is how many, these among them, make the interval one point wide each way, by Stein's two-stage procedure."
+    terms = f"Comparison and ratio ({amount(summary['ratio'])}, “always”) were fixed in advance. "
+    terms += (
+        f"Differences are within a seed, on test rows; their 95 % interval is {interval}, and holds for these test"
+        f" rows. “p (Holm)” is corrected for {_count(summary['comparisons'], 'comparison')}: gain or harm where it is"
+        f" below {ALPHA:g}. “Could see” is the true gain, in points, that {'at least ' * bool(stage)}4 of 5 such"
+        " studies would find. “Seeds for ±1” is how many, these among them, make the interval one point wide each way,"
+        " by Stein's two-stage procedure."
+        if summary["comparisons"]
+        else "One seed, or several without a difference between them, leaves no interval: give more seeds."
     )
     terms += (
         " Seeds draw from the same rows: where each takes a third of them or more, as it does without a number of rows"
@@ -164,7 +179,8 @@ def scores(summary: Mapping[str, Any]) -> Html:
     if any(arm.endswith(", always") for arm in names):
         terms += [("always", f"with {amount(summary['ratio'])}")]
     if any(arm.endswith(", chosen") for arm in names):
-        terms += [("chosen", CHOICES[summary["selection"]])]
+        several = any(len(setting["seeds"]) > 1 for setting in settings)
+        terms += [("chosen", CHOICES[summary["selection"]] if several else CHOICES["alone"])]
     if names & set(PLACEBO.values()):
         terms += [
             ("placebo", "real rows drawn again in the place of samples, as many: what more rows do by themselves")
@@ -216,7 +232,7 @@ def _setting(setting: Setting, names: Mapping[str, str]) -> Html:
         [
             arm,
             ", ".join(f"{ratio:g}" for ratio in arms[arm]["ratios"]),
-            arms[arm]["seeds"],
+            _scored(arms[arm], every),
             *(_score(arms[arm], {metric: ""}) for metric in every),
         ]
         for arm in in_order(arms)
@@ -226,6 +242,12 @@ def _setting(setting: Setting, names: Mapping[str, str]) -> Html:
         + table_of(["", *head], ([tag("b", title), *cells] for title, cells in lines.items() if any(cells)))
         + folded("Every arm and score", table_of(["arm", "ratio, by seed", "seeds", *(names[m] for m in every)], rest))
     )
+
+
+def _scored(arm: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    """How many seeds there are, and of how many there is a score."""
+    scored = max((arm[metric]["n"] for metric in metrics), default=0)
+    return f"{scored}" if scored == arm["seeds"] else f"{scored} of {arm['seeds']}"
 
 
 def _meaning(arm: str, setting: Setting) -> str:

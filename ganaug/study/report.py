@@ -161,7 +161,7 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     given = [(settings.get(cell, cell), facts["membership"]) for cell, facts in cells.items() if "membership" in facts]
     if not given:
         return Html("")
-    lines, found, chances = [], False, list[float]()
+    lines, alone, chances = [], False, list[float]()
     for setting in dict.fromkeys(setting for setting, _ in given):
         of_setting = [told["attacks"] for name, told in given if name == setting and "attacks" in told]
         for attack, (holder, by) in ATTACKS.items():
@@ -170,7 +170,7 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
                 mean, half, _ = student([one["auc"] for one in told])
                 p = float(student([one["auc"] - 0.5 for one in told])[2])
                 # One seed, or the same in all, leaves nothing to estimate chance from: each then speaks for itself.
-                found |= math.isnan(p) and min(one["interval"][0] for one in told) > 0.5
+                alone |= math.isnan(p) and min(one["interval"][0] for one in told) > 0.5
                 chances += [] if math.isnan(p) else [p if mean > 0.5 else 1.0]
                 controls = [one["control"]["auc"] for one in told if "control" in one]
                 control = f"{sum(controls) / len(controls):.2f}" if controls else None
@@ -178,11 +178,14 @@ def _members(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
                 lines.append(
                     [setting, holder, by, f"{mean:.2f}{inside}", f"{max(one['auc'] for one in told):.2f}", control]
                 )
-    found |= bool((holm(chances) < ALPHA).any())
+    found = bool((holm(chances) < ALPHA).any())
     lacking = dict.fromkeys(told["sentence"] for _, told in given if "attacks" not in told)
     seen = (
         "Yes, in part: at least one attack does better than 0.5, beyond chance, corrected for all that are listed."
         if found
+        else "Yes, in part: at least one attack does better than 0.5, beyond chance by itself; of one seed each setting"
+        " is judged alone, so that of many settings one may by chance."
+        if alone
         else "Not that these attacks could show. That is no proof of privacy: others may do better."
     )
     terms = (

@@ -20,11 +20,11 @@ from datamodules.rows import stored_rows
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from datamodules.text.schema import TextSchema, build_vocabulary
-from ganaug.study.findings import headline
+from ganaug.study.findings import _chance, headline
 from ganaug.study.report import write_report
 from ganaug.study.statistics import summarise, verdict
 from ganaug.study.statistics.summary import BEST
-from tests.study.made_rows import BASE, UP, compared, folds
+from tests.study.made_rows import BASE, SAME, UP, compared, folds
 from tests.study.made_rows import rows as made
 
 torch.set_num_threads(1)
@@ -249,7 +249,46 @@ def test_what_speaks_against_it(tmp_path):
     summary = summarise(compared(UP), until=0.1, failed={"n=5,seed=7": "no room"})
     assert "once the cells that failed are done, further seeds may follow" in str(headline(compared(UP), summary))
     assert "were asked for" not in str(headline(compared(UP), summarise(compared(UP), until=0.3)))
+    same = compared([0.01] * 3)
+    assert "all seeds say the same" in str(headline(same, summarise(same, until=1.0)))
+    assert summarise(same)["settings"][0]["headline"]["seeds_for_one_point"] is None
     assert "seeds share" not in page.text
+
+
+def test_folds_without_the_rarest_class_are_told(tmp_path):
+    rare = {"per_class": None, "imbalance": "8:0.05", "rarest": "8"}
+    held_out = folds("classical", BASE, macro_f1=BASE, rare_recall=[0.5, None, None], **rare)
+    page, _ = written(tmp_path, compared(UP, None, imbalance="8:0.05") + held_out)
+    assert "2 of 3 held-out folds have no row of the rarest class" in page.text
+    page, _ = written(tmp_path / "all", compared(UP, None, imbalance="8:0.05") + held_out[:1])
+    assert "no row of the rarest class" not in page.text
+
+
+def test_one_seed_chooses_by_its_own_folds(tmp_path):
+    page, _ = written(tmp_path, study(count=1))
+    assert "as there is no other seed" in page.text
+    assert "leaves no interval: give more seeds" in page.text
+    assert "0 comparisons" not in page.text
+
+
+def test_figure_and_table_have_one_outcome(tmp_path):
+    rows = compared([0.02, 0.026, 0.012]) + compared(SAME, 50)
+    page, text = written(tmp_path, rows)
+    assert "not after correction" in page.text
+    (alt,) = re.findall('alt="Differences[^"]*"', text)
+    assert "not after correction" in alt
+    assert "gain" not in alt
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0497, "0.0497"), (0.0503, "0.05"), (0.04999, "0.04999"), (0.007, "0.007")])
+def test_a_chance_is_on_the_side_of_its_level(p, shown):
+    assert _chance(p) == shown
+
+
+def test_seeds_without_a_score_are_not_counted(tmp_path):
+    rows = compared(UP) + made("gan_only", [None, 0.5, None], 1.0)
+    page, _ = written(tmp_path, rows)
+    assert next(cells for cells in page.cells if cells[0] == "gan_only")[2] == "1 of 3"
 
 
 def test_names_are_text(tmp_path, caplog):
@@ -306,6 +345,7 @@ def test_what_is_learnt_by_heart_is_told_in_one_seed_and_in_equal_ones(tmp_path)
         known = members(facts(rows), areas)
         page, _ = written(tmp_path / str(count), rows, known=known)
         assert "Yes, in part" in page.text, areas
+        assert "of many settings one may by chance" in page.text
 
 
 def test_the_best_of_many_attacks_is_corrected_for_their_number(tmp_path):

@@ -280,6 +280,17 @@ def test_validation_chooses_for_each_seed_alone():
     assert (rise["arm"], rise["mean"]) == ("real", pytest.approx((0.1 + 0.11 + 0.11) / 3))
 
 
+def test_arms_that_are_the_same_rise_once():
+    def rising(*arms):
+        return [row for arm in arms for steps, accuracy in ((1, BASE), (2, np.add(BASE, [0.05, 0.04, 0.06])))
+                for row in folds(arm, accuracy, steps=steps)]  # fmt: skip
+
+    once = only(compared(UP) + rising("classical"))["untrained"]
+    twice = only(compared(UP) + rising("classical", "classical_oversampled"))["untrained"]
+    assert once == twice
+    assert len(once) == 1
+
+
 def test_validation_chooses_only_where_it_is_asked_to():
     table = rows("real", [0.5] * 3, validation=[0.5, 0.9, 0.5]) + folds("real", [0.5, 0.5, 0.6])
     table += rows("gan", [0.6] * 3, 1.0, validation=[0.9, 0.5, 0.9]) + folds("gan", [0.4, 0.4, 0.9], 1.0)

@@ -64,6 +64,7 @@ def left(table: list[dict], made: int, lacking: int) -> list[dict]:
 def test_what_filters_left_is_told():
     assert "filters" not in said(left(compared(UP), 95, 5))
     assert "; filters left 60 % of the samples asked for)" in said(left(compared(UP), 60, 40))
+    assert "filters left less than 1 % of the samples" in said(left(compared(UP), 1, 999))
     two = said(left(compared(SAME), 60, 40), compared(SAME, 50))
     assert "; with 20 a class filters left 60 % of the samples asked for; a true gain" in two
     assert said(left(compared([0.0] * 3), 0, 40)).endswith(
@@ -125,7 +126,7 @@ def test_a_gain_is_held_against_the_best_and_the_placebo():
     placebo = rows("classical_placebo", np.add(BASE, UP), 1.0)
     sentence = said(compared(UP), real, placebo)
     assert "helped with 20 a class (+2.1 points accuracy" in sentence
-    assert "; not shown beside the best arm without samples: −2.9 (−3.1 to" in sentence
+    assert "; worse than the best arm without samples: −2.9 (−3.1 to" in sentence
     assert "; not shown beside real rows drawn again in their place: 0.0 (no interval)" in sentence
     assert "not shown" not in said(compared(UP), rows("classical_placebo", np.add(BASE, -0.01), 1.0))
 

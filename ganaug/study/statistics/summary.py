@@ -80,6 +80,7 @@ def summarise(
           ``n``; and ``to``, by the other arm, by metric: ``n`` seeds of both, ``mean`` difference, its 95 %
           ``interval`` [low, high] or None, ``p``, and ``outcome``, as :func:`outcome` calls it;
         - ``best``: by seed, what the best arm without samples was;
+        - ``blind``, or None: how many held-out folds have no row of the rarest class, and of how many;
         - ``headline``, or None: ``arm``, ``other``, the difference of these; ``holm``, its adjusted p; ``outcome`` by
           that, where ``before holm`` is a gain or harm by its own interval alone; ``detectable``, the true gain that is
           found in 4 of 5 such studies; ``seeds_for_one_point``, by Stein, for an interval of a point each way;
@@ -160,10 +161,23 @@ def _setting(
         "seeds": sorted({row["seed"] for row in every}),
         "rarest": sorted({str(row["rarest"]) for row in every if row.get("rarest") not in (None, "")}),
         "best": best,
+        "blind": _blind(trainings),
         "arms": {arm: _arm(arm, arms, metrics, stage) for arm in arms},
         "untrained": _rises(trainings),
     }
     return {**setting, "headline": _headline(trainings, arms, metrics, run, stage)}
+
+
+def _blind(trainings: Trainings) -> list[int] | None:
+    """How many held-out folds have no row of the rarest class, and of how many; None where each has one."""
+    folds = {
+        where: row
+        for arm in WITHOUT
+        for where, row in trainings.found.get((arm, 0.0, 1), {}).items()
+        if where[1] is not None and row.get("rarest")
+    }
+    lacking = sum(value_of(row, "rare_recall") is None for row in folds.values())
+    return [lacking, len(folds)] if trainings.imbalance and lacking else None
 
 
 def _arms(trainings: Trainings, ratio: float) -> tuple[dict[str, dict[int, Row]], dict[str, str]]:
@@ -289,16 +303,20 @@ def _headline(
         headline["outcome"] = "no samples"
     shifted = {m.removeprefix(SHIFT): _difference(rows, others, m, stage) for m in metrics if m.startswith(SHIFT)}
     headline["shifts"] = {name: {**found, "holm": None} for name, found in shifted.items()}
-    headline["seeds_for_one_point"] = seeds_wanted(staged, 0.01) if len(staged) > 1 else None
-    spread = {"sd": float(np.std(staged, ddof=1)), "staged": count} if found["p"] is not None else {}
+    told = found["p"] is not None
+    headline["seeds_for_one_point"] = seeds_wanted(staged, 0.01) if told else None
+    spread = {"sd": float(np.std(staged, ddof=1)), "staged": count} if told else {}
     return {**headline, **spread}
 
 
 def _rises(trainings: Trainings) -> list[dict[str, Any]]:
     """How much more arms without samples score with twice the steps, where that differs between seeds or is nothing."""
-    found = []
+    found, known = [], []
     for arm in WITHOUT:
         rises = [rise for rise in trainings.gains((arm, 0.0), (arm, 0.0), (2, 1)) if not math.isnan(rise)]
+        if rises in known:  # where classes are level, to repeat the rare ones changes nothing
+            continue
+        known.append(rises)
         mean, _, p = map(float, student(rises)) if rises else (0.0, 0.0, math.nan)
         if not math.isnan(p):
             found.append({"arm": arm, "mean": mean, "n": len(rises), "holm": p / 2 if mean > 0 else 1 - p / 2})

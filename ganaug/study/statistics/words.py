@@ -98,16 +98,17 @@ def _numbers(setting: Setting) -> str:
         for other, words in ((BEST, "the best arm without samples"), (placebo, "real rows drawn again in their place")):
             compared = difference(setting, headline["arm"], other)
             if compared and compared["outcome"] != "gain":
-                parts.append(f"not shown beside {words}: {points(compared['mean'])} ({_ends(compared)})")
+                beside = "worse than" if compared["outcome"] == "harm" else "not shown beside"
+                parts.append(f"{beside} {words}: {points(compared['mean'])} ({_ends(compared)})")
     elif headline["outcome"] == "none":
         parts.append(_detectable([setting]))
-    return "; ".join([*parts, *_lacking(setting)])
+    return "; ".join([*parts, *lacking(headline["lacking"])])
 
 
-def _lacking(setting: Setting) -> list[str]:
+def lacking(share: float) -> list[str]:
     """What filters have left of the samples, where a tenth of them or more is missing."""
-    share = setting["headline"]["lacking"]
-    return [f"filters left {100 * (1 - share):.0f} % of the samples asked for"] if share >= 0.1 else []
+    left = "less than 1" if 0 < 1 - share < 0.01 else f"{100 * (1 - share):.0f}"
+    return [f"filters left {left} % of the samples asked for"] if share >= 0.1 else []
 
 
 def _ends(compared: Mapping[str, Any]) -> str:
@@ -137,7 +138,7 @@ def _unseen(settings: list[Setting], summary: Mapping[str, Any]) -> str:
         if bounds:
             low, high = (points(end, sign=False) for end in (min(b[0] for b in bounds), max(b[1] for b in bounds)))
             parts.append(f"95 % intervals within {low} to {high} points {METRICS[metric]}")
-    parts += [f"{where([s])} {told}" for s in settings for told in _lacking(s)]
+    parts += [f"{where([s])} {told}" for s in settings for told in lacking(s["headline"]["lacking"])]
     return f"{verb} {where(settings)} ({'; '.join([*parts, _detectable(settings)])})"
 
 
