@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from datamodules.errors import InputError
+from datamodules.errors import InputError, reason_of
 from datamodules.images.ranges import Extent, Range, beyond, found_range
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def _reason(error: Exception) -> str:
         return "no known picture format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return reason_of(error)
 
 
 def _turned(image: Image.Image) -> bool:

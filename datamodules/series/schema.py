@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -165,7 +166,7 @@ class SeriesSchema(Schema):
     @property
     def places(self) -> list[int]:
         """The first feature of each column."""
-        return [sum(self.widths[:k]) for k in range(len(self.columns))]
+        return [0, *accumulate(self.widths)][:-1]
 
     @property
     def measured(self) -> list[bool]:

@@ -238,19 +238,19 @@ def draw(model: GAN, data: GANDataModule, n: int | None, seed: int, accelerator:
     here, there = data.schema, model.schema
     if here.kind != there.kind:
         raise InputError(f"the checkpoint makes {there.kind} data, --data gives {here.kind} data")
-    if (hint := here.seen_otherwise(there)) and set(here.differences(there.to_dict())) <= {"image_size", "fit"}:
+    differ = here.differences(there.to_dict())
+    if (hint := here.seen_otherwise(there)) and set(differ) <= {"image_size", "fit"}:
         raise InputError(f"the checkpoint was trained on such data, but {hint}")
-    if there != here:
+    if differ:
         raise InputError(
-            "the checkpoint was trained on data of another size, or with other classes or another vocabulary, than"
-            " --data gives: use the options of the training"
+            f"the checkpoint was trained on other data, or another split of them, than --data gives: their"
+            f" {', '.join(differ)} differ: use the options of the training"
         )
     labels = data.train.fields["y"]
     count = len(labels) if n is None else n
     if count < 2:
         raise InputError(f"n must be at least 2, not {count}")
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    y = labels[order].repeat(-(-count // len(labels)))[:count]
+    y = labels[chosen(len(labels), len(labels), seed)].repeat(-(-count // len(labels)))[:count]
     model.to(device_of(accelerator))
     return {**there.as_written(draw_samples(model, torch.arange(count), y, seed, **options)), "y": y}
 

@@ -371,7 +371,7 @@ def test_scores_of_what_does_not_fit_get_one_line(ckpt: Path, data: Squares, tmp
         evaluate(Grammar(sentences=60), ckpt=ckpt, out=None, **QUICK)
     with pytest.warns(UserWarning, match="trained on 86 rows, --data gives 216"):
         evaluate(data, ckpt=ckpt, out=None, n=4, **QUICK | {"classifier_steps": 2})
-    with pytest.raises(InputError, match="another size"):
+    with pytest.raises(InputError, match="their height, width, image_size differ"):
         evaluate(Squares(size=8), ckpt=ckpt, out=None, **QUICK)
 
 
@@ -507,7 +507,7 @@ def test_sentences_that_do_not_fit_get_one_line(text_ckpt: Path, letters: Letter
         with pytest.raises(InputError, match=message) as error:
             evaluate(letters, samples=file, out=None, **QUICK, **options)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="another size"):
+    with pytest.raises(InputError, match="their classes differ"):
         evaluate(Letters(labelled=False), ckpt=text_ckpt, out=None, **QUICK)
 
 
