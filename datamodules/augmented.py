@@ -121,9 +121,8 @@ class AugmentedDataModule(LightningDataModule, metaclass=Remembering):
         self._ready = True
         counts = y[chosen].bincount(minlength=self.schema.num_classes).tolist()
         rank_zero_info(
-            f"training rows: {len(self.real.train)} real and {len(chosen)} synthetic; of these by class: "
-            + ", ".join(f"{self.schema.class_name(c)} {n}" for c, n in enumerate(counts[:20]))
-            + (", …" if len(counts) > 20 else "")
+            f"training rows: {len(self.real.train)} real and {len(chosen)} synthetic; of these by class:"
+            f" {self.schema.by_class(counts)}"
         )
 
     def _chosen(self, y: Tensor) -> Tensor:
@@ -189,6 +188,8 @@ class AugmentedDataModule(LightningDataModule, metaclass=Remembering):
             InputError: the training rows or their order are not those of the interrupted run.
         """
         self.setup("fit")
+        if not isinstance(state_dict, dict):
+            raise InputError("the checkpoint cannot be used: what it says of the data is damaged")
         for name, here in self._order().items():
             there = state_dict.get(name, here)  # older checkpoints say less
             if name == "batch_size" and not state_dict.get("step"):  # Lightning's Tuner looks for one

@@ -288,11 +288,7 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
             chosen.append(members)
         kept = np.sort(np.concatenate(chosen))
         counts = np.bincount(y[kept], minlength=self.schema.num_classes)
-        rank_zero_info(
-            "training rows by class: "
-            + ", ".join(f"{self.schema.class_name(c)} {n}" for c, n in enumerate(counts[:20]))
-            + (", …" if len(counts) > 20 else "")
-        )
+        rank_zero_info(f"training rows by class: {self.schema.by_class(counts.tolist())}")
         return kept
 
     # ---- loaders -----------------------------------------------------------------------------------------------------

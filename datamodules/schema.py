@@ -110,6 +110,11 @@ class Schema:
         """The name of a class id; ``"all"`` where there are no classes."""
         return self.classes[class_id] if self.classes else "all"
 
+    def by_class(self, counts: Sequence[int]) -> str:
+        """Numbers of rows (num_classes,) in words; of many classes the first."""
+        said = ", ".join(f"{self.class_name(c)} {n}" for c, n in enumerate(counts[:20]))
+        return said + (", …" if len(counts) > 20 else "")
+
     def prepare(self, batch: Batch) -> Batch:
         """Stored rows to what the model sees; nothing to do unless a modality says so."""
         return batch

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from datamodules.images.files import as_image
 from datamodules.options import File, checked
 from datamodules.schema import Schema
 from ganaug.evaluation.facts import as_table, duplicates, facts
-from ganaug.evaluation.figures import blank_figure, pixels
+from ganaug.evaluation.figures import pixels
 from ganaug.evaluation.markup import Html, data_uri, page, plotted, table_of, tag
 from ganaug.kind import kind_of
 from ganaug.loggers import Shown
@@ -66,7 +67,7 @@ def _page(data: GANDataModule, found: list[tuple[str, str]]) -> Html:
     parts = [tag("h1", f"What was read: {_source(data)}"), table_of((), found)]
     if schema.labelled:
         counts = np.bincount(y.numpy(), minlength=schema.num_classes)
-        figure = blank_figure(8, min(12.0, 0.8 + 0.28 * len(counts)))
+        figure = Figure(figsize=(8, min(12.0, 0.8 + 0.28 * len(counts))))
         axes = figure.subplots()
         axes.barh([schema.class_name(c) for c in range(len(counts))], counts, color="#0072b2")
         axes.invert_yaxis()

@@ -12,13 +12,6 @@ from matplotlib.figure import Figure
 from datamodules.files.manifest import replacing
 
 
-def blank_figure(width: float, height: float, **options: Any) -> Figure:
-    """An empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), **options)
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def save_figure(figure: Figure, picture: Path) -> None:
     """Write a figure as PNG; it appears whole or not at all."""
     with replacing(picture) as file:
@@ -29,6 +22,6 @@ def pixels(picture: np.ndarray | Figure) -> np.ndarray:
     """A figure as a picture uint8 (H, W, 3); a picture as it is."""
     if isinstance(picture, np.ndarray):
         return picture
-    canvas: Any = picture.canvas  # of Agg, whose methods matplotlib gives no types
+    canvas: Any = FigureCanvasAgg(picture)  # Any, since matplotlib gives its methods no types
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

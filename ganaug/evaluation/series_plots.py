@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from sklearn.manifold import TSNE
 
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
-from ganaug.evaluation.figures import blank_figure
+from ganaug.metrics.series import autocorrelation
 
 REAL, SYNTHETIC = {"color": "tab:blue", "label": "real"}, {"color": "tab:orange", "label": "synthetic"}
 CLASSES, COLUMNS, SERIES = 8, 4, 10  # most that sample_figure draws: classes, columns of the data, series of a class
@@ -46,7 +47,7 @@ def sample_figure(schema: SeriesSchema, batch: Batch) -> Figure:
     ]
     room = 0.2 if more else 0.0
     width, height = 3.0 * across + 0.8, 1.5 * down + 0.9 + room
-    figure = blank_figure(width, height)
+    figure = Figure(figsize=(width, height))
     # Fixed margins: to measure the labels of so many axes takes longer than to draw them.
     margins = {"left": 0.9 / width, "right": 1 - 0.15 / width, "bottom": (0.5 + room) / height, "top": 1 - 0.4 / height}
     figure.subplots_adjust(**margins, wspace=0.3, hspace=0.15)
@@ -105,14 +106,15 @@ def compare_figure(schema: SeriesSchema, real: Batch, synthetic: Batch, seed: in
     rng = np.random.default_rng(seed)
     sorts = [_rows(schema, _some(batch, rng)) for batch in (real, synthetic)]
     across = min(len(schema.columns), FEATURES)
-    figure = blank_figure(max(7.0, 2.6 * across), 8.4, layout="constrained")
+    figure = Figure(figsize=(max(7.0, 2.6 * across), 8.4), layout="constrained")
     above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(1, 1.4)))
     _scatters(above.subplots(1, 2), sorts, seed)
     for column, (marginal, correlation) in enumerate(below.subplots(2, across, squeeze=False).T):
         _marginal(marginal, [values[inside, column] for values, inside in sorts])
         marginal.set_title(_legible(schema.columns[column], f"column {column}"), fontsize="medium")
         for (values, inside), style in zip(sorts, (REAL, SYNTHETIC), strict=True):
-            curve = autocorrelation(values[..., column], inside)
+            length = torch.from_numpy(inside.sum(1))
+            curve = autocorrelation(torch.from_numpy(values[..., [column]]), length, int(length.max()) // 2)[:, 0]
             correlation.plot(curve, **cast(Any, style), marker="." if len(curve) < 3 else None)
         correlation.set_ylim(-1.05, 1.05)
         correlation.set_xlabel("lag")
@@ -121,32 +123,6 @@ def compare_figure(schema: SeriesSchema, real: Batch, synthetic: Batch, seed: in
             correlation.set_ylabel("autocorrelation")
             correlation.legend(fontsize="small")
     return figure
-
-
-def autocorrelation(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Mean over the series of their autocorrelation at the lags from 0 to half of the longest.
-
-    Of a series, the sum of products at a lag over that at lag 0, about its own mean: Box et al. 2015, "Time Series
-    Analysis", section 2.1.5.
-
-    Args:
-        values: (N, T).
-        inside: which steps count, bool (N, T).
-
-    Returns:
-        (lags,), NaN where every series is constant or too short.
-    """
-    count = inside.sum(1)
-    away = np.where(inside, values - (values * inside).sum(1, keepdims=True) / count[:, None], 0.0)
-    square = (away**2).sum(1)
-    # What rounding leaves of a constant series is no variation.
-    varies = square > count * (1e-6 * np.abs(values * inside).max(1)) ** 2
-    curve = []
-    for lag in range(int(count.max()) // 2 + 1):
-        rows = varies & (count > lag)
-        products = (away[rows, lag:] * away[rows, : away.shape[1] - lag]).sum(1)
-        curve.append((products / square[rows]).mean() if rows.any() else np.nan)
-    return np.array(curve)
 
 
 def _scatters(grid: Sequence[Axes], sorts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> None:

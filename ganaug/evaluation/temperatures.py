@@ -19,7 +19,6 @@ from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.schema import Batch
 from datamodules.text.schema import TextSchema
-from ganaug.evaluation.figures import blank_figure
 from ganaug.evaluation.text import LanguageScores, equal_numbers, grammar, model_nll, oracle_nll
 from ganaug.gans.base import GAN
 from ganaug.metrics.text import bleu, self_bleu
@@ -152,7 +151,7 @@ def temperature_figure(rows: Sequence[Row], real: dict[str, float]) -> Figure:
         real: what real sentences score, by name; a pair of which one is missing gets no star.
     """
     panels = [panel for panel in PANELS if panel[0] in rows[0] and panel[1] in rows[0]]
-    figure = blank_figure(4.4 * len(panels), 4.2, layout="constrained")
+    figure = Figure(figsize=(4.4 * len(panels), 4.2), layout="constrained")
     for axes, (across, up, better) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in dict.fromkeys(row["model"] for row in rows):
             _curve(axes, name, sorted((r["temperature"], r[across], r[up]) for r in rows if r["model"] == name))

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from datamodules.schema import Batch
 from datamodules.series.schema import SeriesSchema
 from ganaug.evaluation.figures import save_figure
-from ganaug.evaluation.series_plots import autocorrelation, compare_figure, sample_figure
+from ganaug.evaluation.series_plots import compare_figure, sample_figure
 from ganaug.kind import kind_of
 from ganaug.loggers import write
 
@@ -163,22 +163,6 @@ def test_the_same_picture_and_no_trace(monkeypatch):
     assert np.array_equal(first, points(0))
     assert torch.equal(states[0], torch.get_rng_state())
     assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
-
-
-def test_autocorrelation():
-    x = np.random.default_rng(0).standard_normal((3, 9))
-    length = np.array([9, 5, 1])
-    inside = np.arange(9) < length[:, None]
-    found = autocorrelation(np.where(inside, x, 99.0), inside)
-    assert len(found) == 5
-
-    def one(series: np.ndarray, lag: int) -> float:
-        away = series - series.mean()
-        return (away[lag:] * away[: len(away) - lag]).sum() / (away**2).sum()
-
-    expected = [np.mean([one(x[0], lag), one(x[1, :5], lag)]) for lag in range(5)]  # a single step says nothing
-    np.testing.assert_allclose(found, expected)
-    assert np.isnan(autocorrelation(np.full((2, 6), 1e6 + 0.1), np.ones((2, 6), bool))).all()
 
 
 def test_a_preview_in_tensorboard(tmp_path: Path):
