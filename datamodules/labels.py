@@ -5,8 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.errors import InputError
@@ -102,3 +104,16 @@ def unknown(name: str, whose: object, known: Sequence[str]) -> str:
     if twin is not None:
         return f"the class {name!a} looks like {twin!a} of {whose}, and has other letters: write them alike"
     return f"the class {name!r} is not among those of {whose}" + (f", {quoted(known)}" if known else "")
+
+
+def renumbered(y: np.ndarray, classes: Sequence[str], known: Sequence[str], path: Path, whose: object) -> np.ndarray:
+    """Ids int64 (N,) among the known classes, of ids among others by the same names.
+
+    Raises:
+        InputError: a class that is not among those known, which are ``whose``.
+    """
+    for name in classes:
+        if name not in known:
+            raise InputError(f"{path}: {unknown(name, whose, known)}")
+    ids: np.ndarray = np.array([known.index(name) for name in classes], dtype=np.int64)[y]
+    return ids

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.errors import InputError
-from datamodules.labels import unknown
+from datamodules.labels import renumbered
 from datamodules.schema import Batch, Schema
 
 
@@ -93,7 +93,4 @@ def own_ids(path: Path, schema: Schema, y: np.ndarray | None, classes: tuple[str
     """
     if y is None or not classes or not schema.labelled:
         return torch.zeros(count, dtype=torch.long)
-    others = [name for name in classes if name not in schema.classes]
-    if others:
-        raise InputError(f"{path}: {unknown(others[0], 'the data', schema.classes)}")
-    return torch.tensor([schema.classes.index(name) for name in classes])[torch.from_numpy(y)]
+    return torch.from_numpy(renumbered(y, classes, schema.classes, path, "the data"))

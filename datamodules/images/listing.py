@@ -33,7 +33,7 @@ from datamodules.images.files import (
 )
 from datamodules.images.ranges import Extent, Range, found_range
 from datamodules.images.splits import passed_over, split_folders
-from datamodules.labels import quoted, say_alike, stripped, unknown
+from datamodules.labels import quoted, renumbered, say_alike, stripped
 from datamodules.splits import SPLIT_NAMES, Split
 
 OnError = Literal["raise", "skip"]
@@ -323,11 +323,8 @@ def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, Pict
 
 def match_classes(train: PictureFolder, test: PictureFolder) -> None:
     """Give the test pictures the class ids of the training pictures."""
-    others = sorted(set(test.classes) - set(train.classes))
-    if others:
-        raise InputError(f"{test.path}: {unknown(others[0], train.path, train.classes)}")
     if train.classes and not test.classes:
         raise InputError(f"{test.path}: no class folders, but {train.path} has them: use the same folders in both")
-    if train.classes:
-        ids = np.array([train.classes.index(name) for name in test.classes])
-        test.y, test.classes = ids[test.y], train.classes
+    if train.classes or test.classes:
+        y = renumbered(test.y, test.classes, train.classes, test.path, train.path)
+        test.y, test.classes = y, train.classes

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
-from datamodules.labels import LABEL, unknown
+from datamodules.labels import LABEL, renumbered
 from datamodules.options import LARGEST, Count, Within, in_range
 from datamodules.rows import Table
 from datamodules.splits import apart
@@ -143,14 +143,11 @@ class TextFile(GANDataModule):
 
 def _match_classes(train: TextSource, test: TextSource) -> None:
     """Give the test sentences the class ids of the training sentences."""
-    others = [name for name in test.classes if name not in train.classes]
-    if others:
-        raise InputError(f"{test.path}: {unknown(others[0], train.path, train.classes)}")
     if train.classes and not test.classes:
         raise InputError(f"{test.path}: no labels, but {train.path} has them: label both or neither")
-    if train.classes:
-        ids = np.array([train.classes.index(name) for name in test.classes])
-        test.y, test.classes = ids[test.y], train.classes
+    if train.classes or test.classes:
+        y = renumbered(test.y, test.classes, train.classes, test.path, train.path)
+        test.y, test.classes = y, train.classes
 
 
 def _leave_out(source: TextSource, counts: list[int], max_length: int) -> None:
