@@ -103,10 +103,12 @@ class Archive:
         """Class ids by split, and the classes' names.
 
         Args:
-            arrays: by split, the names of the arrays of rows and of labels, and the number of rows.
+            arrays: by split, the names of the arrays of rows and of labels, and the number of rows; the split to train
+                on first.
 
         Raises:
-            InputError: labels that are no whole numbers or strings, or not one a row.
+            InputError: labels that are no whole numbers or strings, or not one a row; a class that the split to train
+                on has not.
         """
         path = self.path
         names = {split: y for split, (_, y, _) in arrays.items()}
@@ -146,9 +148,16 @@ class Archive:
                     raise InputError(f"{where} is empty in row {int((y == '').argmax())}: label it, or leave it out")
             labels[split] = y
         if "classes" in self:
-            return self._named(labels, names)
-        ids, classes = label_ids(np.concatenate(list(labels.values())))
-        return dict(zip(labels, np.split(ids, np.cumsum([len(y) for y in labels.values()])[:-1]), strict=True)), classes
+            labels, classes = self._named(labels, names)
+        else:
+            ids, classes = label_ids(np.concatenate(list(labels.values())))
+            parts = np.split(ids, np.cumsum([len(y) for y in labels.values()])[:-1])
+            labels = dict(zip(labels, parts, strict=True))
+        first, *others = labels
+        for split in others:
+            if len(only := np.setdiff1d(labels[split], labels[first])):
+                raise InputError(f"{path}: the class {classes[only[0]]} is in {names[split]} and not in {names[first]}")
+        return labels, classes
 
     def groups(self, name: str, rows: int) -> np.ndarray:
         """The group of each row, str (N,), of an array of whole numbers or strings.

@@ -49,10 +49,6 @@ class ImageSource:
         _, self.height, self.width, self.channels = shapes["train"]
         self.counts = {split: shape[0] for split, shape in shapes.items()}
         self.y, self.classes = archive.labels({s: (*self.arrays[s], n) for s, n in self.counts.items()})
-        for split, y in self.y.items():
-            if len(only := np.setdiff1d(y, self.y["train"])):
-                there, here = self.arrays[split][1], self.arrays["train"][1]
-                raise InputError(f"{archive.path}: the class {self.classes[only[0]]} is in {there} and not in {here}")
 
     def _find(self) -> dict[str, tuple[str, str]]:
         """Names of the arrays of pictures and of labels, by split."""

@@ -211,12 +211,6 @@ class SeriesArrays(SeriesModule):
         if self.group is not None:
             rows["train"].group = source.archive.groups(self.group, len(rows["train"]))
         present = np.unique(rows["train"].y)
-        for split in rows:
-            if len(only := np.setdiff1d(rows[split].y, present)):
-                there, here = (f"y{source.splits[name]}" for name in (split, "train"))
-                raise InputError(
-                    f"{source.archive.path}: the class {source.classes[only[0]]} is in {there} and not in {here}"
-                )
         if source.classes and len(present) == 1:
             rank_zero_warn(f"{source.archive.path}: all series are of one class, {source.classes[present[0]]}")
         self.describe(
