@@ -121,3 +121,9 @@ def test_randaugment_changes_each_picture_by_itself(channels: int) -> None:
     assert len(torch.unique(changed.flatten(1), dim=0)) > 20
     torch.manual_seed(0)
     assert torch.equal(randaugmented(torch.rand(1, channels, 16, 16).mul(2).sub(1).repeat(40, 1, 1, 1)), changed)
+
+
+def test_values_beyond_the_range_are_white_and_do_not_wrap_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchvision.transforms.v2.TrivialAugmentWide.forward", lambda self, x: x)
+    x = torch.tensor([-1.05, -1.0, 1.0, 1.05]).view(1, 1, 2, 2)
+    assert trivialaugmented(x).flatten().tolist() == [-1.0, -1.0, 1.0, 1.0]

@@ -338,6 +338,8 @@ def test_other_rows_are_not_gone_on_with() -> None:
     module(digits(), as_many, batch_size=4).load_state_dict(unbegun)  # as Lightning's Tuner does, to find one
     before = {**unbegun, "step": 3}
     module(digits(), as_many).load_state_dict(before)
+    with pytest.raises(InputError, match="what it says of the data is damaged"):
+        module(digits(), as_many).load_state_dict("x")
     for other, expected in (
         (module(digits(), as_many, batch_size=4), "with data batch_size 8, this run has 4"),
         (module(digits(val_fraction=0.3), as_many), "on other real rows than this run has, though on as many"),

@@ -14,6 +14,7 @@ from ganaug.metrics.series import (
     autocorrelation_distance,
     correlation,
     correlation_distance,
+    frequency_distance,
     marginal_distance,
 )
 
@@ -210,3 +211,10 @@ def test_lags_and_steps_that_are_not_there_are_refused():
         marginal_distance(x, length, x, torch.ones_like(length), differences=True)
     with pytest.raises(InputError, match="the longest series has 1 steps"):
         autocorrelation_distance(x, length, x, torch.ones_like(length))
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_frequencies_of_other_words_are_not_compared(width: int) -> None:
+    lengths = torch.tensor([4, 4])
+    with pytest.raises(InputError, match=f"the sets have {width} and 3 features"):
+        frequency_distance(torch.ones(2, 4, width), lengths, torch.ones(2, 4, 3), lengths)

@@ -282,6 +282,7 @@ def test_length_and_attributes_are_no_options_of_pictures() -> None:
     latent, y = model.latent(torch.arange(2), 0), torch.zeros(2, dtype=torch.long)
     with pytest.raises(InputError, match="length 5: pictures have none"):
         model.latent(torch.arange(2), 0, length=5)
+    assert model.caution({"length": 50}) == ""  # it is refused, and not spoken of as steps
     with pytest.raises(InputError, match="static: this model is told no attributes"):
         model.sample(latent, y, static={"weight": 3})
     assert model.sample(latent, y, truncation=0.1)["x"].shape == (2, 1, 8, 8)
