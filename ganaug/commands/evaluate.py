@@ -23,6 +23,7 @@ from datamodules.store import read_samples
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
 from ganaug.evaluation.figures import save_figure
 from ganaug.evaluation.membership import membership, membership_lines
+from ganaug.evaluation.spread import class_spread, spread_lines
 from ganaug.evaluation.temperatures import temperature_figure, temperature_list, temperature_rows, temperature_table
 from ganaug.evaluation.text import LanguageScores
 from ganaug.gans.base import GAN
@@ -158,6 +159,8 @@ def evaluate(
     scores["membership"] = membership(
         schema, train=train, val=stored_rows(schema, data.val), test=test, synthetic=synthetic, model=model, seed=seed
     )
+    spread = class_spread(schema, train=train, test=test, synthetic=synthetic, labelled=labelled, seed=seed)
+    scores |= {"class_spread": spread} if spread else {}
     scores |= own
     if labelled and judge.labelled:
         scores |= usefulness(judge, test, synthetic, training if cas else None)
@@ -352,4 +355,5 @@ def table(result: dict[str, Any]) -> str:
     ]
     copied = scores["memorisation"]["in_features"]
     lines.append(f"{'nearer than real (1 %)':24}{copied['closer']:>10.4f}{copied['closer_floor']:>10.4f}")
+    lines += spread_lines(scores.get("class_spread", {}))
     return "\n".join(lines + membership_lines(scores["membership"]))

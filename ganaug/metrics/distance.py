@@ -159,6 +159,25 @@ def neighbour_distance(a: Tensor, b: Tensor, k: int, without: Tensor | None = No
     return torch.cat(found).sqrt()
 
 
+def distance_within(x: Tensor, y: Tensor) -> dict[int, float]:
+    """Mean Euclidean distance between two different rows of a class, by class; 0 where all of them are equal.
+
+    Args:
+        x: features (N, d), N ≥ 1.
+        y: classes (N,), int64; those of a single row are left out.
+    """
+    (x,) = _checked(least=1, x=x)
+    found = {}
+    for c in torch.unique(y).tolist():
+        own = x[(y == c).to(x.device)]
+        if len(own) < 2:
+            continue
+        to_own = squared_distances_to(own)
+        total = sum(float(to_own(own[rows]).sqrt().sum()) for rows in blocks_of(len(own), len(own)))
+        found[c] = total / (len(own) * (len(own) - 1))
+    return found
+
+
 def memorisation(train: Tensor, test: Tensor, synthetic: Tensor, *, seed: int = 0) -> dict[str, float]:
     """Whether synthetic rows lie closer to the training rows than unseen real rows do.
 

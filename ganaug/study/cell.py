@@ -25,6 +25,7 @@ from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
 from ganaug.evaluation.augmentation_leak import leak
 from ganaug.evaluation.membership import membership
+from ganaug.evaluation.spread import class_spread
 from ganaug.gans.base import GAN
 from ganaug.gans.checkpoint import AtomicCheckpointIO, serialised
 from ganaug.gans.finetune import begin_from
@@ -160,8 +161,10 @@ def make_samples(study: Study, cell: Cell, model: GAN, rows: dict[str, Batch]) -
         facts["memorisation"] = memorisation(*map(judge, (rows["train"], rows["test"], raw)), seed=seed)
         some = [some_rows(part, MOST_ROWS, seed) for part in (rows["train"], rows["test"], raw)]
         facts["augmentation_leak"] = leak(model, *some, seed=seed, steps=steps, accelerator=accelerator)
-        real = {part: rows[part] for part in ("train", "val", "test")}
-        facts["membership"] = membership(schema, **real, synthetic=raw, model=model, seed=cell.seed)
+        real = {part: rows[part] for part in ("train", "test")}
+        facts["membership"] = membership(schema, **real, val=rows["val"], synthetic=raw, model=model, seed=cell.seed)
+        spread = class_spread(schema, **real, synthetic=raw, labelled=model.conditional, seed=cell.seed)
+        facts |= {"class_spread": spread} if spread else {}
     if cell.fold is None and cell.seed == study.gallery_seed and len(samples["y"]):
         shown = spread_rows(samples, GALLERY)
         index = nearest(judge(shown), judge(train))[1]

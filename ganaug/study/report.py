@@ -21,7 +21,7 @@ from ganaug.study.plots import PLOTS
 from ganaug.study.statistics.intervals import ALPHA, holm, student
 from ganaug.study.statistics.trainings import Row, name
 
-COPIES = ("memorisation", "leakage", "augmentation_leak")  # what a cell may say of samples and splits
+COPIES = ("memorisation", "leakage", "augmentation_leak", "class_spread")  # what a cell may say of samples and splits
 
 
 def write_report(
@@ -131,18 +131,19 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
     floors = [share for figure in by if figure.endswith("closer_floor") for v in by[figure].values() for share in v]
     for figure, values in by.items():
         last = figure.split(", ")[-1]
-        if last in ("closer_floor", "rows"):
+        if last in ("closer_floor", "rows") or "by_class" in figure:
             continue
         floor = f"{100 * sum(floors) / len(floors):.1f} %" if last == "closer" and floors else "0"
-        worst, expected = (min, "about 1") if last == "ratio" else (max, floor)
+        ratio = last == "ratio" or figure.startswith("class_spread")
+        worst, expected = (min, "about 1") if ratio else (max, floor)
         expected = {"augmentation_leak, samples": "as of unseen rows", "augmentation_leak, unseen": "–"}.get(
             figure, expected
         )
-        form = "{:.3g}".format if last == "ratio" else lambda share: f"{100 * share:.1f} %"
+        form = "{:.3g}".format if ratio else lambda share: f"{100 * share:.1f} %"
         told = [f"{form(sum(v) / len(v))} ({form(worst(v))})" if (v := values.get(n)) else None for n in names]
         lines.append([figure, expected, *told])
     return Html(
-        tag("h2", "Copies and leakage")
+        tag("h2", "Copies, leakage and collapse")
         + tag(
             "p",
             "Of samples before any filter: the mean over cells and, in brackets, the worst cell. “closer” is the share"
@@ -150,7 +151,9 @@ def _copies(cells: Mapping[str, Any], settings: Mapping[str, str]) -> Html:
             " than 1 % is to be expected; “copies” are training rows themselves; “ratio” compares the usual distance to"
             " the nearest training row with that of unseen rows; “leakage” is the share of rows of another split that"
             " are equal to a training row; “augmentation_leak” is the share that a network takes for rows augmented as"
-            " the discriminator saw them, of the samples and of unseen real rows, which should be alike.",
+            " the discriminator saw them, of the samples and of unseen real rows, which should be alike;"
+            " “class_spread” is how far two samples of a class are apart, as a share of what two training rows of it"
+            " are, and the same of test rows: far below 1, the generator makes hardly more than one row of a class.",
         )
         + table_of(["figure", "expected", *names], lines)
     )

@@ -275,7 +275,8 @@ def test_what_the_cells_keep(done: tuple[Path, dict]) -> None:
     assert cell["memorisation"].keys() == {"ratio", "closer", "closer_floor", "copies", "rows"}
     assert cell["leakage"].keys() == {"val", "test"}
     assert "Membership: " in cell["membership"]["sentence"]
-    assert not {"memorisation", "leakage", "augmentation_leak", "membership"} & fold.keys(), (
+    assert cell["class_spread"]["to_train"] > 0
+    assert not {"memorisation", "leakage", "augmentation_leak", "membership", "class_spread"} & fold.keys(), (
         "a fold is there to choose by"
     )
     found = {path.parent.name for path in out.glob("cells/*/gallery.pt")}

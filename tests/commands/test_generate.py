@@ -404,7 +404,7 @@ def write_jsonl(path: Path, texts: list[str], labels: list[str] | None) -> Path:
 
 EVERY = {
     "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage", "memorisation",
-    "membership",
+    "membership", "class_spread",
     *(f"bleu_{n}" for n in (2, 3, 4, 5)), *(f"self_bleu_{n}" for n in (2, 3, 4)),
     *(f"distinct_{n}" for n in (1, 2, 3)), "copies", "novelty",
 }  # fmt: skip

@@ -5,13 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import pdist
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from ganaug.metrics import distance
-from ganaug.metrics.distance import frechet_distance, kernel_distance, manifold, memorisation, nearest
+from ganaug.metrics.distance import (
+    distance_within,
+    frechet_distance,
+    kernel_distance,
+    manifold,
+    memorisation,
+    nearest,
+)
 
 
 def normal(n: int, d: int, seed: int = 0) -> Tensor:
@@ -193,7 +201,15 @@ def everything(a: Tensor, b: Tensor) -> list[float]:
         *kernel_distance(a, b),
         *manifold(a, b).values(),
         *memorisation(a, b, b + 0.1).values(),
+        *distance_within(a, torch.arange(len(a)) % 3).values(),
     ]
+
+
+def test_distance_within_agrees_with_scipy_class_by_class():
+    x, y = normal(40, 5), torch.arange(40) % 3 + (torch.arange(40) == 7)  # class 2 has one more
+    found = distance_within(x + 1e6, y)
+    assert found == pytest.approx({c: pdist(x[y == c]).mean() for c in range(3)}, rel=1e-6)
+    assert distance_within(torch.full((5, 3), 0.1), torch.tensor([4, 4, 4, 1, 0])) == {4: 0}, "single rows have none"
 
 
 def test_blocks_do_not_matter(monkeypatch):

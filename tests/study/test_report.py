@@ -60,6 +60,7 @@ def facts(rows: list[dict]) -> dict:
             "memorisation": {"in_features": {"ratio": 1.25, "closer": 0.0375, "closer_floor": 0.0121, "copies": 0}},
             "leakage": {"test": 0.0},
             "augmentation_leak": {"samples": 0.04, "unseen": 0.03},
+            "class_spread": {"to_train": 0.375, "floor": 1.125, "by_class": {NASTY: 0.375}, "rows": 200},
             "runs": {"gan@1": {"accuracy": 0.987654}},
         }
         for cell in dict.fromkeys(row["cell"] for row in rows)
@@ -316,6 +317,9 @@ def test_ratios_filters_and_copies(tmp_path):
     assert ["n=50,,seed=2", "discriminator", "in 200, dropped 31, gamma 0.25"] in page.cells
     assert ["memorisation, in_features, closer", "1.2 %"] + ["3.8 % (3.8 %)"] * 2 in page.cells
     assert ["augmentation_leak, unseen", "–"] in [cells[:2] for cells in page.cells]
+    assert ["class_spread, to_train", "about 1"] + ["0.375 (0.375)"] * 2 in page.cells
+    assert ["class_spread, floor", "about 1"] + ["1.12 (1.12)"] * 2 in page.cells
+    assert not any("class_spread, by_class" in cells[0] for cells in page.cells if len(cells) == 4)
     assert ["leakage, test", "0"] + ["0.0 % (0.0 %)"] * 2 in page.cells
     assert ["versions, torch", "2.99"] in page.cells
     assert ["seconds", "1234.5"] in page.cells
