@@ -94,7 +94,7 @@ class DCGAN(GAN):
         lr_d: D's learning rate.
         betas: of Adam.
         ema_decay: of the average of G's weights that samples are drawn from; 0 samples from G itself (scarce: 0.999).
-        augment: what D sees is put through these, comma-separated: color, translation, cutout, flip; empty for none.
+        augment: what D sees is put through these, comma-separated: color, translation, cutout; empty for none.
         augment_probability: per operation and picture. Below 1, so that D sees some pictures as they are, edges and
             all, and the operations cannot leak into samples (Karras et al. 2020, section 2.2); ``ada`` adapts it to
             D's overfitting (section 3).

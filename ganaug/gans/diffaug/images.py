@@ -48,21 +48,7 @@ def cutout(x: Tensor) -> Tensor:
     return x * ~hole
 
 
-def flip(x: Tensor) -> Tensor:
-    """Mirrored from left to right, every second one (Karras et al. 2020, arXiv 2006.06676, appendix B); x (B, C, H, W).
-
-    It cannot be told from what D sees which way round a picture was: samples may be mirrored, too.
-    """
-    mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(mirrored, x.flip(3), x)
-
-
-OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "color": color,
-    "translation": translation,
-    "cutout": cutout,
-    "flip": flip,
-}
+OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def augment(x: Tensor, policy: tuple[str, ...], probability: float | Tensor = 1.0) -> Tensor:

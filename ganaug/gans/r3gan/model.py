@@ -81,8 +81,8 @@ class R3GAN(R3GANTraining):
         lr: Adam's learning rate for both; scheduled (pictures: 1e-3 to 1e-4, of more than 1,024 values half as much).
         beta2: Adam's β₂, beside β₁ = 0; scheduled.
         ema_decay: of the average of G's weights that samples are drawn from, after ``burn_in``; 0 samples from G.
-        augment: what D sees is put through these, comma-separated: of pictures color, translation, cutout, flip;
-            of series scale, offset, shift, cutout; empty for none.
+        augment: what D sees is put through these, comma-separated: of pictures color, translation, cutout; of series
+            scale, offset, shift, cutout; empty for none.
         augment_probability: of each for each row; scheduled. ``ada`` adapts it to how often D is right.
         ada_target: E[sign(D(real) − D(fake))] that ``ada`` aims at: the logits of a relativistic D mean nothing alone.
         ada_speed: rows, in thousands, over which the probability may go from 0 to 1.

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from datamodules import InputError
-from ganaug.gans.diffaug.images import OPERATIONS, augment, color, cutout, flip, translation
+from ganaug.gans.diffaug.images import OPERATIONS, augment, color, cutout, translation
 from ganaug.gans.diffaug.policy import operations_of
 
 
@@ -53,14 +53,6 @@ def test_color_changes_brightness_saturation_and_contrast_within_bounds() -> Non
     assert ((spread > 0.499) & (spread < 1.501)).all()
 
 
-def test_flip_mirrors_every_second_picture() -> None:
-    x = torch.randn(1000, 2, 4, 6)
-    after = flip(x)
-    mirrored, kept = (after == x.flip(3)).flatten(1).all(1), (after == x).flatten(1).all(1)
-    assert torch.equal(mirrored, ~kept)
-    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.05)
-
-
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_differentiable_twice(name: str) -> None:
     x = torch.randn(3, 2, 8, 8, requires_grad=True)
@@ -91,5 +83,5 @@ def test_no_policy_is_no_change() -> None:
 
 def test_unknown_operations_are_refused() -> None:
     assert operations_of(" color, cutout ", OPERATIONS) == ("color", "cutout")
-    with pytest.raises(InputError, match="unknown operation 'colour'; known are color, translation, cutout, flip"):
+    with pytest.raises(InputError, match="unknown operation 'colour'; known are color, translation, cutout"):
         operations_of("colour", OPERATIONS)
