@@ -138,7 +138,7 @@ class AugmentedDataModule(LightningDataModule, metaclass=Remembering):
             more = f" and of {len(short) - 20} more classes" if len(short) > 20 else ""
             raise InputError(
                 f"synthetic: {', '.join(short[:20])}{more} are missing of the {int(wanted.sum())} samples asked for:"
-                " generate more, or ask for fewer"
+                " generate more, ask for fewer, or give a SyntheticDataset of the checkpoint with as many"
             )
         parts = [(y == c).nonzero()[:n, 0] for c, n in enumerate(wanted.tolist())]
         return torch.cat(parts).sort().values

@@ -253,11 +253,12 @@ class GANDataModule(LightningDataModule, metaclass=Remembering):
         rows, own_test, own_val = (*self.load(), None)[:3]
         y = _classes(rows)
         train, val, test = self.partition(y, own_test is not None, own_val is not None)
-        warn_of_untested(y, test, self.schema.class_name)
         self.train = rows.subset(train)
         self.val = rows.subset(val) if own_val is None or self.fold else own_val
         self.test = rows.subset(test) if own_test is None else own_test
         self.elsewhere = None if self.group is None else rows.subset(self._apart)
+        if self.schema.labelled:
+            warn_of_untested(y[train], self.test.fields["y"].numpy(), self.schema.class_name)
         self._ready = True
 
     def _chosen(self, y: np.ndarray) -> np.ndarray:

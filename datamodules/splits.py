@@ -19,6 +19,7 @@ _NAMES: dict[Split, tuple[str, ...]] = {
     "val": ("val", "valid", "validation", "dev", "val_set", "validation_set"),
     "test": ("test", "testing", "test_set", "testing_set"),
 }
+FEW = 5  # test rows of a class below which scores say little of it
 SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names}  # of folders and files, whatever case
 
 
@@ -114,18 +115,23 @@ def whole_groups(groups: np.ndarray, fraction: float, seed: int, name: str) -> n
     return held
 
 
-def warn_of_untested(y: np.ndarray, test: np.ndarray, name: Callable[[int], str]) -> None:
-    """Warn of classes too small for a share of them to be held out, so that nothing is known of how well they are told.
+def warn_of_untested(y: np.ndarray, tested: np.ndarray, name: Callable[[int], str]) -> None:
+    """Warn of classes that have hardly a row to test on, or none: little is known of how well they are told.
 
     Args:
-        y: (N,) classes of all rows that are trained on or held out.
-        test: numbers of the rows among them that are held out to test.
+        y: (N,) classes of the rows that are trained on.
+        tested: (M,) classes of the test rows; nothing is said where there are none at all.
         name: of a class.
     """
-    few = np.setdiff1d(y, y[test]).tolist() if len(test) else []
-    if few:
-        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-        rank_zero_warn(f"classes of so few rows that none is held out to test: {', '.join(map(name, few[:5]))}{more}")
+    counts = np.bincount(tested, minlength=int(y.max(initial=0)) + 1)
+    classes = np.unique(y).tolist() if len(tested) else []
+    for few, said in (
+        ([name(c) for c in classes if not counts[c]], "without a row to test on"),
+        ([f"{name(c)} {counts[c]}" for c in classes if 0 < counts[c] < FEW], f"with fewer than {FEW} rows to test on"),
+    ):
+        if few:
+            more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+            rank_zero_warn(f"classes {said}, so that scores say little of them: {', '.join(few[:5])}{more}")
 
 
 def levelled(y: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import NoReturn
 
 from datamodules.errors import InputError
@@ -61,6 +62,8 @@ def main(args: Sequence[str] | None = None) -> None:
                 raise InputError("--import: and then? ganaug --help lists the subcommands")
             if not arguments or arguments[0] in ("-h", "--help"):
                 print(HELP, end="")
+            elif arguments[0] == "--version":
+                print(f"ganaug {version('ganaug')}")
             elif arguments[0] not in SUBCOMMANDS:
                 fail("ganaug", f"unknown subcommand {arguments[0]!r}: ganaug --help lists them")
             else:

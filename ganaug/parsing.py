@@ -38,7 +38,7 @@ from ganaug.gans.checkpoint import AtomicCheckpointIO
 from ganaug.gans.finetune import begin_from
 from ganaug.help import Page
 from ganaug.loggers import set_aside
-from ganaug.refusals import KNOWN, deepest, one_line, refusal, refuse_run, refuse_trainer, with_known
+from ganaug.refusals import KNOWN, deepest, one_line, refusal, refuse_run, refuse_trainer, trainer_refusal, with_known
 from ganaug.runtime.stopping import told
 from ganaug.runtime.trainers import COPIED
 from ganaug.terminal import Facts, ProgressBar
@@ -246,8 +246,8 @@ class CLI(LightningCLI):
         kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (TypeError, ValueError) as error:  # the Trainer's way to refuse an option
-            raise InputError(str(error)) from error
+        except (TypeError, ValueError, RuntimeError) as error:  # the Trainer's ways to refuse an option
+            raise trainer_refusal(error) from error
         if copied(trainer):
             raise InputError(COPIED)
         if unfit := [type(one).__name__ for one in cast(Any, trainer).callbacks if type(one).__name__ in AUTOMATIC]:

@@ -26,7 +26,7 @@ UNKNOWN = r"Option '(\S+)' is not accepted"
 # An option of a class that has not been named: jsonargparse then asks the class's base, which has none.
 CLASSLESS = (
     r"(?:Not a valid subclass of \w+[.\s]|(?:Logger|GAN) is abstract).*NestedArg\(key='([\w.]+)'"
-    r"|class_path='torch\.nn\.Module'|ganaug\.GAN is abstract.*'class_path'"
+    r"|class_path='torch\.nn\.Module'|ganaug\.GAN is abstract.*'class_path'|class_path 'datamodules\.GANDataModule'"
 )
 
 
@@ -51,6 +51,9 @@ def refusal(message: str, cause: Exception | None, own: Mapping[str, Any]) -> In
     """
     if message.strip().startswith("Unexpected config:"):
         return InputError("a file of --config holds no options: write them as name: value, or leave the file out")
+    if unknown := re.match(r"unrecognized arguments: --([\w.]+)", message):
+        meant = [option for option in own if option.rpartition(".")[2] == unknown[1]]
+        return InputError(one_line(message) + (f": did you mean --{' or --'.join(meant[:3])}?" if meant else ""))
     keys = ".".join(re.findall(r'Parser key "([\w.]+)"', message))
     reason = str(deepest(cause) if cause else message).replace('in "<unicode string>", ', "in YAML, ")
     within = f"--{keys}." if keys else "--"
@@ -131,6 +134,18 @@ def one_line(message: str) -> str:
 
 
 # ---- what Lightning offers, and a run here cannot have ----
+
+
+def trainer_refusal(error: Exception) -> Exception:
+    """What a person is told of an option that the Trainer refuses; of what is none the error itself."""
+    if not isinstance(error, RuntimeError):
+        return InputError(str(error))
+    if "more than one stateful callback" not in str(error):
+        return error
+    return InputError(
+        "--trainer.callbacks: a second callback of the same kind and settings as one that is there: of ModelCheckpoint"
+        " --best keeps best.ckpt by its monitor and mode: change these, or leave yours out"
+    )
 
 
 def refuse_run(config: Any) -> None:

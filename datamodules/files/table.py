@@ -112,7 +112,9 @@ class TableFile:
         except Exception as error:  # openpyxl's are of many kinds
             raise InputError(f"{self.path}: not an .xlsx that can be read ({reason_of(error)[:120]})") from None
         if len(sheets) > 1:
-            rank_zero_info(f"{self.path}: of its {len(sheets)} sheets the first is read, {sheets[0]}")
+            rank_zero_info(
+                f"{self.path}: of its {len(sheets)} sheets the first is read, {sheets[0]}; save another as a file"
+            )
         self._lines = list(range(2, len(frame) + 2))
         frame = frame.rename(columns={k: places.get(k, "") for k in frame.columns})
         there = [bool(name) or bool(data.notna().any()) for name, data in frame.items()]

@@ -98,8 +98,8 @@ class ImageFolder(ImageModule):
     ``test_set``, …), with nothing beside them, are taken as the splits: ``train`` and one of the others must be there.
     What is missing is held out of ``train``.
 
-    ``group`` is a column of a ``metadata.csv`` in the folder of the training pictures, whose column ``file_name`` gives
-    the path of each picture inside that folder.
+    A ``metadata.csv`` in the folder, whose column ``file_name`` gives the path of each picture inside it, can say more:
+    ``label_column`` is the column of the classes, wherever pictures lie, and ``group`` that of the groups.
 
     Args:
         path: of the folder.
@@ -112,6 +112,7 @@ class ImageFolder(ImageModule):
         image_size: side of the square that the networks see, or ``[height, width]``: see :class:`ImageModule`. Where
             sizes differ, by default the largest square not above the shortest side, or a rectangle where all pictures
             are wide, or all tall.
+        label_column: of ``metadata.csv``, instead of folders by class.
         value_range: ``[low, high]``, the numbers that are black and white in grey pictures. Others are refused.
         kwargs: the options of :class:`ImageModule` and :class:`GANDataModule`.
 
@@ -128,17 +129,18 @@ class ImageFolder(ImageModule):
         in_memory: bool | None = None,
         image_size: int | tuple[int, int] | None = None,
         value_range: tuple[float, float] | None = None,
+        label_column: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(image_size=image_size, **kwargs)
         self.path, self.in_memory, self.value_range = Path(path), in_memory, value_range
         asked_range(value_range)
-        self._folders = picture_folders(self.path, on_error)
+        self._folders = picture_folders(self.path, on_error, label_column)
         if test_path is not None:
             if "test" in self._folders:
                 raise InputError(f"test_path: {self.path} has a folder {self._folders['test'].path.name}: give one")
             apart(self.path, Path(test_path))
-            self._folders["test"] = PictureFolder(test_path, on_error)
+            self._folders["test"] = PictureFolder(test_path, on_error, label_column)
             match_classes(self._folders["train"], self._folders["test"])
         if len(self._folders) > 1:
             counts: dict[str, int] = {role: len(folder.files) for role, folder in self._folders.items()}
@@ -177,7 +179,7 @@ class ImageFolder(ImageModule):
 
     def groups(self) -> np.ndarray:
         """Of the column ``group`` in ``metadata.csv``, a group for each training picture."""
-        return self._folders["train"].groups(str(self.group))
+        return self._folders["train"].column(str(self.group), "group", "group")
 
     def _rows(self, folder: PictureFolder, reading: Reading, split: Split) -> Table:
         in_memory, look, bright = self._fits(len(folder.files)), Look(), [0]

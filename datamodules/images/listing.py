@@ -52,13 +52,14 @@ class PictureFolder:
     Args:
         path: of the folder.
         on_error: ``raise`` refuses a picture that cannot be read, ``skip`` counts it and goes on.
+        label_column: of ``metadata.csv``: the class of each picture, wherever in the folder it lies.
 
     Raises:
         InputError: no folder, no pictures, a class without pictures, pictures beside class folders, or, with
             ``on_error="raise"``, a file whose header cannot be read.
     """
 
-    def __init__(self, path: str | Path, on_error: OnError = "raise") -> None:
+    def __init__(self, path: str | Path, on_error: OnError = "raise", label_column: str | None = None) -> None:
         self.path = Path(path)
         self.on_error = on_error
         if not self.path.exists():
@@ -70,7 +71,9 @@ class PictureFolder:
         manifest = read_manifest(self.path) or {}
         described = manifest.get("schema")
         described = described if isinstance(described, dict) and described.get("kind") == "image" else None
-        self.files, self.y, self.classes = self._listing(described)
+        self.files, self.y, self.classes = (
+            self._listing(described) if label_column is None else self._labels(label_column)
+        )
         self.headers: list[Header] = []
         headers = self.each(read_header)
         self.keep([header is not None for header in headers])
@@ -82,8 +85,9 @@ class PictureFolder:
                 f"{self.path}: files with several pages, or an animation, of which the first picture is read:"
                 f" {len(several)}, the first {several[0]}"
             )
-        if described is None:
+        if described is None and label_column is None:
             self._look_inside()
+        say_alike(self.classes)
         self._known = described and described.get("channels")
         self.colours = 1 if modes <= GREY else 3
 
@@ -105,7 +109,6 @@ class PictureFolder:
                 f"{self.path}: the classes are {quoted(self.classes)}, and have folders inside, such as"
                 f" {' and '.join(sorted(shared)[:2])}: where those are the classes, give the folder that holds them"
             )
-        say_alike(self.classes)
 
     @cached_property
     def channels(self) -> int:
@@ -147,10 +150,15 @@ class PictureFolder:
                     rank_zero_info(f"{self.path}: {found[kind].said}; another range by value_range")
         return found
 
-    def groups(self, column: str) -> np.ndarray:
-        """The group of each picture, str (N,), by a column of ``metadata.csv``.
+    def column(self, column: str, what: str, option: str) -> np.ndarray:
+        """What a column of ``metadata.csv`` says of each picture, str (N,).
 
         Its column ``file_name`` gives paths inside the folder.
+
+        Args:
+            column: the name.
+            what: a picture has there: a group, a label.
+            option: that asks for it, for what is refused.
 
         Raises:
             InputError: there is no such file or column, a picture is not in it or is in it twice, or a cell is empty.
@@ -159,11 +167,11 @@ class PictureFolder:
         wanted = [file.relative_to(self.path).as_posix() for file in self.files]
         if not path.is_file():
             raise InputError(
-                f"group: no file {path}: write one with the columns {FILE}, such as {wanted[0]}, and {column}"
+                f"{option}: no file {path}: write one with the columns {FILE}, such as {wanted[0]}, and {column}"
             )
         table = TableFile(path, words={FILE, column}, marks=Marks(decimal=".", thousands=","))  # numbers are no matter
-        table.require(FILE, "group")
-        table.require(column, "group")
+        table.require(FILE, option)
+        table.require(column, option)
         rows: dict[str, int] = {}
         for row, written in enumerate(table.words(FILE)):
             name = PurePosixPath(written.strip().replace("\\", "/")).as_posix()
@@ -179,8 +187,17 @@ class PictureFolder:
             )
         if more := sorted(set(rows) - set(wanted)):
             rank_zero_info(f"{path}: rows of no picture here: {len(more)}, the first {more[0]}")
-        names = stripped(table.words(column), path, lambda row: table.place(row, column), what="group")
+        names = stripped(table.words(column), path, lambda row: table.place(row, column), what=what)
         return np.array([names[rows[name]] for name in wanted], dtype=str)
+
+    def _labels(self, column: str) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        """All pictures in the folder, and their classes by a column of ``metadata.csv``."""
+        self.files = list(walk(self.path, Counter()))
+        if not self.files:
+            raise InputError(f"{self.path}: no pictures in it (looked for {' '.join(sorted(ENDINGS))})")
+        names = self.column(column, "label", "label_column")
+        classes = _numeric_first(sorted(set(names.tolist())))
+        return self.files, np.array([classes.index(name) for name in names], dtype=np.int64), tuple(classes)
 
     def _say_unread(self) -> None:
         """Say which columns of ``metadata.csv``, which may be labels, are not read."""
@@ -190,8 +207,7 @@ class PictureFolder:
             return
         if others := [name for name in names if name != FILE]:
             rank_zero_info(
-                f"{self.path / METADATA}: read for groups alone, by the option group: {', '.join(others)}; labels are"
-                " the names of folders"
+                f"{self.path / METADATA}: not read without the options label_column and group: {', '.join(others)}"
             )
 
     def _listing(self, described: dict[str, Any] | None) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
@@ -213,7 +229,8 @@ class PictureFolder:
         inside = {folder.name: list(walk(folder, skipped, seen)) for folder in folders}
         if skipped:
             kinds = ", ".join(f"{n} {kind}" for kind, n in skipped.most_common(5))
-            rank_zero_info(f"{self.path}: files that are no pictures passed over: {skipped.total()} ({kinds})")
+            tables = f"; labels are read from {METADATA}, by label_column" if skipped[".csv"] else ""
+            rank_zero_info(f"{self.path}: files that are no pictures passed over: {skipped.total()} ({kinds}){tables}")
         if not any(inside.values()):
             if not loose:
                 hint = ": give the .npz file to ImageArrays" if skipped[".npz"] else ""
@@ -310,10 +327,13 @@ def _several(read: Callable[[Path], T], files: Sequence[Path]) -> list[T | Input
         return list(pool.map(attempt, files))
 
 
-def picture_folders(path: Path, on_error: OnError = "raise") -> dict[Split, PictureFolder]:
+def picture_folders(
+    path: Path, on_error: OnError = "raise", label_column: str | None = None
+) -> dict[Split, PictureFolder]:
     """The folder as ``train``, or what it holds where that is the splits, with the same class ids in all."""
     splits = split_folders(path, lambda folder: any(walk(folder, Counter())))
-    folders = {role: PictureFolder(folder, on_error) for role, folder in (splits or {"train": path}).items()}
+    found = splits or {"train": path}
+    folders = {role: PictureFolder(folder, on_error, label_column) for role, folder in found.items()}
     for folder in list(folders.values())[1:]:
         match_classes(folders["train"], folder)
     if splits and (loose := [file.name for file in sorted(path.iterdir()) if is_picture(file)]):

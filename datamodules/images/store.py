@@ -131,7 +131,10 @@ def read_image_rows(path: Path, schema: ImageSchema) -> tuple[Batch, bool]:
     pictures, y, classes = read_images(path, channels=known)
     expected = (schema.height, schema.width, schema.channels)
     if pictures.shape[1:] != expected:
-        found, wanted = (f"{h}×{w} with {c} channels" for h, w, c in (pictures.shape[1:], expected))
+        found, wanted = (
+            f"{h}×{w}" + (f" with {c} channels" if pictures.shape[3] != schema.channels else "")
+            for h, w, c in (pictures.shape[1:], expected)
+        )
         raise InputError(f"{path}: the samples are {found}, the data are {wanted}")
     return {
         "x": schema.encode(pictures),

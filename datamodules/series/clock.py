@@ -23,7 +23,7 @@ class Clock:
     Args:
         table: the file.
         roles: of its columns.
-        order: its rows in the order of the series (R,).
+        order: its rows in the order of the series (R,); where a column tells these apart, sorted by time in place.
         bounds: (N + 1,): series i is the rows from ``bounds[i]`` to ``bounds[i + 1]``.
         place: of a row in that order and a column, for what is said.
 
@@ -56,10 +56,16 @@ class Clock:
         self._bounds = bounds
         read, self.dates = table.times(roles.time, roles.style)
         times: np.ndarray = read[order]
+        within = np.ones(len(times) - 1, dtype=bool)
+        within[bounds[1:-1] - 1] = False
+        back = np.flatnonzero(within & (np.diff(times) < 0))
+        if len(back) and roles.id is not None:  # without one, two recordings in one file may have been meant
+            moved = place(int(back[0]) + 1, roles.time)
+            by_time = np.lexsort((times, np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))))
+            order[:], times = order[by_time], times[by_time]
+            rank_zero_info(f"{moved}: not in order of time: the steps of each series are sorted by it")
         self.times = times
         gaps = np.diff(times)
-        within = np.ones(len(gaps), dtype=bool)
-        within[bounds[1:-1] - 1] = False
         late = np.flatnonzero(within & (gaps < 0 if roles.ties else gaps <= 0))
         if len(late):
             row = int(late[0]) + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -166,9 +168,7 @@ class SeriesTable:
         if self.roles.wide:
             steps = len(names)
             if self.roles.values is None:
-                rank_zero_info(
-                    f"{self.path}: the steps are {quoted(names, 5)}, {steps} columns; others by value_columns"
-                )
+                self._say_steps(names)
             values = values.reshape(-1, 1)
             self.order = np.repeat(self.order, steps)
             self.bounds = self.bounds * steps
@@ -206,6 +206,19 @@ class SeriesTable:
             if INTERVAL in names:
                 raise InputError(f"{self.path}: irregular calls its column {INTERVAL}: rename the one in the file")
         self.values = values
+
+    def _say_steps(self, names: list[str]) -> None:
+        """Which columns of a wide table were taken for steps; those named unlike most others may be none."""
+        shown = quoted(names) if len(names) < 8 else f"{quoted(names[:3])}, …, {quoted(names[-2:])}"
+        rank_zero_info(f"{self.path}: the steps are {shown}, {len(names)} columns; others by value_columns")
+        forms = [re.sub(r"\d+", "0", name) for name in names]
+        usual, count = Counter(forms).most_common(1)[0]
+        if len(names) / 2 < count < len(names):
+            odd = [name for name, form in zip(names, forms, strict=True) if form != usual]
+            rank_zero_warn(
+                f"{self.path}: taken for steps, though not named like the others: {quoted(odd, 5)}: where they are"
+                " none, name them in static_columns, or the steps in value_columns"
+            )
 
     def _wordy(self, name: str) -> bool:
         """Whether a measurement is one of words."""

@@ -318,6 +318,11 @@ def write_results(study: Study, cells: Sequence[Cell], failed: dict[str, str]) -
     made = provenance(study, cells)
     if len(made["made with"]) > 1:
         rank_zero_warn("cells were made with different versions, devices or threads, which the report lists")
+    if leaked := max((facts.get("leakage", {}).get("test", 0.0) for facts in made["cells"]), default=0.0):
+        rank_zero_warn(
+            f"up to {100 * leaked:.1f} % of a cell's test rows are training rows too, so that all scores flatter:"
+            " remove copies from the source"
+        )
     write_report(study.out, rows, summary, galleries(study, cells), made)
     return {"rows": rows, **result}
 

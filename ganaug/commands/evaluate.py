@@ -21,6 +21,7 @@ from datamodules.rows import chosen, stored_rows
 from datamodules.schema import Batch
 from datamodules.store import read_samples
 from ganaug.classifiers.training import ClassifierFeatures, fit_classifier, fit_features
+from ganaug.evaluation.facts import leaked
 from ganaug.evaluation.figures import save_figure
 from ganaug.evaluation.membership import membership, membership_lines
 from ganaug.evaluation.spread import class_spread, spread_lines
@@ -120,6 +121,8 @@ def evaluate(
     train, test = stored_rows(schema, data.train), stored_rows(schema, data.test)
     if len(train["y"]) < 2 or len(test["y"]) < 2:
         raise InputError(f"scores need 2 training and 2 test rows; there are {len(train['y'])} and {len(test['y'])}")
+    if said := leaked(train, test, "test"):
+        rank_zero_warn(f"{said}, so that scores beside them, and their floors, flatter: remove copies from the source")
     if model is not None:
         synthetic = draw(model, data, n, seed, accelerator)
         labelled = model.conditional

@@ -6,6 +6,7 @@ import numpy as np
 
 from datamodules.base import GANDataModule
 from datamodules.rows import contents, stored_rows
+from datamodules.schema import Batch
 from ganaug.kind import kind_of
 
 Fact = tuple[str, str]
@@ -29,17 +30,24 @@ def facts(data: GANDataModule) -> list[Fact]:
 
 def duplicates(data: GANDataModule) -> list[Fact]:
     """Rows that are there twice within the training rows, and rows of the other splits that are training rows too."""
-    seen = {
-        name: contents(stored_rows(data.schema, table))
-        for name, table in (("train", data.train), ("val", data.val), ("test", data.test))
-    }
-    known = set(seen["train"])
-    twice = len(seen["train"]) - len(known)
+    rows = {name: stored_rows(data.schema, getattr(data, name)) for name in ("train", "val", "test")}
+    train = contents(rows["train"])
+    twice = len(train) - len(set(train))
     found = [f"{twice:,} of the training rows are copies of others" if twice else ""]
-    for name in ("val", "test"):
-        copies = sum(row in known for row in seen[name])
-        found.append(f"{copies:,} of {len(seen[name]):,} {name} rows are training rows too" if copies else "")
+    found += [said for part in ("val", "test") if (said := leaked(rows["train"], rows[part], part))]
     return [("copies", "; ".join(filter(None, found)) or "none, neither in the training rows nor between splits")]
+
+
+def copied(train: Batch, rows: Batch) -> int:
+    """How many rows are equal to a training row."""
+    known = set(contents(train))
+    return sum(row in known for row in contents(rows))
+
+
+def leaked(train: Batch, rows: Batch, part: str) -> str | None:
+    """What is said of rows that are training rows too; None where there are none."""
+    count = copied(train, rows)
+    return f"{count:,} of {len(rows['y']):,} {part} rows are training rows too" if count else None
 
 
 def as_table(found: list[Fact]) -> str:

@@ -145,7 +145,11 @@ def sentence(rows: int, reference: int, attacks: dict[str, Any]) -> str:
     limits = [
         f"the strongest of {len(attacks)} attack{'s' if len(attacks) > 1 else ''}, intervals corrected for that",
         f"on {rows} rows of either sort",
-        *(["without a density ratio and a control, for want of validation rows"] if reference < LEAST else []),
+        *(
+            [f"with too few validation rows, {reference} of {LEAST}, for a density ratio and a control"]
+            if reference < LEAST
+            else []
+        ),
     ]
     return (
         f"Membership: {'; '.join(said)}. AUC 0.5 is guessing; {', '.join(limits)}."

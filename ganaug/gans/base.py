@@ -246,7 +246,7 @@ class GAN(LightningModule, metaclass=Remembering):
         if (ends := self.last_step) <= before:
             rank_zero_warn(
                 f"this run stops at step {ends}, before the {self.phases[-1][0]} phase, which begins at step {before}:"
-                " raise --trainer.max_steps or shorten the phases before it"
+                " give it more steps, or shorten the phases before it"
             )
 
     def forget(self) -> None:

@@ -86,7 +86,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"no checkpoint at {path}" + (": that is a folder" if path.is_dir() else ""))
+        inside = sorted(path.glob("**/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime) if path.is_dir() else []
+        newest = f", of whose runs the last wrote {inside[-1]}" if inside else ""
+        raise InputError(f"no checkpoint at {path}" + (f": that is a folder{newest}" if path.is_dir() else ""))
     try:
         with zipfile.ZipFile(path) as archive:
             if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):

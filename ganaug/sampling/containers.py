@@ -118,3 +118,14 @@ def _whole(values: np.ndarray, dtype: Any) -> np.ndarray:
 def listed(values: np.ndarray) -> str:
     """The first of them, for a message."""
     return ", ".join(str(value) for value in values[:20].tolist()) + (", …" if len(values) > 20 else "")
+
+
+def as_bytes(rows: np.ndarray) -> str:
+    """How numbers (N, H, W) that may be pictures become bytes; empty where they hardly are: small ones or long ones."""
+    low, high = float(rows.min()), float(rows.max())
+    height, width = rows.shape[1:]
+    if low >= 0 and high <= 255 and bool((rows % 1 == 0).all()):
+        return "X.astype('uint8')" if high > 127 else f"(X * {255 // max(1, int(high))}).astype('uint8')"
+    if height == width and height >= 8 and low >= -1 and high <= 1:
+        return "(X * 255).astype('uint8')" if low >= 0 else "((X + 1) * 127.5).astype('uint8')"
+    return ""

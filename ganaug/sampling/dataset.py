@@ -21,7 +21,7 @@ from ganaug.sampling.drawing import draw_samples
 from ganaug.sampling.wanted import choose_labels, how_many
 
 
-class SyntheticDataset(Dataset[Batch]):
+class SyntheticDataset(Dataset[Any]):
     """Labelled samples of a checkpoint for any ``DataLoader``; an item is a dict of ``x``, ``y`` and what else a row
     of its kind has, such as ``length``.
 
@@ -38,6 +38,7 @@ class SyntheticDataset(Dataset[Batch]):
         batch_size: samples drawn at a time.
         prepared: rows as a batch has them, pictures float32 in [-1, 1]; otherwise as they are stored, pictures uint8.
         cache: draw all of them now and keep them, instead of anew whenever they are asked for.
+        as_tuple: items are (x, y), as those of torchvision's data sets are, which they can then be joined with.
 
     Attributes:
         targets: class ids int64 (N,).
@@ -58,13 +59,14 @@ class SyntheticDataset(Dataset[Batch]):
         batch_size: BatchSize = 256,
         prepared: bool = True,
         cache: bool = False,
+        as_tuple: bool = False,
     ) -> None:
         self.model = ckpt if isinstance(ckpt, GAN) else load(ckpt)
         chosen = choose_labels(self.model, labels)
         count = how_many(n, per_class, len(chosen))
         self.targets = torch.tensor(chosen).repeat(-(-count // len(chosen)))[:count]
         self.schema = self.model.schema if self.model.conditional else replace(self.model.schema, classes=())
-        self.seed, self.batch_size, self.prepared = seed, batch_size, prepared
+        self.seed, self.batch_size, self.prepared, self.as_tuple = seed, batch_size, prepared, as_tuple
         self._kept: Table | None = None
         if cache:
             self._kept = Table(self._drawn(torch.arange(count)))
@@ -72,7 +74,7 @@ class SyntheticDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitems__(self, rows: Sequence[int]) -> list[Batch]:
+    def __getitems__(self, rows: Sequence[int]) -> list[Any]:
         """The rows of these numbers, drawn together."""
         index = torch.as_tensor(rows, dtype=torch.long)
         if not len(index):
@@ -83,9 +85,11 @@ class SyntheticDataset(Dataset[Batch]):
         index = index % len(self)  # -1 is the last, as everywhere
         batch = self._drawn(index) if self._kept is None else self._kept.__getitems__(index.tolist())
         batch = self.schema.prepare(batch) if self.prepared else batch
+        if self.as_tuple:
+            return list(zip(batch["x"], batch["y"].tolist(), strict=True))
         return [{name: field[i] for name, field in batch.items()} for i in range(len(index))]
 
-    def __getitem__(self, row: int) -> Batch:
+    def __getitem__(self, row: int) -> Any:
         return self.__getitems__([row])[0]
 
     def _drawn(self, index: Tensor) -> Batch:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_info
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
@@ -33,7 +34,7 @@ from ganaug.gans.r3gan.model import R3GAN
 from ganaug.gans.seqgan.model import SeqGAN
 from ganaug.runtime.devices import Accelerator, device_of, seeded
 from ganaug.runtime.training import plain_trainer, without_messages
-from ganaug.sampling.containers import as_array, decoded, extended, label_values, listed
+from ganaug.sampling.containers import as_array, as_bytes, decoded, extended, label_values, listed
 from ganaug.sampling.dataset import packed, unpacked
 from ganaug.sampling.drawing import draw_samples
 
@@ -75,6 +76,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         random_state: a number, a ``numpy.random.RandomState``, or None for another outcome every time.
         accelerator: auto, cpu, cuda, mps.
         checkpoint: of a model trained before, instead of training one. Classes are matched by name.
+        verbose: 1 shows a progress bar of the training, which takes minutes; 0 one line.
 
     Attributes:
         model_: the model, after ``fit_resample``, on its device; None where no class wanted samples.
@@ -92,6 +94,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = None,
         accelerator: Accelerator = "auto",
         checkpoint: str | Path | None = None,
+        verbose: int = 0,
     ) -> None:
         self.model = model
         self.options = options
@@ -102,6 +105,7 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.accelerator = accelerator
         self.checkpoint = checkpoint
+        self.verbose = verbose
 
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Train on the rows and make what is missing.
@@ -226,10 +230,16 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         if kind == "series" and rows.ndim != 3:
             raise InputError(f"X {rows.shape} of {rows.dtype}: pictures must be uint8, 0 to 255: convert them")
         two = (self.shape is None and rows.ndim == 3) or len(self._shape) == 2
-        if kind == "series" and two and chosen is None and self.checkpoint is None and _bytes(rows):
+        if kind == "series" and two and chosen is None and self.checkpoint is None and (hint := as_bytes(rows)):
             warnings.warn(
-                f"X holds whole numbers from 0 to 255 in {rows.dtype}: taken for series of {rows.shape[1]} steps of"
-                f" {rows.shape[2]} measurements; if they are pictures, give uint8: X.astype('uint8')",
+                f"X {rows.shape} of {rows.dtype} is taken for series of {rows.shape[1]} steps of {rows.shape[2]}"
+                f" measurements; if they are pictures, give uint8: {hint}",
+                stacklevel=3,
+            )
+        if kind == "image" and (peak := int(rows.max(initial=0))) < 128:
+            warnings.warn(
+                f"X: no pixel is above {peak}, where white is 255: samples may be brighter than any row; stretch the"
+                f" range, such as X * {255 // max(1, peak)}, and shrink it again",
                 stacklevel=3,
             )
         return kind, rows
@@ -285,17 +295,20 @@ class GANSampler(BaseEstimator):  # type: ignore[misc]
         try:
             model = chosen(data.schema, **{"seed": seed, **(self.options or {})})
         except TypeError as error:
-            raise InputError(f"options: {chosen.__name__}: {' '.join(str(error).split())}") from None
+            why = f"{chosen.__name__}, which learns from {kind} data, as X is taken for"
+            raise InputError(f"options: {' '.join(str(error).split())} ({why})") from None
         if not model.conditional:
             raise InputError(f"options: a {chosen.__name__} without classes cannot raise one: make it conditional")
         steps = model.steps_before_last + STEPS[kind] if self.steps is None else self.steps
         try:
             own: dict[str, Any] = {"devices": 1, "limit_val_batches": 0, "plugins": [LightningEnvironment()]}
+            own["enable_progress_bar"] = bool(self.verbose)
             with without_messages():
                 trainer = plain_trainer(accelerator=self.accelerator, max_steps=steps, max_epochs=-1, **own)
         except InputError as error:
             raise InputError(f"accelerator: {error}") from None
         device = trainer.strategy.root_device
+        rank_zero_info(f"GANSampler: {chosen.__name__} learns for {steps} batches from {len(rows)} rows, {kind} data")
         with seeded(seed, device), without_messages():  # training leaves the process as it was
             trainer.fit(model, data)
         return model.eval().to(device)  # from where Lightning has moved it to the CPU
@@ -309,11 +322,6 @@ def _names(values: np.ndarray, known: tuple[str, ...] = ()) -> tuple[str, ...]:
         return f"{value:.0f}" if whole else str(value)
 
     return tuple(map(name, values.tolist()))
-
-
-def _bytes(rows: np.ndarray) -> bool:
-    """Whether all numbers would fit into bytes."""
-    return bool(((rows >= 0) & (rows <= 255) & (rows % 1 == 0)).all())
 
 
 def _check_fits(model: GAN, kind: str, rows: np.ndarray, names: list[str]) -> None:

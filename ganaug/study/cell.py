@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -19,11 +18,12 @@ from torch import Tensor
 from datamodules.base import GANDataModule
 from datamodules.errors import InputError
 from datamodules.files.manifest import as_json, make_folder, replacing
-from datamodules.rows import contents, joined, some_rows, spread_rows
+from datamodules.rows import joined, some_rows, spread_rows
 from datamodules.schema import Batch
 from ganaug.callbacks import LastCheckpoint
 from ganaug.classifiers.training import ClassifierFeatures, fit_features
 from ganaug.evaluation.augmentation_leak import leak
+from ganaug.evaluation.facts import copied
 from ganaug.evaluation.membership import membership
 from ganaug.evaluation.spread import class_spread
 from ganaug.gans.base import GAN
@@ -230,9 +230,8 @@ def summed_reports(reports: Sequence[dict[str, Figures]]) -> dict[str, Figures]:
 
 def leakage(rows: dict[str, Batch]) -> dict[str, float]:
     """Share of the validation and of the test rows that are equal to a training row; the source's own repetitions."""
-    known = set(contents(rows["train"]))
-    parts = {part: [row in known for row in contents(rows[part])] for part in ("val", "test")}
-    return {part: float(np.mean(equal)) for part, equal in parts.items() if equal}
+    train = rows["train"]
+    return {part: copied(train, rows[part]) / n for part in ("val", "test") if (n := len(rows[part]["y"]))}
 
 
 def _write(path: Path, content: Any) -> None:

@@ -149,6 +149,15 @@ def test_the_options_of_a_resumed_run_begin_a_new_one() -> None:
         ),
         ([*FIT, "--trainer.callbacks", "Foo"], "--trainer.callbacks: no class 'Foo': give its import path"),
         (["fit", "--model.width", "3", "--data", "Digits"], "--model: width is an option of no class yet: name that"),
+        (["fit", "--model", "DCGAN", "--data.path", "a"], "--data: path is an option of no class yet: name that"),
+        ([*FIT, "--accelerator", "cpu"], "--accelerator cpu: did you mean --trainer.accelerator?"),
+        (
+            [
+                *FIT,
+                *("--trainer.callbacks", "ModelCheckpoint", "--trainer.callbacks.monitor", "score/kernel_distance"),
+            ],
+            "--trainer.callbacks: a second callback of the same kind and settings as one that is there: of ModelCheckp",
+        ),
         ([*FIT, "--name", "../elsewhere"], "leads elsewhere: another folder by --trainer.default_root_dir"),
         ([*FIT, "--model.betas", "[2,3]"], "betas must be at least 0 and below 1, not [2.0, 3.0]"),
         (["fit"], "the following arguments are required: --data, --model"),

@@ -116,6 +116,14 @@ def test_a_checkpoint_that_lost_the_seed_of_its_data_is_refused(tmp_path: Path) 
         evaluate(Squares(size=16), ckpt=ckpt, **QUICK)
 
 
+def test_test_rows_that_are_training_rows_are_said(pictures: Path, tmp_path: Path) -> None:
+    with np.load(pictures) as file:
+        x, y = np.tile(file["x"], (4, 1, 1)), np.tile(file["y"], 4)
+    np.savez(tmp_path / "twice.npz", x=x, y=y)
+    with pytest.warns(UserWarning, match=r"^\d+ of \d+ test rows are training rows too, so that scores beside them"):
+        evaluate(ImageArrays(tmp_path / "twice.npz"), samples=pictures, **QUICK)
+
+
 def test_n_is_for_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leave --n out"):
         evaluate(Squares(size=16), samples=tmp_path, n=5, **QUICK)

@@ -412,6 +412,16 @@ JUDGED = {"validity", "valid_novelty", "template_coverage"}
 LM = {"lm_nll", "reverse_lm_nll"}
 
 
+def test_of_a_folder_the_newest_checkpoint_inside_is_named(tmp_path: Path) -> None:
+    for run in ("version_0", "version_1"):
+        (folder := tmp_path / "digits" / run / "checkpoints").mkdir(parents=True)
+        (folder / "last.ckpt").touch()
+        os.utime(folder / "last.ckpt", (int(run[-1]), int(run[-1])))
+    wrote = "that is a folder, of whose runs the last wrote .*version_1/checkpoints/last.ckpt$"
+    with pytest.raises(InputError, match=wrote):
+        generate(tmp_path, tmp_path / "out")
+
+
 def test_text_scores_of_a_checkpoint(
     text_ckpt: Path, letters: Letters, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -402,7 +402,7 @@ def test_files_that_are_not_like_the_data(tmp_path: Path) -> None:
         "the class 'a' is not among those of the data, " + ", ".join(f"'{c}'" for c in range(10))
     )
     write_images(replace(real.schema, height=16, width=16), [made], tmp_path / "large", "npz")
-    assert message(real, tmp_path / "large").endswith("16×16 with 1 channels, the data are 8×8 with 1 channels")
+    assert message(real, tmp_path / "large").endswith("the samples are 16×16, the data are 8×8")
     write_images(replace(real.schema, classes=()), [{**made, "y": made["y"] * 0}], tmp_path / "blind", "npz")
     assert message(real, str(tmp_path / "blind")).endswith("the samples have no labels, and the data have classes")
     assert "check the path" in message(real, tmp_path / "nowhere")

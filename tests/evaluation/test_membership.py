@@ -158,7 +158,7 @@ def test_few_rows(digits: Digits) -> None:
     assert found["attacks"].keys() == {"nearest_sample"}
     assert "control" not in found["attacks"]["nearest_sample"]
     assert "the strongest of 1 attack, " in found["sentence"]
-    assert "for want of validation rows" in found["sentence"]
+    assert "with too few validation rows, " in found["sentence"]
 
 
 class KnowsByHeart(DCGAN):

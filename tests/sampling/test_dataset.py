@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
+from torchvision.datasets import FakeData
+from torchvision.transforms import ToTensor
 
 from datamodules import Grammar, ImageSchema, InputError, Signals
 from datamodules.images.store import read_images
@@ -75,6 +77,16 @@ def test_any_loader_takes_it(make) -> None:
     cached = SyntheticDataset(make(), per_class=3, cache=True)
     alike(next(iter(DataLoader(cached, batch_size=len(cached)))), whole)
     alike(batch_of(list(pickle.loads(pickle.dumps(rows)))), whole)  # as spawned workers get it
+
+
+def test_items_as_tuples_go_together_with_torchvision_s() -> None:
+    rows = SyntheticDataset(pictures(), n=6, as_tuple=True)
+    plain = SyntheticDataset(pictures(), n=6)
+    theirs = FakeData(4, image_size=tuple(plain[0]["x"].shape), num_classes=2, transform=ToTensor())
+    joined = ConcatDataset([theirs, rows])
+    x, y = next(iter(DataLoader(joined, batch_size=10)))
+    assert torch.equal(x[4:], torch.stack([row["x"] for row in plain]))
+    assert y[4:].tolist() == plain.targets.tolist()
 
 
 def test_worker_processes_change_nothing() -> None:

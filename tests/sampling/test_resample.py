@@ -1,4 +1,5 @@
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -255,10 +256,38 @@ def test_labels_in_one_column_and_tensors_come_back_as_such() -> None:
 
 def test_pictures_that_are_not_uint8_are_pointed_out(capsys, caplog) -> None:
     X, y = pictures((8, 8))
-    with pytest.warns(UserWarning, match="taken for series of 8 steps of 8 measurements; if they are pictures, give"):
-        GANSampler(shape=(8, 8), **SERIES).fit_resample(X.reshape(13, 64).astype(float), y)
+    for rows, hint in (
+        (X.astype(float), "X.astype('uint8')"),
+        (X / 255, "(X * 255).astype('uint8')"),
+        (X / 127.5 - 1, "((X + 1) * 127.5).astype('uint8')"),
+    ):
+        said = re.escape(f"taken for series of 8 steps of 8 measurements; if they are pictures, give uint8: {hint}")
+        with caplog.at_level("INFO"), pytest.warns(UserWarning, match=said + "$"):
+            GANSampler(shape=(8, 8), **SERIES).fit_resample(rows.reshape(13, 64), y)
+    assert "GANSampler: R3GAN learns for" in caplog.text
+    assert "from 13 rows, series data" in caplog.text
     assert not capsys.readouterr().err
     assert "GPU available" not in caplog.text
+    with pytest.raises(InputError, match=r"'width' \(R3GAN, which learns from series data, as X is taken for\)"):
+        GANSampler(steps=1, options={"width": 8}).fit_resample(X.astype(float) + 0.5, y)
+
+
+def test_series_of_numbers_between_0_and_1_are_no_pictures(recwarn) -> None:
+    rows = np.random.default_rng(0).random((13, 8, 3))
+    GANSampler(**SERIES).fit_resample(rows, np.arange(13) // 9)
+    assert not [w for w in recwarn if "pictures" in str(w.message)]
+
+
+def test_dark_pictures_are_pointed_out() -> None:
+    X, y = pictures()
+    with pytest.warns(UserWarning, match=r"no pixel is above 15, where white is 255: .* such as X \* 17, and shrink"):
+        GANSampler(**PICTURES).fit_resample((X // 16).clip(0, 16), y)
+
+
+def test_a_bar_where_it_is_asked_for(capsys) -> None:
+    X, y = pictures()
+    GANSampler(**PICTURES, verbose=1).fit_resample(X, y)
+    assert "1/1" in capsys.readouterr().out
 
 
 # ---- bad input ----

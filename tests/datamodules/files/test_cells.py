@@ -371,6 +371,17 @@ def test_the_steps_of_wide_rows_are_named(tmp_path: Path, caplog: pytest.LogCapt
     file = write(
         tmp_path / "a.csv", "age,t0,t1,t2\n" + "".join(f"4{k % 7},{k % 3},{k % 4},{k % 5}\n" for k in range(60))
     )
-    with caplog.at_level("INFO"):
+    odd = pytest.warns(UserWarning, match="though not named like the others: 'age': where they are none, name them")
+    with caplog.at_level("INFO"), odd:
         SeriesFile(file, form="wide")
     assert "the steps are 'age', 't0', 't1', 't2', 4 columns; others by value_columns" in caplog.text
+
+
+def test_many_steps_of_wide_rows_are_named_at_both_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(
+        tmp_path / "a.csv",
+        ",".join(f"t{t}" for t in range(30)) + "\n" + "".join(",".join([f"{k % 7}"] * 30) + "\n" for k in range(60)),
+    )
+    with caplog.at_level("INFO"):
+        SeriesFile(file, form="wide")
+    assert "the steps are 't0', 't1', 't2', …, 't28', 't29', 30 columns" in caplog.text

@@ -211,4 +211,41 @@ def test_labels_in_metadata_are_said_not_to_be_read(tmp_path, caplog):
     (tmp_path / "metadata.csv").write_text("file_name,label\n0.png,cat\n")
     with caplog.at_level("INFO"):
         assert ImageFolder(tmp_path).schema.classes == ()
-    assert "metadata.csv: read for groups alone, by the option group: label" in caplog.text
+    assert "metadata.csv: not read without the options label_column and group: label" in caplog.text
+
+
+def test_labels_in_metadata_are_read_wherever_the_pictures_lie(tmp_path, caplog):
+    names = [f"{'deep/er/' if i % 3 == 0 else ''}{i}.png" for i in range(24)]
+    for name, picture in zip(names, pixels(24, 8, 8), strict=True):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        save(tmp_path / name, picture)
+    rows = [f"{name},{'10' if i % 2 else '9'},{i % 4}" for i, name in enumerate(names)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,kind,site", *rows]) + "\n")
+    module = loaded(ImageFolder(tmp_path, label_column="kind", group="site", in_memory=False))
+    assert module.schema.classes == ("9", "10"), "whole numbers in their order"
+    for part in (module.train, module.val, module.test, module.elsewhere):
+        paths = [part.files[row].relative_to(tmp_path).as_posix() for row in part.fields["row"].tolist()]
+        assert [names.index(path) % 2 for path in paths] == part.fields["y"].tolist()
+    assert "deep" not in caplog.text, "a folder is no class here"
+
+
+def test_labels_in_metadata_of_splits_are_matched_by_name(tmp_path):
+    for split, kinds in (("train", "ab"), ("test", "b")):
+        (tmp_path / split).mkdir()
+        for i in range(8):
+            save(tmp_path / split / f"{i}.png", pixels(1, 8, 8)[0])
+        rows = "".join(f"{i}.png,{kinds[i % len(kinds)]}\n" for i in range(8))
+        (tmp_path / split / "metadata.csv").write_text("file_name,kind\n" + rows)
+    module = loaded(ImageFolder(tmp_path, label_column="kind"))
+    assert module.test.fields["y"].tolist() == [1] * 8
+    refused(lambda: ImageFolder(tmp_path / "train", label_column="sort"), "no column sort", "see label_column")
+    (tmp_path / "train" / "metadata.csv").unlink()
+    refused(lambda: ImageFolder(tmp_path, label_column="kind"), "label_column: no file", "0.png")
+
+
+def test_tables_of_other_names_beside_pictures_are_hinted_at(tmp_path, caplog):
+    save(tmp_path / "0.png", pixels(1, 8, 8)[0])
+    (tmp_path / "labels.csv").write_text("filename,label\n0.png,cat\n")
+    with caplog.at_level("INFO"):
+        ImageFolder(tmp_path)
+    assert "passed over: 1 (1 .csv); labels are read from metadata.csv, by label_column" in caplog.text

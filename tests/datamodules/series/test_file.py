@@ -452,6 +452,29 @@ def test_constant_columns_are_named_once_and_come_back(tmp_path):
 
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
+
+def test_rows_in_any_order_are_sorted_by_time_where_an_id_tells_the_series_apart(tmp_path, caplog):
+    rows = [f"{name},{t},{10 * k + t},{name}x\n" for k, name in enumerate("abc") for t in range(4)]
+    modules = []
+    for file, order in (("a.csv", range(12)), ("b.csv", [6, 1, 11, 0, 4, 3, 9, 2, 5, 10, 7, 8])):
+        path = write(tmp_path / file, "s,t,v,label\n" + "".join(rows[k] for k in order))
+        with caplog.at_level("INFO"):
+            modules.append(SeriesFile(path, id_column="s", time_column="t", label_column="label", test_fraction=0))
+    assert "b.csv:6, column t: not in order of time: the steps of each series are sorted by it" in caplog.text
+    assert "a.csv:" not in caplog.text
+    for module in modules:
+        module.setup()
+    seen = [
+        {
+            modules[0].schema.class_name(int(y)): x.tolist()
+            for part in (module.train, module.val)
+            for x, y in zip(part.fields["x"], part.fields["y"], strict=True)
+        }
+        for module in modules
+    ]
+    assert seen[0] == seen[1]
+
+
 GOOD = "s,t,v\na,0,1\na,1,2\nb,0,3\nb,1,5\n"
 NAMED = {"id_column": "s", "time_column": "t"}
 
@@ -472,7 +495,7 @@ NAMED = {"id_column": "s", "time_column": "t"}
         (GOOD.replace("3", ""), NAMED, [":4, column v: no value"]),
         ("\n" + GOOD.replace("3", "NaN"), NAMED, [":5, column v: no value"]),
         (GOOD.replace("a,1", "a,0"), NAMED, [":3, column t: the time is that of the step before"]),
-        (GOOD.replace("a,1", "a,-1"), NAMED, [":3, column t: the time lies before the step before"]),
+        ("t,v\n0,1\n2,2\n1,3\n", {"time_column": "t", "window": 2}, [":4, column t: the time lies before the step"]),
         (GOOD.replace("a,1", "a,"), NAMED, [":3, column t: the cell is empty: every step needs its time"]),
         (GOOD.replace("a,1", "a,later"), NAMED, [":3, column t: 'later' is no number"]),
         (GOOD.replace("b,0", ",0"), NAMED, [":4, column s: the cell is empty"]),

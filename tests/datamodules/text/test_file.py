@@ -334,9 +334,8 @@ def test_empty_lines_are_refused_or_counted(tmp_path, caplog):
 
 def test_a_label_seen_once_is_named(tmp_path):
     file = write(tmp_path / "a.jsonl", [*labelled(9), {"text": "alone", "label": "hermit"}])
-    with pytest.warns(UserWarning, match="so few rows that none is held out to test: hermit$") as caught:
+    with pytest.warns(UserWarning, match="without a row to test on, so that scores say little of them: hermit$"):
         TextFile(file).setup()
-    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "bpe"])
