@@ -62,7 +62,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "beta2": (0.99, 0.99),
             "ema_decay": 0.998,
             "augment": "color,translation,cutout",
-            "augment_probability": (0.7, 0.7),
         },
         "series": {
             "latent_dim": 64,
@@ -89,9 +88,16 @@ def by_values(values: int) -> dict[str, Any]:
     """What ``scarce`` has for pictures of so many values, where it was tried (experiments/README.md).
 
     Grey ones of 28×28 learn soonest at twice the rate that colour ones of 32×32 and 64×64 were trained with. A tanh
-    was a gain for both of the smaller ones, and a loss for faces of 64×64.
+    was a gain for both of the smaller ones, and a loss for faces of 64×64; D has to see these as they are more often,
+    or their parts come apart.
     """
-    return {"lr": (1e-3, 1e-4) if values <= 32 * 32 else (5e-4, 5e-5), "tanh": values <= 3 * 32 * 32}
+    small = values <= 3 * 32 * 32
+    often = 0.7 if small else 0.3
+    return {
+        "lr": (1e-3, 1e-4) if values <= 32 * 32 else (5e-4, 5e-5),
+        "tanh": small,
+        "augment_probability": (often, often),
+    }
 
 
 def by_columns(columns: int) -> dict[str, Any]:
