@@ -135,8 +135,9 @@ def sentence(rows: int, reference: int, attacks: dict[str, Any]) -> str:
             continue
         name = max(own, key=lambda name: own[name]["auc"])
         best, control = own[name], own[name].get("control")
-        finding = "can guess" if best["interval"][0] > 0.5 else "was not seen to guess better than by chance"
-        said.append(f"who has the {who} {finding} which rows were trained on, {_figures(best)} by {ATTACKS[name][1]}")
+        finding = "" if best["interval"][0] > 0.5 else "no sign that "
+        guess = f"who has the {who} can guess which rows were trained on"
+        said.append(f"{finding}{guess}, {_figures(best)} by {ATTACKS[name][1]}")
         if control is not None and not control["interval"][0] <= 0.5 <= control["interval"][1]:
             said[-1] += (
                 f" (by which validation and test rows differ too, {_figures(control)}, though nobody was trained on"
