@@ -17,8 +17,9 @@ demo: install  ## train on scikit-learn's digits, write labelled pictures, score
 	$(BIN)/ganaug generate --ckpt "$$(ls -t lightning_logs/demo/version_*/checkpoints/last.ckpt | head -n 1)" \
 		--out $(OUT)/digits --per_class 100 --overwrite
 	$(BIN)/ganaug evaluate --data Digits --samples $(OUT)/digits --out $(OUT)/scores.json
-	$(BIN)/ganaug augment --config experiments/augment_digits_rare.yaml --data.image_size 8 --per_class "[100]" \
-		--seeds "[0,1,2]" --workers 2 --gan_steps 1000 --arms "[real,classical_oversampled,classical_oversampled_gan]" \
+	$(BIN)/ganaug augment --data Digits --data.image_size 8 --data.balance true --model R3GAN --gan_steps 600 \
+		--per_class "[100]" --imbalance "[{8: 0.05, 9: 0.05}]" --seeds "[0,1,2]" --workers 2 --ratios "[0.3]" \
+		--arms "[real,classical_oversampled,classical_oversampled_gan]" \
 		--classifier ImageClassifier --classifier.width 16 --classifier_steps 150 --out $(OUT)/study
 	@echo
 	@$(BIN)/python -c "import json; print(json.load(open('$(OUT)/study/summary.json'))['verdict'])"
