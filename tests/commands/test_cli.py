@@ -1,8 +1,10 @@
 """The command line: which run is meant, what is left behind, and what a person reads who asked for something else."""
 
 import json
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,21 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     """What a refused command has printed: one line."""
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "error:" in line)
     return line
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_that_wait_give_their_core_away_unless_told_otherwise(own: dict, expected: str | None) -> None:
+    """Before torch is there: what waits is read when it is loaded."""
+    code = (
+        "import os, sys; from ganaug.cli import main; main(['--version']); assert 'torch' not in sys.modules;"
+        " print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=env | own, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ganaug", version("ganaug"), str(expected)]
 
 
 def test_runs_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
