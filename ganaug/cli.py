@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         # Threads that wait spin for 300,000 turns by default: where cores are busy with other work they keep those they
-        # wait for from running, and a step takes twenty times as long. Read when torch is loaded.
+        # wait for from running, and small steps take many times as long. Read when torch is loaded.
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     arguments = list(sys.argv[1:] if args is None else args)
     name = " ".join(["ganaug", *(word for word in arguments[:1] if not word.startswith("-"))])
